@@ -1,0 +1,47 @@
+"""How every command starts: quiet logs, absl flags, one line for a user's mistake."""
+
+import os
+import sys
+
+# Before TensorFlow is imported: its start-up lines are not for the user.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from absl import app, flags
+
+from lada_tf.errors import UserError
+
+USAGE_ERROR = 2
+
+
+def run(main) -> None:
+    """Parses the flags, calls `main()` and exits with its return value.
+
+    Exit codes: 0 (or what `main` returns), 2 with one line on stderr for a user's
+    mistake (`UserError`, an unknown or malformed flag, a stray argument). Anything else
+    is a defect and keeps its traceback.
+    """
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, OSError) as error:  # OSError: an unreadable --flagfile
+        _exit_with(error)
+
+
+def _guarded(main, argv: list[str]) -> None:
+    try:
+        if argv[1:]:  # also a flagfile's line that lacks its dashes
+            raise UserError(
+                f"unexpected argument {argv[1]!r}: flags are written --name=value, "
+                "one a line in a flagfile"
+            )
+        sys.exit(main())
+    except UserError as error:
+        _exit_with(error)
+
+
+def _exit_with(error: Exception):
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    sys.exit(USAGE_ERROR)
