@@ -14,7 +14,7 @@ class DiffAugment(keras.layers.Layer):
 
     - `color`: brightness, + U(-½, ½); then saturation, × U(0, 2) about the mean of each
       pixel's channels; then contrast, × U(½, 1½) about the mean of the image.
-    - `translation`: by up to ⌊side / 8 + ½⌋ pixels each way, zeros (mid-grey) moving in.
+    - `translation`: by up to ⌊side / 8 + ½⌋ pixels each way; zeros (mid-grey) fill.
     - `cutout`: zeros in a square of half the side, anywhere, also partly outside.
 
     Args:

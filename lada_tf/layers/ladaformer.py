@@ -123,7 +123,10 @@ class Ladaformer(keras.layers.Layer):
     def _norm(self, name):
         if self.norm == "sln":
             return SLN(
-                self.epsilon, self.kernel_initializer, dtype=self.dtype_policy, name=name
+                self.epsilon,
+                self.kernel_initializer,
+                dtype=self.dtype_policy,
+                name=name,
             )
         return keras.layers.LayerNormalization(
             epsilon=self.epsilon, dtype="float32", name=name

@@ -45,7 +45,9 @@ class PixelShuffle(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape):
         batch, height, width, channels = inputs_shape
-        grown = [None if side is None else side * self.factor for side in (height, width)]
+        grown = [
+            None if side is None else side * self.factor for side in (height, width)
+        ]
         return (batch, *grown, channels // self.factor**2)
 
     def get_config(self):

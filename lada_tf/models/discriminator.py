@@ -148,16 +148,20 @@ class Discriminator(keras.Model):
     def _check_sizes(self):
         if self.kind not in KINDS:
             raise ValueError(f"kind={self.kind!r} is not one of {KINDS}")
-        if len(self.widths) < 2 or self.image_size != GRID * 2 ** (len(self.widths) - 1):
+        if len(self.widths) < 2 or self.image_size != GRID * 2 ** (
+            len(self.widths) - 1
+        ):
             raise ValueError(
-                f"image_size={self.image_size} does not fit {len(self.widths)} widths "
-                f"{self.widths}: the down blocks, one less, have to end at {GRID}×{GRID}"
+                f"image_size={self.image_size} does not fit {len(self.widths)} "
+                f"widths {self.widths}: the down blocks, one less, have to end at "
+                f"{GRID}×{GRID}"
             )
         if len(self.out_widths) != 2:
             raise ValueError(f"out_widths={self.out_widths} should be two widths")
         if self.kind == "lada" and self.widths[-1] % self.num_heads:
             raise ValueError(
-                f"num_heads {self.num_heads} does not divide the width {self.widths[-1]}"
+                f"num_heads {self.num_heads} does not divide the width "
+                f"{self.widths[-1]}"
             )
 
     def _convolution(self, filters, kernel_size, name, use_bias=False):
@@ -192,8 +196,8 @@ class Discriminator(keras.Model):
 class DownBlock(keras.layers.Layer):
     """Halves a map by the mean of a convolutional and a direct path (FastGAN's).
 
-    main: 3×3 convolution of stride 2, norm, LeakyReLU, 3×3 convolution, norm, LeakyReLU;
-    direct: 2×2 average pool, 1×1 convolution, norm, LeakyReLU. No biases.
+    main: 3×3 convolution of stride 2, norm, LeakyReLU, 3×3 convolution, norm,
+    LeakyReLU; direct: 2×2 average pool, 1×1 convolution, norm, LeakyReLU. No biases.
 
     Reference:
         Liu et al., "Towards faster and stabilized GAN training for high-fidelity

@@ -1,4 +1,4 @@
-"""The generator: a latent becomes tokens, tokens become an image (eqs 9-13, Fig. 4a)."""
+"""The generator: latent to tokens to image (eqs 9-13, Fig. 4a)."""
 
 import keras
 from keras import ops
@@ -89,12 +89,18 @@ class Generator(keras.Model):
             name="latent_projection",
         )
         self.position_embeddings = [
-            PositionEmbedding(dtype=self.dtype_policy, name=f"position_embedding_{side}")
+            PositionEmbedding(
+                dtype=self.dtype_policy, name=f"position_embedding_{side}"
+            )
             for side in self.resolutions
         ]
         self.blocks = [
             Ladaformer(
-                heads, hidden, score=score, dtype=self.dtype_policy, name=f"block_{side}"
+                heads,
+                hidden,
+                score=score,
+                dtype=self.dtype_policy,
+                name=f"block_{side}",
             )
             for heads, hidden, side in zip(
                 self.num_heads, self.mlp_dim, self.resolutions, strict=True

@@ -260,7 +260,7 @@ class LadaGAN(keras.Model):
         )
 
     def _real_logits_and_r1(self, real):
-        """Logits of real images and the mean of ‖∇ₓ Σ logits(x)‖² (eq 14), in one pass."""
+        """Logits of real images and mean ‖∇ₓ Σ logits(x)‖² (eq 14), in one pass."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(real)
             logits = self.discriminator(real, training=True)

@@ -136,7 +136,9 @@ class _Tensors:
         try:
             self.reader = tf.train.load_checkpoint(prefix)
         except (TypeError, ValueError, tf.errors.OpError) as error:
-            raise UserError(f"{checkpoint}: no readable TensorFlow checkpoint") from error
+            raise UserError(
+                f"{checkpoint}: no readable TensorFlow checkpoint"
+            ) from error
         self.prefix = prefix
         self.shapes = self.reader.get_variable_to_shape_map()
 
