@@ -49,8 +49,8 @@ class Reader(abc.ABC):
 
 def natural_key(name: str) -> tuple:
     """Sorts `2.png` before `10.png`; names that are equal so far, as text."""
-    parts = re.split(r"(\d+)", name)
-    parts[1::2] = [int(digits) for digits in parts[1::2]]  # type: ignore[misc]
+    parts = re.split(r"([0-9]+)", name)
+    parts[1::2] = [int(digits) for digits in parts[1::2]]
     return parts, name
 
 
