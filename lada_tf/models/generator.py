@@ -258,7 +258,9 @@ class DecoderLevel(keras.layers.Layer):
 
 def _per_stage(name, value, stages):
     """One int for all stages, or one for each, as a tuple."""
-    values = (value,) * stages if isinstance(value, int) else tuple(value)
+    values = (value,) if isinstance(value, int) else tuple(value)
+    if len(values) == 1:
+        values *= stages
     if len(values) != stages:
         raise ValueError(f"{name}={values} for {stages} stages: give one, or one each")
     return values

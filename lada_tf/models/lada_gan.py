@@ -53,6 +53,8 @@ class LadaGAN(keras.Model):
         ema_decay: float, the averaged generator's decay a step.
         g_learning_rate: float, for the Adam that `compile()` makes by default.
         d_learning_rate: float, the same.
+        g_betas: two floats, β₁ and β₂ of the generator's Adam.
+        d_betas: two floats, the same.
         seed: int, of latents and augmentation. (Initial weights follow Keras' global
             seed, `keras.utils.set_random_seed`.)
 
@@ -94,6 +96,8 @@ class LadaGAN(keras.Model):
         ema_decay=0.999,
         g_learning_rate=2e-4,
         d_learning_rate=2e-4,
+        g_betas=(0.5, 0.99),
+        d_betas=(0.5, 0.99),
         seed=0,
         **kwargs,
     ):
@@ -115,6 +119,8 @@ class LadaGAN(keras.Model):
         self.ema_decay = ema_decay
         self.g_learning_rate = g_learning_rate
         self.d_learning_rate = d_learning_rate
+        self.g_betas = tuple(g_betas)
+        self.d_betas = tuple(d_betas)
         self.seed = seed
         self.latent_dim = generator.latent_dim
         self.image_size = generator.image_size
@@ -152,8 +158,8 @@ class LadaGAN(keras.Model):
             widths=preset.g_widths,
             head=preset.head,
             decoder_widths=preset.decoder_widths,
-            num_heads=preset.num_heads,
-            mlp_dim=preset.mlp_dim,
+            num_heads=preset.g_heads,
+            mlp_dim=preset.g_mlp,
             latent_dim=preset.latent_dim,
             base_resolution=preset.base_resolution,
             score=preset.score,
@@ -164,8 +170,8 @@ class LadaGAN(keras.Model):
             widths=preset.d_widths,
             kind=preset.discriminator,
             out_widths=preset.d_out_widths,
-            num_heads=preset.num_heads,
-            mlp_dim=preset.mlp_dim,
+            num_heads=preset.d_heads,
+            mlp_dim=preset.d_mlp,
             batch_norm=preset.d_batch_norm,
             score=preset.score,
             name="discriminator",
@@ -181,6 +187,8 @@ class LadaGAN(keras.Model):
             ema_decay=preset.ema_decay,
             g_learning_rate=preset.g_learning_rate,
             d_learning_rate=preset.d_learning_rate,
+            g_betas=preset.g_betas,
+            d_betas=preset.d_betas,
             seed=seed,
         )
 
@@ -188,15 +196,15 @@ class LadaGAN(keras.Model):
         """Sets and builds the optimizers.
 
         Args:
-            g_optimizer: Keras optimizer; by default the paper's Adam, β = (0.5, 0.99),
-                with the learning rate given to the constructor.
+            g_optimizer: Keras optimizer; by default Adam with the learning rate and β
+                given to the constructor.
             d_optimizer: the same for the discriminator.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
         """
         super().compile(optimizer=None, loss=None, **kwargs)
-        self.g_optimizer = g_optimizer or _adam(self.g_learning_rate)
-        self.d_optimizer = d_optimizer or _adam(self.d_learning_rate)
+        self.g_optimizer = g_optimizer or _adam(self.g_learning_rate, self.g_betas)
+        self.d_optimizer = d_optimizer or _adam(self.d_learning_rate, self.d_betas)
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
 
@@ -330,6 +338,8 @@ class LadaGAN(keras.Model):
             "ema_decay": self.ema_decay,
             "g_learning_rate": self.g_learning_rate,
             "d_learning_rate": self.d_learning_rate,
+            "g_betas": list(self.g_betas),
+            "d_betas": list(self.d_betas),
             "seed": self.seed,
         }
 
@@ -354,8 +364,8 @@ class LadaGAN(keras.Model):
         )
 
 
-def _adam(learning_rate):
-    return keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.99)
+def _adam(learning_rate, betas):
+    return keras.optimizers.Adam(learning_rate, beta_1=betas[0], beta_2=betas[1])
 
 
 def _mean_square(difference):

@@ -27,12 +27,18 @@ class Preset:
     decoder_widths: tuple[int, ...] = _field("Channels of the decoder head.", ())
     base_resolution: int = _field("Side of the generator's first grid of tokens.", 8)
     latent_dim: int = _field("Length of a latent.", 128)
-    num_heads: int = _field("Heads of every attention.", 4)
-    mlp_dim: int = _field("Hidden width of every Ladaformer's MLP.", 512)
+    g_heads: tuple[int, ...] = _field(
+        "Generator's heads: one int, or one a stage.", (4,)
+    )
+    g_mlp: tuple[int, ...] = _field(
+        "Generator's MLP widths: one, or one a stage.", (512,)
+    )
     discriminator: str = _field("Discriminator: lada or conv.", "lada")
     d_out_widths: tuple[int, ...] = _field(
         "Channels of the discriminator's last two hidden maps.", (512, 1024)
     )
+    d_heads: int = _field("Heads of the discriminator's attention.", 4)
+    d_mlp: int = _field("Hidden width of the discriminator's MLP.", 512)
     d_batch_norm: bool = _field("Batch normalization in the discriminator.", True)
     score: str = _field("Attention score: joint (the code's) or per_head.", "joint")
     loss: str = _field("Adversarial loss: non_saturating or hinge.", "non_saturating")
@@ -41,6 +47,10 @@ class Preset:
     bcr_fake: float = _field("Weight of consistency on generated images (bCR).", 0.0)
     g_learning_rate: float = _field("Adam's learning rate for the generator.", 2e-4)
     d_learning_rate: float = _field("Adam's learning rate for the discriminator.", 2e-4)
+    g_betas: tuple[float, float] = _field("Adam's β for the generator.", (0.5, 0.99))
+    d_betas: tuple[float, float] = _field(
+        "Adam's β for the discriminator.", (0.5, 0.99)
+    )
     ema_decay: float = _field("Decay a step of the averaged generator.", 0.999)
 
 
@@ -109,7 +119,8 @@ PRESETS = {
         head="pixel",
         d_widths=(16, 48),
         d_out_widths=(96, 128),
-        mlp_dim=128,
+        g_mlp=(128,),
+        d_mlp=128,
         batch_size=16,
         augment="color,translation",
         r1_gamma=0.01,

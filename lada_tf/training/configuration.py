@@ -1,6 +1,7 @@
 """A configuration as text: `Preset` to and from flags and flagfiles."""
 
 import dataclasses
+import math
 import typing
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def preset_from_flags(values: flags.FlagValues) -> Preset:
         UserError: if a value cannot be read, or a field has none.
     """
     given = {
-        name: parse_field(name, values[name].value)
+        name: parse_field(name, str(values[name].value))
         for name in FIELDS
         if values[name].value is not None
     }
@@ -54,23 +55,23 @@ def parse_field(name: str, text: str):
     """The value that a flag's text stands for, in the type of the field."""
     kind = TYPES[name]
     try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
         if kind is str:
             return text
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
         if kind in (int, float):
             value = kind(text.replace("_", ""))
         else:
-            value = tuple(int(part) for part in text.split(",") if part.strip())
+            element = typing.get_args(kind)[0]
+            value = tuple(element(part) for part in text.split(",") if part.strip())
     except (KeyError, ValueError):
         kinds = {bool: "true or false", int: "an integer", float: "a number"}
-        expected = kinds.get(kind, "integers, separated by commas")
+        expected = kinds.get(kind, "numbers, separated by commas")
         raise UserError(f"--{name}={text}: expected {expected}") from None
-    smallest = min(value, default=1) if isinstance(value, tuple) else value
-    positive = kind is not float
-    if not smallest >= (1 if positive else 0):  # also catches nan
-        bound = "at least 1" if positive else "at least 0"
-        raise UserError(f"--{name}={text}: has to be {bound}")
+    for part in value if isinstance(value, tuple) else (value,):
+        least = 0 if isinstance(part, float) else 1
+        if not least <= part < math.inf:  # nan is not, either
+            raise UserError(f"--{name}={text}: has to be at least {least}, and finite")
     return value
 
 

@@ -5,15 +5,17 @@ example `generator/block_8/attn/wq/kernel`. Adam's slots lie in a flat list of p
 (momentum, velocity), in the order in which the player's trainable variables were made.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import UserError
-from lada_tf.models import Discriminator, Generator, LadaGAN
+from lada_tf.models import LadaGAN, Preset
+from lada_tf.training.checkpoints import Checkpoints
+from lada_tf.training.run_folder import RunFolder
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 LOSSES = {"nsl": "non_saturating", "hinge": "hinge"}
@@ -36,8 +38,7 @@ def load_official_checkpoint(checkpoint, config):
             not supported, or a tensor is missing or has another shape; the message
             names it.
     """
-    config = _read_config(config)
-    gan = _build(config)
+    gan = _build(_read_preset(config))
     tensors = _Tensors(checkpoint)
     for name, generator in (
         ("generator", gan.generator),
@@ -54,77 +55,90 @@ def load_official_checkpoint(checkpoint, config):
     return gan
 
 
-def _read_config(config):
-    if isinstance(config, dict):
-        return config
-    try:
-        return json.loads(Path(config).read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{config}: not a readable config.json ({error})") from error
+def import_official_checkpoint(checkpoint, config, run_dir, data=""):
+    """Writes an authors' checkpoint as a run folder of ours.
 
+    Args:
+        checkpoint: as for `load_official_checkpoint`.
+        config: the same.
+        run_dir: path of the folder to make.
+        data: dataset to write into its flags, for training to go on with.
 
-def _build(config):
-    """A compiled LadaGAN of the authors' configuration."""
-    get = _ConfigReader(config)
-    size = get("img_size")
-    decoder_widths = tuple(get("dec_dim", False) or ())
-    head = "decoder" if decoder_widths else "pixel" if size == 32 else "patch"
-    loss = get("loss")
-    if loss not in LOSSES:
-        raise UserError(f"config.json: loss {loss!r} is not one of {', '.join(LOSSES)}")
-    consistency = get("cr_weight") if get("bcr") else 0.0
-    try:
-        gan = LadaGAN(
-            Generator(
-                size,
-                widths=get("g_dim"),
-                head=head,
-                decoder_widths=decoder_widths,
-                num_heads=get("g_heads"),
-                mlp_dim=get("g_mlp"),
-                latent_dim=get("noise_dim"),
-                name="generator",
-            ),
-            Discriminator(
-                size,
-                widths=get("d_enc_dim"),
-                out_widths=get("d_out_dim"),
-                num_heads=get("d_heads"),
-                mlp_dim=get("d_mlp"),
-                name="discriminator",
-            ),
-            loss=LOSSES[loss],
-            r1_gamma=get("gp_weight"),
-            bcr_real=consistency,
-            bcr_fake=consistency,
-            augment=get("policy", ""),
-            ema_decay=get("ema_decay"),
-            g_learning_rate=get("g_lr"),
-            d_learning_rate=get("d_lr"),
-        )
-    except ValueError as error:
-        raise UserError(f"config.json: {error}") from error
-    gan.compile(
-        *(
-            keras.optimizers.Adam(
-                get(f"{player}_lr"),
-                beta_1=get(f"{player}_beta1"),
-                beta_2=get(f"{player}_beta2"),
-            )
-            for player in "gd"
-        )
+    Returns:
+        The `LadaGAN`.
+
+    Raises:
+        UserError: as `load_official_checkpoint`, or if the folder holds a run already.
+    """
+    folder = RunFolder(run_dir)
+    if folder.flags_file.exists():
+        raise UserError(f"--run_dir={run_dir} holds a run already: give a new folder")
+    gan = load_official_checkpoint(checkpoint, config)
+    preset = dataclasses.replace(
+        _read_preset(config), data=data, total_images=gan.images_seen
     )
+    folder.start(preset, {"seed": gan.seed})
+    Checkpoints(folder.checkpoints, gan).save()
     return gan
 
 
-class _ConfigReader:
-    def __init__(self, config):
-        self.config = config
+def _read_preset(config):
+    """The `Preset` of an authors' config.json (path or content)."""
+    if not isinstance(config, dict):
+        try:
+            config = json.loads(Path(config).read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{config}: not a readable config.json ({error})"
+            ) from error
+    try:
+        return _preset(config)
+    except KeyError as error:
+        raise UserError(f"config.json lacks the key {error.args[0]!r}") from None
 
-    def __call__(self, key, *default):
-        if key not in self.config and not default:
-            raise UserError(f"config.json lacks the key {key!r}")
-        return self.config.get(key, *default)
+
+def _preset(config):
+    size = config["img_size"]
+    decoder_widths = tuple(config.get("dec_dim") or ())
+    loss = config["loss"]
+    if loss not in LOSSES:
+        raise UserError(f"config.json: loss {loss!r} is not one of {', '.join(LOSSES)}")
+    consistency = config["cr_weight"] if config["bcr"] else 0.0
+    return Preset(
+        data="",
+        image_size=size,
+        g_widths=tuple(config["g_dim"]),
+        head="decoder" if decoder_widths else "pixel" if size == 32 else "patch",
+        decoder_widths=decoder_widths,
+        d_widths=tuple(config["d_enc_dim"]),
+        batch_size=config["batch_size"],
+        augment=config.get("policy", ""),
+        total_images=0,
+        latent_dim=config["noise_dim"],
+        g_heads=tuple(config["g_heads"]),
+        g_mlp=tuple(config["g_mlp"]),
+        d_out_widths=tuple(config["d_out_dim"]),
+        d_heads=config["d_heads"],
+        d_mlp=config["d_mlp"],
+        loss=LOSSES[loss],
+        r1_gamma=config["gp_weight"],
+        bcr_real=consistency,
+        bcr_fake=consistency,
+        g_learning_rate=config["g_lr"],
+        d_learning_rate=config["d_lr"],
+        g_betas=(config["g_beta1"], config["g_beta2"]),
+        d_betas=(config["d_beta1"], config["d_beta2"]),
+        ema_decay=config["ema_decay"],
+    )
+
+
+def _build(preset):
+    try:
+        gan = LadaGAN.from_preset(preset)
+    except ValueError as error:
+        raise UserError(f"config.json: {error}") from error
+    gan.compile()
+    return gan
 
 
 class _Tensors:

@@ -51,13 +51,13 @@ class RunFolder:
         self.metrics_file = self.path / "metrics.jsonl"
         self._lock = None
 
-    def start(self, preset: Preset, options: dict, fingerprint: str) -> None:
+    def start(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
         """Makes the folder, or checks that it holds the same run; takes its lock.
 
         Args:
             preset: the run's configuration.
             options: the other settings of the run, by the names of their flags.
-            fingerprint: what identifies the data, wherever it lies.
+            fingerprint: what identifies the data, wherever it lies; none yet if empty.
 
         Raises:
             UserError: if another process trains here, or the folder holds a run of
@@ -67,7 +67,9 @@ class RunFolder:
         self._make()
         self._take_lock()
         settings = {name: getattr(preset, name) for name in FIELDS} | options
-        text = HEADER + flagfile_text(settings) + DATA_COMMENT + fingerprint + "\n"
+        text = HEADER + flagfile_text(settings)
+        if fingerprint:
+            text += f"{DATA_COMMENT}{fingerprint}\n"
         if self.flags_file.exists():
             self._check_same_run(text)
         write_atomically(self.flags_file, text)
@@ -141,9 +143,11 @@ class RunFolder:
     def _check_same_run(self, text):
         before, now = parse_settings(self.flags_file.read_text()), parse_settings(text)
         differences = [
-            f"{name} {before.get(name)} there, {now[name]} now"
+            f"{name} {before[name]} there, {now[name]} now"
             for name in now
-            if name not in FREE_SETTINGS and before.get(name) != now[name]
+            if name in before
+            and name not in FREE_SETTINGS
+            and before[name] != now[name]
         ]
         if differences:
             raise UserError(
