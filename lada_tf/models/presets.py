@@ -124,12 +124,12 @@ PRESETS = {
         g_mlp=(128,),
         d_mlp=128,
         batch_size=16,
-        augment="color,translation",
+        augment="",
         r1_gamma=0.01,
-        g_learning_rate=5e-4,
-        d_learning_rate=5e-4,
+        g_learning_rate=1e-3,
+        d_learning_rate=1e-3,
         ema_decay=0.995,
-        total_images=30_000,
+        total_images=40_000,
     ),
 }
 

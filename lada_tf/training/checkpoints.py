@@ -58,15 +58,21 @@ class Checkpoints:
         self.path = Path(path)
         self.gan = gan
         self.keep = keep
+        # Lists of plain variables: TensorFlow's tracking does not look into the lists
+        # and dicts of Keras 3 objects, and would leave weights out without a word.
         self.state = tf.train.Checkpoint(
-            generator=gan.generator,
-            ema_generator=gan.ema_generator,
-            discriminator=gan.discriminator,
-            g_optimizer=gan.g_optimizer,
-            d_optimizer=gan.d_optimizer,
-            metrics=gan.metrics,
-            step_counter=gan.step_counter.value,
-            image_counter=gan.image_counter.value,
+            **{
+                name: [variable.value for variable in variables]
+                for name, variables in {
+                    "generator": gan.generator.weights,
+                    "ema_generator": gan.ema_generator.weights,
+                    "discriminator": gan.discriminator.weights,
+                    "g_optimizer": gan.g_optimizer.variables,
+                    "d_optimizer": gan.d_optimizer.variables,
+                    "metrics": [v for m in gan.metrics for v in m.variables],
+                    "counters": [gan.step_counter, gan.image_counter],
+                }.items()
+            }
         )
 
     def save(self) -> Path:
@@ -108,7 +114,8 @@ class Checkpoints:
         for folder in candidates:
             damage = find_damage(folder)
             if damage is None:
-                self.state.read(str(folder / PREFIX)).assert_consumed()
+                status = self.state.read(str(folder / PREFIX))
+                status.assert_existing_objects_matched().assert_consumed()
                 return folder
             logging.warning("%s: %s; trying the checkpoint before it", folder, damage)
         if candidates:

@@ -156,7 +156,7 @@ class RunFolder:
             )
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
     """Writes a file whole or not at all, whatever moment the process dies at."""
     partial = path.with_name(f".{path.name}.partial")
     data = content.encode() if isinstance(content, str) else content

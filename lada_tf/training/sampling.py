@@ -1,5 +1,6 @@
 """Images from a generator, by seed, and how they are written."""
 
+import io
 from pathlib import Path
 
 import keras
@@ -82,7 +83,9 @@ def write_samples(output, images, maps=None, columns=None) -> None:
             )
             write_atomically(output, png_bytes(picture))
         elif output.suffix == ".npz":
-            np.savez_compressed(output, images=to_uint8(images))
+            stream = io.BytesIO()
+            np.savez_compressed(stream, images=to_uint8(images))
+            write_atomically(output, stream.getbuffer())
         else:
             _write_folder(output, to_uint8(images))
     except OSError as error:

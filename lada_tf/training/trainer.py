@@ -37,8 +37,6 @@ def build(preset: Preset, options: Options) -> LadaGAN:
     Raises:
         UserError: if the configuration's sizes do not fit together.
     """
-    # Same seed, same run: also with the operations that are free to reorder sums.
-    tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(options.seed)
     try:
         gan = LadaGAN.from_preset(preset, seed=options.seed)

@@ -1,0 +1,36 @@
+# make demo: train on the embedded portraits and show where the picture is.
+# make test: lint, types and tests. Both make .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := runs/portraits
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/demo
+	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=$(RUN)
+	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --output=$(RUN)/grid.png
+	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --num_images=8 \
+		--attention_maps --output=$(RUN)/attention.png
+	@echo "Portraits: $(RUN)/grid.png    Attention maps: $(RUN)/attention.png"
+
+test: lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(VENV)/demo: setup.cfg pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11 ...')"
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/test: $(VENV)/demo
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

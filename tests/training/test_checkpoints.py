@@ -1,0 +1,100 @@
+"""Checkpoints: whole or absent, verified, and everything that training changes."""
+
+import errno
+
+import keras
+import numpy as np
+import pytest
+
+from lada_tf.errors import UserError
+from lada_tf.models import LadaGAN
+from lada_tf.training.checkpoints import Checkpoints
+from tests.models.test_lada_gan import SMALL, weights
+
+
+def make(seed=0):
+    keras.utils.set_random_seed(seed)
+    gan = LadaGAN.from_preset("tiny", **SMALL)
+    gan.compile(run_eagerly=True)
+    return gan
+
+
+def step(gan):
+    images = keras.random.uniform((4, 32, 32, 3), -1, 1, seed=gan.steps)
+    return {name: float(value) for name, value in gan.train_step(images).items()}
+
+
+def test_restored_training_goes_on_bit_for_bit(tmp_path):
+    gan = make()
+    step(gan)
+    path = Checkpoints(tmp_path, gan).save()
+    assert path.name == "images-0000000004"
+    last = [step(gan), step(gan)][-1]
+
+    other = make(seed=1)
+    assert Checkpoints(tmp_path, other).restore() == path
+    assert [step(other), step(other)][-1] == last  # running means included
+    for a, b in zip(weights(gan), weights(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def damage_truncate(file):
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def damage_flip(file):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def damage_delete(file):
+    file.unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_truncate, damage_flip, damage_delete])
+@pytest.mark.parametrize("name", ["state.data-00000-of-00001", "manifest.json"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage, name, caplog):
+    gan = make()
+    checkpoints = Checkpoints(tmp_path, gan)
+    whole = checkpoints.save()
+    gan.image_counter.assign(8)
+    newest = checkpoints.save()
+    damage(newest / name)
+    assert checkpoints.restore() == whole
+    assert gan.images_seen == 0
+    assert "trying the checkpoint before it" in caplog.text
+    damage(whole / name)
+    with pytest.raises(UserError, match="every checkpoint is damaged"):
+        checkpoints.restore()
+
+
+def test_the_last_ones_are_kept_and_leftovers_removed(tmp_path):
+    gan = make()
+    checkpoints = Checkpoints(tmp_path, gan, keep=2)
+    assert checkpoints.restore() is None
+    (tmp_path / ".partial-1").mkdir()
+    for images in (4, 8, 12, 12):
+        gan.image_counter.assign(images)
+        checkpoints.save()
+    assert checkpoints.restore().name == "images-0000000012"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "images-0000000008",
+        "images-0000000012",
+    ]
+
+
+def test_a_failed_write_leaves_the_one_before(tmp_path, monkeypatch):
+    gan = make()
+    checkpoints = Checkpoints(tmp_path, gan)
+    whole = checkpoints.save()
+    gan.image_counter.assign(8)
+
+    def full(folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "_write_manifest", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        checkpoints.save()
+    assert list(tmp_path.iterdir()) == [whole]
+    assert checkpoints.restore() == whole

@@ -1,0 +1,83 @@
+"""Presets as text: every field goes through a flag and comes back."""
+
+import dataclasses
+
+import pytest
+from absl import flags
+
+from lada_tf.errors import UserError
+from lada_tf.models import PRESETS, Preset
+from lada_tf.training.configuration import (
+    define_preset_flags,
+    flagfile_text,
+    parse_field,
+    parse_settings,
+    preset_from_flags,
+    preset_from_settings,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _flags():
+    define_preset_flags()
+
+
+def from_flags(*arguments):
+    flags.FLAGS.unparse_flags()
+    for name in ("preset", *(field.name for field in dataclasses.fields(Preset))):
+        flags.FLAGS[name].value = None
+    flags.FLAGS(["program", *arguments])
+    return preset_from_flags(flags.FLAGS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_flagfile_repeats_its_preset(name, tmp_path):
+    text = flagfile_text(dataclasses.asdict(PRESETS[name]))
+    path = tmp_path / "flags.cfg"
+    path.write_text(f"# a comment\n{text}# data: portraits:1\n")
+    assert preset_from_settings(parse_settings(path.read_text()), path) == PRESETS[name]
+    assert from_flags(f"--flagfile={path}") == PRESETS[name]
+
+
+def test_flags_replace_fields_of_the_preset():
+    preset = from_flags(
+        "--preset=cifar10",
+        "--g_widths=512,128,32",
+        "--augment=",
+        "--bcr_real=0",
+        "--d_batch_norm=false",
+        "--total_images=1_000",
+    )
+    assert preset == dataclasses.replace(
+        PRESETS["cifar10"],
+        g_widths=(512, 128, 32),
+        augment="",
+        bcr_real=0.0,
+        d_batch_norm=False,
+        total_images=1000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("g_widths", "96,x", "--g_widths=96,x: expected numbers, separated by commas"),
+        ("g_widths", "96,0", "--g_widths=96,0: has to be at least 1"),
+        ("batch_size", "4.5", "--batch_size=4.5: expected an integer"),
+        ("batch_size", "-1", "--batch_size=-1: has to be at least 1"),
+        ("r1_gamma", "nan", "--r1_gamma=nan: has to be at least 0, and finite"),
+        ("d_batch_norm", "maybe", "--d_batch_norm=maybe: expected true or false"),
+    ],
+)
+def test_bad_values_name_the_flag(name, text, message):
+    with pytest.raises(UserError, match=message):
+        parse_field(name, text)
+
+
+def test_without_a_preset_every_field_is_needed():
+    with pytest.raises(
+        UserError, match=r"give --preset .* or else --data --image_size"
+    ):
+        from_flags("--g_widths=8")
+    with pytest.raises(UserError, match=r"flags\.cfg: lacks --data"):
+        preset_from_settings({}, "flags.cfg")
