@@ -14,7 +14,9 @@ def _import_tensorflow_quietly() -> None:
     with tempfile.TemporaryFile() as greeting:
         os.dup2(greeting.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow
+
+            tensorflow.config.list_physical_devices()  # looks for CUDA, aloud
         except BaseException:
             greeting.seek(0)
             os.write(stderr, greeting.read())

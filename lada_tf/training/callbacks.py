@@ -5,6 +5,7 @@ a resumed run acts at the same counts, whatever `steps_per_execution` is.
 """
 
 import signal
+import sys
 import time
 
 import keras
@@ -52,6 +53,7 @@ class ProgressBar(keras.callbacks.Callback):
             initial=self.model.images_seen,
             unit=" images",
             dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 30,  # a log, not a screen
             desc="compiling the first step",
         )
 

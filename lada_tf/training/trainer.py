@@ -1,6 +1,7 @@
 """Training from a configuration and a source of images to a finished run folder."""
 
 import dataclasses
+import os
 
 import keras
 import tensorflow as tf
@@ -77,6 +78,7 @@ def train(
     if steps <= 0:
         print(f"{gan.images_seen} images are done already: raise --total_images")
         return gan
+    print(f"training on {describe_device()}")
     writer = tf.summary.create_file_writer(str(folder.logs))
     gan.fit(
         batches(
@@ -98,3 +100,12 @@ def train(
     )
     writer.close()
     return gan
+
+
+def describe_device() -> str:
+    """The device that a step runs on, in words."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return f"the processor ({os.cpu_count()} cores)"
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return details.get("device_name", "a GPU")

@@ -1,0 +1,183 @@
+"""The commands as a user runs them: processes, exit codes, files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lada_tf import load_run
+
+TINY = (
+    "--preset=tiny",
+    "--g_widths=8,8,8",
+    "--d_widths=4,8",
+    "--d_out_widths=8,8",
+    "--g_mlp=8",
+    "--d_mlp=8",
+    "--augment=color,translation,cutout",
+    "--batch_size=4",
+    "--log_images=8",
+    "--sample_images=16",
+    "--checkpoint_images=16",
+)
+
+
+def command(app, *arguments):
+    return [sys.executable, "-m", f"lada_tf.{app}", *map(str, arguments)]
+
+
+def run(app, *arguments):
+    return subprocess.run(command(app, *arguments), capture_output=True, text=True)
+
+
+def succeed(app, *arguments):
+    result = run(app, *arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of 12 steps, straight."""
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    succeed("train", *TINY, "--total_images=48", f"--run_dir={folder}")
+    return folder
+
+
+def test_a_run_folder_holds_everything(trained):
+    assert {p.name for p in trained.iterdir()} == {
+        "checkpoints",
+        "flags.cfg",
+        "lock",
+        "logs",
+        "metrics.jsonl",
+        "samples",
+    }
+    lines = [
+        json.loads(s) for s in (trained / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert [line["images"] for line in lines] == [8, 16, 24, 32, 40, 48]
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+    grids = sorted(p.name for p in (trained / "samples").iterdir())
+    counts = (0, 16, 32, 48)
+    assert grids == [
+        f"{kind}-{n:010d}.png" for kind in ("attention", "grid") for n in counts
+    ]
+    assert Image.open(trained / "samples" / grids[-1]).size == (512, 512)
+    checkpoints = sorted(p.name for p in (trained / "checkpoints").iterdir())
+    assert checkpoints == ["images-0000000032", "images-0000000048"]
+    assert any((trained / "logs").iterdir())
+
+
+def test_stopped_and_started_again_is_the_same_run(trained, tmp_path):
+    """SIGTERM saves and exits with 143; the same command ends with the same bits."""
+    folder = tmp_path / "run"
+    arguments = (*TINY, "--total_images=48", f"--run_dir={folder}")
+    process = subprocess.Popen(command("train", *arguments), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+    (checkpoint, *_) = sorted((folder / "checkpoints").iterdir())
+    assert 8 <= int(checkpoint.name.split("-")[1]) < 48
+    assert f"going on from {checkpoint}" in succeed("train", *arguments)
+
+    assert_same_run(folder, trained)
+
+
+def assert_same_run(folder, other):
+    names = ["metrics.jsonl"]
+    names += [f"samples/{p.name}" for p in (other / "samples").iterdir()]
+    for name in names:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+    ours, theirs = load_run(folder), load_run(other)
+    for network in ("generator", "ema_generator", "discriminator"):
+        for a, b in zip(
+            getattr(ours, network).get_weights(),
+            getattr(theirs, network).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_sample(trained, tmp_path):
+    run_dir = f"--run_dir={trained}"
+    for output in ("grid.png", "images.npz", "folder"):
+        succeed("sample", run_dir, "--num_images=6", f"--output={tmp_path / output}")
+    images = np.load(tmp_path / "images.npz")["images"]
+    assert images.shape == (6, 32, 32, 3)
+    assert images.dtype == np.uint8
+    for i, image in enumerate(images):
+        saved = np.asarray(Image.open(tmp_path / "folder" / f"{i}.png"))
+        np.testing.assert_array_equal(saved, image)
+    maps = tmp_path / "maps.png"
+    succeed("sample", run_dir, "--num_images=2", "--attention_maps", f"--output={maps}")
+    assert Image.open(maps).size == (13 * 66 - 2, 2 * 66 - 2)
+    row = tmp_path / "row.png"
+    succeed("sample", run_dir, "--num_images=3", "--interpolate=5", f"--output={row}")
+    assert Image.open(row).size == (5 * 64, 3 * 64)
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    folder = tmp_path / "run"
+    printed = succeed("train", *TINY, f"--run_dir={folder}", "--dry_run")
+    assert not folder.exists()
+    for text in ("997 images", "--g_widths=8,8,8", "d_loss:", "parameters"):
+        assert text in printed
+
+
+def test_summary():
+    printed = succeed("summary", "--preset=cifar10")
+    assert (
+        "19.902M parameters   1.525 GFLOP   0.763 GMAC   (paper: 19M, 0.7B)" in printed
+    )
+
+
+def test_an_exported_flagfile_repeats_the_run(trained, tmp_path):
+    flagfile = f"--flagfile={trained / 'flags.cfg'}"
+    succeed("train", flagfile, f"--run_dir={tmp_path / 'again'}")
+    assert_same_run(tmp_path / "again", trained)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset=tyni"], "flag --preset=tyni: value should be one of"),
+        (["--preset=tiny", "--learning_rate=1"], "Unknown command line flag"),
+        (["--preset=tiny", "batch_size=3"], "unexpected argument 'batch_size=3'"),
+        (["--preset=tiny", "--batch_size=0"], "--batch_size=0: has to be at least 1"),
+        (["--preset=tiny", "--g_heads=5"], "num_heads 5 does not divide the width 96"),
+        (["--preset=tiny", "--augment=blur"], "'blur' is not one of color"),
+        (["--preset=tiny", "--data=nowhere"], "nowhere"),
+        (["--preset=tiny", "--image_size=64"], "64"),
+        (["--flagfile=absent.cfg"], "absent.cfg"),
+        ([], "give --preset"),
+    ],
+)
+def test_mistakes_exit_with_2_and_one_line(arguments, message, tmp_path):
+    result = run("train", f"--run_dir={tmp_path / 'run'}", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_another_configuration_is_refused(trained):
+    result = run("train", *TINY, f"--run_dir={trained}", "--r1_gamma=3")
+    assert result.returncode == 2
+    assert "r1_gamma 0.01 there, 3.0 now" in result.stderr
+
+
+def test_the_console_script_lists_its_commands():
+    script = os.path.join(os.path.dirname(sys.executable), "lada-tf")
+    result = subprocess.run([script], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "train" in result.stderr
