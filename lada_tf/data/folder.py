@@ -1,0 +1,103 @@
+"""A folder of image files, searched recursively, and a zip of them."""
+
+import os
+import pathlib
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+
+from lada_tf.data.decode import EXTENSIONS
+from lada_tf.data.reader import BadImage, Item, Reader, digest, natural_key
+from lada_tf.errors import UserError
+
+
+class FolderReader(Reader):
+    """JPEG, PNG, WebP and BMP files under `path`, in natural order of their paths.
+
+    Chosen by extension, read by content. Hidden files are left out. The identity is
+    that of the relative paths and file sizes: no file is opened for it.
+    """
+
+    kind = "folder"
+
+    def __init__(self, path: str):
+        self._path = path
+        sizes = dict(_image_files(path))
+        if not sizes:
+            raise UserError(f"{path} holds no image ({', '.join(EXTENSIONS)})")
+        self._names = sorted(sizes, key=natural_key)
+        self.identity = digest(*((name, sizes[name]) for name in self._names))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def items(self, start: int, stop: int) -> Iterator[Item]:
+        for name in self._names[start:stop]:
+            path = os.path.join(self._path, name)
+            yield Item(path, partial(_read_file, path))
+
+
+class ZipReader(Reader):
+    """The image files of a zip, in natural order of their paths.
+
+    The identity is that of the names and checksums in the zip's directory.
+    """
+
+    kind = "zip"
+
+    def __init__(self, path: str):
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} cannot be read as a zip: {error}") from error
+        members = [m for m in self._zip.infolist() if _is_image(m.filename)]
+        if not members:
+            raise UserError(f"{path} holds no image ({', '.join(EXTENSIONS)})")
+        self._members = sorted(members, key=lambda m: natural_key(m.filename))
+        self.identity = digest(*((m.filename, m.CRC) for m in self._members))
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def items(self, start: int, stop: int) -> Iterator[Item]:
+        for member in self._members[start:stop]:
+            name = f"{self._path}:{member.filename}"
+            yield Item(name, partial(self._read, member))
+
+    def _read(self, member: zipfile.ZipInfo) -> bytes:
+        try:
+            return self._zip.read(member)
+        except Exception as error:  # a damaged member may raise from any codec
+            raise BadImage(f"cannot be unzipped: {error}") from error
+
+
+def _image_files(folder: str) -> Iterator[tuple[str, int]]:
+    """(path relative to `folder`, size in bytes) of each image file under it."""
+    pending = [""]
+    while pending:
+        inside = pending.pop()
+        try:
+            with os.scandir(os.path.join(folder, inside)) as entries:
+                for entry in entries:
+                    name = os.path.join(inside, entry.name)
+                    if entry.is_dir() and not entry.name.startswith("."):
+                        pending.append(name)
+                    elif _is_image(name):
+                        yield name, entry.stat().st_size
+        except OSError as error:
+            raise UserError(f"{folder} cannot be read: {error}") from error
+
+
+def _is_image(path: str) -> bool:
+    name = pathlib.PurePosixPath(path).name
+    hidden = name.startswith(".") or path.startswith("__MACOSX/")
+    return name.lower().endswith(EXTENSIONS) and not hidden
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise BadImage(error.strerror or str(error)) from error

@@ -1,0 +1,110 @@
+"""Decodes a reader's images at the training size, in parallel and in order."""
+
+import collections
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from lada_tf.data.decode import decode
+from lada_tf.data.reader import BadImage, Item, Reader
+from lada_tf.data.recipes import RECIPES
+from lada_tf.errors import UserError
+
+ON_BAD_IMAGE = ("error", "skip")
+# Items a worker takes at once: small images decode in less time than a hand-over costs.
+_CHUNK = 16
+
+
+class Bad(NamedTuple):
+    """An image that cannot be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class BadImages:
+    """What to do about images that cannot be used, and those met so far."""
+
+    policy: str = "error"
+    met: list[Bad] = field(default_factory=list)
+
+    def report(self, bad: Bad) -> None:
+        """Raises UserError under the policy "error"; else logs and remembers."""
+        if self.policy == "error":
+            raise UserError(
+                f"{bad.name}: {bad.reason} (--on_bad_image=skip leaves such images out)"
+            )
+        logging.warning("left out %s: %s", bad.name, bad.reason)
+        self.met.append(bad)
+
+    def summarize(self, total: int) -> None:
+        if self.met:
+            logging.warning("left out %d bad images of %d", len(self.met), total)
+
+
+def decoded(
+    reader: Reader, size: int, recipe: str, start: int, stop: int
+) -> Iterator[np.ndarray | Bad]:
+    """Images [start, stop) in order: uint8 (size, size, 3), or Bad."""
+    apply = RECIPES[recipe]
+
+    def read(item: Item) -> np.ndarray | Bad:
+        try:
+            loaded = item.load()
+            image = decode(loaded) if isinstance(loaded, bytes) else loaded
+            return apply(image, size)
+        except BadImage as error:
+            return Bad(item.name, str(error))
+
+    def read_all(items: Iterable[Item]) -> list[np.ndarray | Bad]:
+        return [read(item) for item in items]
+
+    workers = os.cpu_count() or 1
+    chunks = _chunks(reader.items(start, stop))
+    pending: collections.deque[Future] = collections.deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        for chunk in chunks:
+            pending.append(pool.submit(read_all, chunk))
+            if len(pending) > 2 * workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
+    while chunk := list(itertools.islice(items, _CHUNK)):
+        yield chunk
+
+
+def load_into_memory(
+    reader: Reader, size: int, recipe: str, bad_images: BadImages
+) -> np.ndarray:
+    """Every usable image: uint8 (n, size, size, 3)."""
+    images = np.empty((len(reader), size, size, 3), np.uint8)
+    count = 0
+    every = decoded(reader, size, recipe, 0, len(reader))
+    for image in progress(every, len(reader), "decoding"):
+        if isinstance(image, Bad):
+            bad_images.report(image)
+        else:
+            images[count] = image
+            count += 1
+    return images[:count]
+
+
+def progress(items: Iterable, total: int, description: str, initial: int = 0) -> tqdm:
+    """A bar on stderr for what takes longer than two seconds, on a terminal."""
+    return tqdm(
+        items, description, total, initial=initial, unit="image", delay=2, disable=None
+    )
