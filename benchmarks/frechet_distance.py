@@ -2,8 +2,9 @@
 
 python -m benchmarks.frechet_distance
 
-Both sides start from features (N, 2048) and end at the distance. The peer's side is what
-the published evaluators share: covariances by `numpy.cov`, then sqrtm of the product. CPU seconds of all threads are given beside wall-clock ones.
+Both sides start from features (N, 2048) and end at the distance. The peer's side is
+what the published evaluators share: covariances by `numpy.cov`, then sqrtm of their
+product. CPU seconds of all threads are given beside wall-clock ones.
 """
 
 import time

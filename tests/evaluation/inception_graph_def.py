@@ -158,9 +158,7 @@ class _Builder:
         return self.join(
             f"{scope}/join",
             self.chain(x, scope, ("branch1x1", 64, 1, 1)),
-            self.chain(
-                x, scope, ("branch5x5_1", 48, 1, 1), ("branch5x5_2", 64, 5, 5)
-            ),
+            self.chain(x, scope, ("branch5x5_1", 48, 1, 1), ("branch5x5_2", 64, 5, 5)),
             self.chain(
                 x,
                 scope,
