@@ -35,7 +35,7 @@ def main() -> None:
     features = small_classifier.build()
     model = keras.Model(
         features.input,
-        keras.layers.Dense(10 + len(portraits))(features.output),
+        keras.layers.Dense(10 + len(portraits))(features.layers[-2].output),
     )
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, FLAGS.steps)
     model.compile(
