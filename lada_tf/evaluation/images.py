@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -33,17 +33,38 @@ def batches(
         yield source.images(order[start : start + batch_size])
 
 
+def quantized(generator) -> Callable:
+    """Compiles a generator so that it returns uint8, as a PNG file would hold.
+
+    Args:
+        generator: callable with a `training` argument, float32 latents
+            (n, latent_dim) -> images (n, height, width, 3) meant for [-1, 1].
+
+    Returns:
+        A callable, latents -> uint8 tensor (n, height, width, 3).
+    """
+    import tensorflow as tf  # the images of a disk do not need it
+
+    return tf.function(
+        lambda latents: to_uint8(generator(latents, training=False)),
+        reduce_retracing=True,
+    )
+
+
 def generate(
-    generator, latent_dim: int, num_images: int, seed: int = 0, batch_size: int = 64
+    generator: Callable,
+    latent_dim: int,
+    num_images: int,
+    seed: int = 0,
+    batch_size: int = 64,
 ) -> Iterator[np.ndarray]:
-    """Yields images of a generator, uint8 as a PNG file would hold them.
+    """Yields images of a generator.
 
     The latents are one stream of standard normal numbers, the same for any batch size,
     machine or device.
 
     Args:
-        generator: callable with a `training` argument, float32 latents
-            (n, latent_dim) -> images (n, height, width, 3) meant for [-1, 1].
+        generator: `quantized(...)`.
         latent_dim: width of the latents.
         num_images: how many.
         seed: of the latents.
@@ -52,17 +73,11 @@ def generate(
     Yields:
         uint8 (n, height, width, 3).
     """
-    import tensorflow as tf  # the images of a disk do not need it
-
-    @tf.function(reduce_retracing=True)
-    def run(latents):
-        return to_uint8(generator(latents, training=False))
-
     random = np.random.default_rng(seed)
     for start in range(0, num_images, batch_size):
         count = min(batch_size, num_images - start)
         latents = random.standard_normal((count, latent_dim))
-        yield run(tf.constant(latents, tf.float32)).numpy()
+        yield generator(latents.astype(np.float32)).numpy()
 
 
 def to_uint8(images):
@@ -90,7 +105,10 @@ class ImagesOnDisk:
         if os.path.isdir(path):
             self._files = _image_files(path)
             first = _read_image(self._files[0])
-            identity = "\n".join(os.path.relpath(file, path) for file in self._files)
+            identity = "\n".join(
+                f"{os.path.relpath(file, path)} {os.path.getsize(file)}"
+                for file in self._files
+            )
         else:
             self._array = _read_array(path)
             first = self._array[0]

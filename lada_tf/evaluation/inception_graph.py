@@ -17,6 +17,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from lada_tf.errors import UserError
+from lada_tf.evaluation.cache import default_cache_dir
 from lada_tf.evaluation.extractor import Extractor, Features
 
 FILE_NAME = "classify_image_graph_def.pb"
@@ -62,9 +63,8 @@ class InceptionGraph(Extractor):
 
 
 def default_path() -> str:
-    """Where the graph is looked for: `lada_tf` in XDG_CACHE_HOME or ~/.cache."""
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(caches, "lada_tf", FILE_NAME)
+    """Where the graph is looked for: in the cache folder."""
+    return os.path.join(default_cache_dir(), FILE_NAME)
 
 
 def _read(path: str, sha256: str) -> bytes:

@@ -108,7 +108,8 @@ def _load(path: str):
     inputs = signature.structured_input_signature[1] if signature else {}
     if len(inputs) != 1:
         raise UserError(f"--features={path} has no serving_default of one input")
-    (key, spec), outputs = *inputs.items(), signature.structured_outputs
+    [(key, spec)] = inputs.items()
+    outputs = signature.structured_outputs
     output = "features" if "features" in outputs else next(iter(outputs))
     if output != "features" and len(outputs) != 1:
         raise UserError(

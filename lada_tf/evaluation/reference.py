@@ -131,7 +131,7 @@ def save_reference(reference: Reference, path: str, extractor: Extractor) -> Non
     try:
         os.makedirs(folder, exist_ok=True)
         with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -165,12 +165,7 @@ def load_reference(
         UserError: no such file, pickles in it, or made with another extractor.
     """
     arrays = _read(path)
-    made_with = str(arrays.get("extractor", extractor.identity))
-    if made_with != extractor.identity:
-        raise UserError(
-            f"{path} was made with {made_with}, not {extractor.identity}: choose the "
-            "same --features or compute it again from the images"
-        )
+    _check_extractor(path, arrays, extractor)
     count = int(arrays["count"]) if "count" in arrays else None
     pool = _statistics(arrays, "mu", "sigma", count)
     spatial = (
@@ -210,6 +205,20 @@ def _read(path: str) -> dict[str, np.ndarray]:
     if missing:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}")
     return arrays
+
+
+def _check_extractor(path: str, arrays: dict, extractor: Extractor) -> None:
+    if "extractor" in arrays:
+        made_with = str(arrays["extractor"])
+        same = made_with == extractor.identity
+    else:  # a published file: all of them are of the 2015 graph
+        made_with = "the 2015 Inception graph"
+        same = extractor.identity.startswith("inception_graph:")
+    if not same:
+        raise UserError(
+            f"{path} was made with {made_with}, not {extractor.identity}: choose the "
+            "same --features or compute it again from the images"
+        )
 
 
 def _statistics(arrays, mean: str, covariance: str, count) -> FeatureStatistics:

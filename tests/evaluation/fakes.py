@@ -25,7 +25,7 @@ class FakeSource:
 class FakeExtractor(Extractor):
     """Pixels are the features; all three kinds of them."""
 
-    def __init__(self, label=None, identity="fake"):
+    def __init__(self, label=None, identity="inception_graph:fake"):
         self.label, self.identity = label, identity
 
     def extract(self, images):

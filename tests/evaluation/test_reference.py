@@ -62,7 +62,7 @@ def test_the_cache_reads_the_images_once(tmp_path):
     ("source", "extractor", "count"),
     [
         (FakeSource(seed=1), FakeExtractor(), None),
-        (FakeSource(), FakeExtractor(identity="other"), None),
+        (FakeSource(), FakeExtractor(identity="inception_graph:other"), None),
         (FakeSource(), FakeExtractor(), 30),
     ],
 )
@@ -111,6 +111,13 @@ def test_an_adm_batch(tmp_path):
     np.testing.assert_array_equal(loaded.features, expected)
 
 
+def test_an_adm_batch_is_of_the_inception_graph_alone(tmp_path):
+    path = str(tmp_path / "batch.npz")
+    adm_batch(path)
+    with pytest.raises(UserError, match="made with the 2015 Inception graph"):
+        load_reference(path, FakeExtractor(identity="keras_inception_v3:abc"))
+
+
 def test_what_we_write_other_tools_can_read(tmp_path):
     path = str(tmp_path / "out.npz")
     made = compute_reference(FakeSource(), FakeExtractor())
@@ -130,7 +137,7 @@ def test_what_we_write_other_tools_can_read(tmp_path):
         ({"sigma": np.full((12, 12), np.nan)}, "NaN"),
         ({"arr_0": np.array([{}], dtype=object)}, "without executing pickles"),
         ({"arr_0": np.zeros((3, 8, 8, 3))}, "uint8"),
-        ({"extractor": np.array("inception_graph:abc")}, "made with inception_graph"),
+        ({"extractor": np.array("small_classifier:abc")}, "made with small_classifier"),
     ],
 )
 def test_bad_files(tmp_path, changes, message):
