@@ -2,13 +2,33 @@
 
 import os
 import sys
+import tempfile
+from typing import NoReturn
 
-# Before TensorFlow is imported: its start-up lines are not for the user.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from absl import app, flags
+def _import_tensorflow_quietly() -> None:
+    """TensorFlow's native code greets before any log level applies: not for users."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as greeting:
+        os.dup2(greeting.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            greeting.seek(0)
+            os.write(stderr, greeting.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
-from lada_tf.errors import UserError
+
+_import_tensorflow_quietly()
+
+from absl import app, flags  # noqa: E402
+
+from lada_tf.errors import UserError  # noqa: E402
 
 USAGE_ERROR = 2
 
@@ -42,6 +62,6 @@ def _guarded(main, argv: list[str]) -> None:
         _exit_with(error)
 
 
-def _exit_with(error: Exception):
+def _exit_with(error: Exception) -> NoReturn:
     print("error:", " ".join(str(error).split()), file=sys.stderr)
     sys.exit(USAGE_ERROR)

@@ -1,0 +1,129 @@
+"""LadaAttention: linear additive attention, one attention vector a head (eqs 1-4)."""
+
+import keras
+from keras import ops
+
+from lada_tf.layers.initializers import initializer_config
+
+SCORES = ("joint", "per_head")
+
+
+@keras.saving.register_keras_serializable("lada_tf")
+class LadaAttention(keras.layers.Layer):
+    """Mixes N tokens at a cost linear in N.
+
+    Every head of size d = D / h scores its tokens once, sums its queries into a single
+    global vector g, and modulates keys and values with it:
+
+        α = softmax over the tokens of score(q) / √d        (1)
+        g = Σᵢ αᵢ qᵢ                                         (2)
+        rᵢ = (g ⊙ kᵢ) ⊙ vᵢ                                   (3)
+        output = concat(heads of r) W + b                   (4)
+
+    q, k and v are linear maps D → D of the input, with bias.
+
+    Args:
+        num_heads: int, h. Has to divide D, the width of the input.
+        score: `"joint"`, one linear map with bias from all D query features to h
+            scores, as in the authors' code and their checkpoints; or `"per_head"`, the
+            paper's eq 1: wᵀqᵢ with one w in R^d a head, over that head's own query.
+        kernel_initializer: initializer of every kernel.
+
+    Call arguments:
+        inputs: float tensor (B, N, D), any N.
+        return_attention_maps: bool. If True, returns α too.
+
+    Returns:
+        A tensor (B, N, D) in the layer's compute dtype; with `return_attention_maps`,
+        the pair of it and α, float32 (B, h, N), each row summing to 1.
+
+    Raises:
+        ValueError: if `num_heads` does not divide D, or `score` is unknown.
+
+    Example:
+
+    >>> tokens = keras.random.normal((2, 100, 64))
+    >>> output, maps = LadaAttention(num_heads=4)(tokens, return_attention_maps=True)
+    >>> output.shape, maps.shape
+    ((2, 100, 64), (2, 4, 100))
+
+    Reference:
+        Morales-Juarez and Fuentes-Pineda, "Efficient generative adversarial networks
+        using linear additive-attention Transformers", arXiv:2401.09596.
+    """
+
+    def __init__(
+        self, num_heads, score="joint", kernel_initializer="orthogonal", **kwargs
+    ):
+        super().__init__(**kwargs)
+        if score not in SCORES:
+            raise ValueError(f"score={score!r} is not one of {SCORES}")
+        self.num_heads = num_heads
+        self.score = score
+        self.kernel_initializer = initializer_config(kernel_initializer)
+
+    def build(self, inputs_shape):
+        width = inputs_shape[-1]
+        if width % self.num_heads:
+            raise ValueError(
+                f"num_heads={self.num_heads} does not divide the width {width}"
+            )
+        self.head_size = width // self.num_heads
+        self.query = self._dense(width, "query")
+        self.key = self._dense(width, "key")
+        self.value = self._dense(width, "value")
+        self.output_projection = self._dense(width, "output")
+        for layer in (self.query, self.key, self.value, self.output_projection):
+            layer.build(inputs_shape)
+        if self.score == "joint":
+            self.score_map = self._dense(self.num_heads, "score")
+            self.score_map.build(inputs_shape)
+        else:
+            self.score_vectors = self.add_weight(
+                name="score_vectors",
+                shape=(self.num_heads, self.head_size),
+                initializer=self.kernel_initializer,
+            )
+
+    def call(self, inputs, return_attention_maps=False):
+        query = self.query(inputs)  # (B, N, D)
+        maps = self._attention_maps(query)  # (B, N, h)
+        tokens = ops.shape(inputs)[1]
+        heads = (-1, tokens, self.num_heads, self.head_size)
+        weighted = ops.expand_dims(ops.cast(maps, query.dtype), -1)
+        global_query = ops.sum(
+            weighted * ops.reshape(query, heads), axis=1, keepdims=True
+        )  # (B, 1, h, d)
+        global_query = ops.reshape(global_query, (-1, 1, query.shape[-1]))
+        mixed = global_query * self.key(inputs) * self.value(inputs)
+        output = self.output_projection(mixed)
+        if return_attention_maps:
+            return output, ops.transpose(maps, (0, 2, 1))
+        return output
+
+    def _attention_maps(self, query):
+        """Queries (B, N, D) → α (B, N, h) in float32, softmax over the tokens."""
+        if self.score == "joint":
+            scores = self.score_map(query)
+        else:
+            tokens = ops.shape(query)[1]
+            own = ops.reshape(query, (-1, tokens, self.num_heads, self.head_size))
+            scores = ops.sum(own * ops.cast(self.score_vectors, own.dtype), axis=-1)
+        scores = ops.cast(scores, "float32") / self.head_size**0.5
+        return ops.softmax(scores, axis=1)
+
+    def _dense(self, units, name):
+        return keras.layers.Dense(
+            units,
+            kernel_initializer=self.kernel_initializer,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "score": self.score,
+            "kernel_initializer": self.kernel_initializer,
+        }

@@ -1,0 +1,154 @@
+"""Ladaformer: the Transformer block around LadaAttention (eqs 6-7, Fig. 1)."""
+
+import keras
+from keras import ops
+
+from lada_tf.layers.initializers import initializer_config
+from lada_tf.layers.lada_attention import LadaAttention
+from lada_tf.layers.sln import SLN
+
+NORMS = ("sln", "layer_norm")
+
+
+@keras.saving.register_keras_serializable("lada_tf")
+class Ladaformer(keras.layers.Layer):
+    """Attention and an MLP, each behind a normalization.
+
+    The generator's form (Fig. 1a; the default) is modulated by the latent and has
+    **no** residual around its MLP, which the paper found to help (Table I):
+
+        x = LadaAttention(SLN(h, z)) + h                     (6)
+        output = MLP(SLN(x, z))                              (7)
+
+    The discriminator's form (Fig. 1b) is `norm="layer_norm", mlp_residual=True`:
+
+        x = LadaAttention(LayerNorm(h)) + h
+        output = MLP(LayerNorm(x)) + x
+
+    The MLP is D → `mlp_dim` → D with an exact (erf) GELU after the first map.
+
+    Args:
+        num_heads: int, heads of the attention.
+        mlp_dim: int, hidden width of the MLP.
+        norm: `"sln"` (takes latents) or `"layer_norm"` (with scale and offset).
+        mlp_residual: bool, whether the MLP has a residual connection.
+        score: score form of the attention, see `LadaAttention`.
+        epsilon: float, of the normalizations.
+        kernel_initializer: initializer of every kernel.
+
+    Call arguments:
+        inputs: float tensor h (B, N, D), any N.
+        latents: float tensor z (B, L); needed by `norm="sln"` and only there.
+        return_attention_maps: bool. If True, returns the attention maps too.
+
+    Returns:
+        A tensor (B, N, D); with `return_attention_maps`, the pair of it and the maps,
+        float32 (B, num_heads, N).
+
+    Raises:
+        ValueError: if `norm` is unknown, or latents are missing where `norm="sln"`, or
+            given where it is not.
+
+    Example:
+
+    >>> tokens = keras.random.normal((2, 64, 32))
+    >>> latents = keras.random.normal((2, 128))
+    >>> Ladaformer()(tokens, latents).shape
+    (2, 64, 32)
+    >>> Ladaformer(norm="layer_norm", mlp_residual=True)(tokens).shape
+    (2, 64, 32)
+    """
+
+    def __init__(
+        self,
+        num_heads=4,
+        mlp_dim=512,
+        norm="sln",
+        mlp_residual=False,
+        score="joint",
+        epsilon=1e-6,
+        kernel_initializer="orthogonal",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if norm not in NORMS:
+            raise ValueError(f"norm={norm!r} is not one of {NORMS}")
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.norm = norm
+        self.mlp_residual = mlp_residual
+        self.score = score
+        self.epsilon = epsilon
+        self.kernel_initializer = initializer_config(kernel_initializer)
+
+    def build(self, inputs_shape, latents_shape=None):
+        self._check_latents(latents_shape)
+        self.attention = LadaAttention(
+            self.num_heads,
+            score=self.score,
+            kernel_initializer=self.kernel_initializer,
+            dtype=self.dtype_policy,
+            name="attention",
+        )
+        self.attention.build(inputs_shape)
+        self.mlp_hidden = self._dense(self.mlp_dim, "mlp_hidden", activation="gelu")
+        self.mlp_hidden.build(inputs_shape)
+        self.mlp_output = self._dense(inputs_shape[-1], "mlp_output")
+        self.mlp_output.build((*inputs_shape[:-1], self.mlp_dim))
+        self.attention_norm = self._norm("attention_norm")
+        self.mlp_norm = self._norm("mlp_norm")
+        for norm in (self.attention_norm, self.mlp_norm):
+            if self.norm == "sln":
+                norm.build(inputs_shape, latents_shape)
+            else:
+                norm.build(inputs_shape)
+
+    def call(self, inputs, latents=None, return_attention_maps=False):
+        self._check_latents(latents)
+        modulation = () if latents is None else (latents,)
+        attended, maps = self.attention(
+            self.attention_norm(inputs, *modulation), return_attention_maps=True
+        )
+        x = ops.cast(inputs, attended.dtype) + attended
+        output = self.mlp_output(self.mlp_hidden(self.mlp_norm(x, *modulation)))
+        if self.mlp_residual:
+            output = output + x
+        return (output, maps) if return_attention_maps else output
+
+    def _check_latents(self, latents):
+        if (latents is not None) != (self.norm == "sln"):
+            verb = "needs" if self.norm == "sln" else "takes no"
+            raise ValueError(f"Ladaformer with norm={self.norm!r} {verb} latents")
+
+    def _norm(self, name):
+        if self.norm == "sln":
+            return SLN(
+                self.epsilon,
+                self.kernel_initializer,
+                dtype=self.dtype_policy,
+                name=name,
+            )
+        return keras.layers.LayerNormalization(
+            epsilon=self.epsilon, dtype="float32", name=name
+        )
+
+    def _dense(self, units, name, activation=None):
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=self.kernel_initializer,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+            "norm": self.norm,
+            "mlp_residual": self.mlp_residual,
+            "score": self.score,
+            "epsilon": self.epsilon,
+            "kernel_initializer": self.kernel_initializer,
+        }

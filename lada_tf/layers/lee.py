@@ -1,0 +1,112 @@
+"""LEE: locally enhanced expansion, how the generator grows its grid (eq 8)."""
+
+import keras
+from keras import ops
+
+from lada_tf.layers.initializers import initializer_config
+
+
+@keras.saving.register_keras_serializable("lada_tf")
+class PixelShuffle(keras.layers.Layer):
+    """Trades channels for resolution: (B, H, W, C·f²) → (B, H·f, W·f, C).
+
+    Args:
+        factor: int f, at least 1.
+
+    Call arguments:
+        inputs: tensor (B, H, W, C·f²).
+
+    Returns:
+        A tensor (B, H·f, W·f, C), ordered as `tf.nn.depth_to_space`.
+
+    Raises:
+        ValueError: if f² does not divide the channels.
+
+    Reference:
+        Shi et al., "Real-time single image and video super-resolution using an
+        efficient sub-pixel convolutional neural network", arXiv:1609.05158.
+    """
+
+    def __init__(self, factor=2, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def build(self, inputs_shape):
+        if inputs_shape[-1] % self.factor**2:
+            raise ValueError(
+                f"PixelShuffle by {self.factor} needs channels that {self.factor**2} "
+                f"divides, not {inputs_shape[-1]}"
+            )
+
+    def call(self, inputs):
+        if self.factor == 1:
+            return inputs
+        return ops.depth_to_space(inputs, self.factor, data_format="channels_last")
+
+    def compute_output_shape(self, inputs_shape):
+        batch, height, width, channels = inputs_shape
+        grown = [
+            None if side is None else side * self.factor for side in (height, width)
+        ]
+        return (batch, *grown, channels // self.factor**2)
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("lada_tf")
+class LEE(keras.layers.Layer):
+    """Doubles a feature map: pixel shuffle (×2), then a 3×3 convolution (eq 8).
+
+    Args:
+        filters: int, channels of the output.
+        kernel_initializer: initializer of the convolution.
+
+    Call arguments:
+        inputs: float tensor (B, H, W, C), C divisible by 4.
+
+    Returns:
+        A tensor (B, 2H, 2W, `filters`).
+
+    Raises:
+        ValueError: if 4 does not divide C.
+
+    Example:
+
+    >>> LEE(filters=32)(keras.random.normal((2, 8, 8, 64))).shape
+    (2, 16, 16, 32)
+    """
+
+    def __init__(self, filters, kernel_initializer="orthogonal", **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_initializer = initializer_config(kernel_initializer)
+        self.shuffle = PixelShuffle(2, dtype=self.dtype_policy, name="shuffle")
+        self.convolution = keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            data_format="channels_last",
+            kernel_initializer=self.kernel_initializer,
+            dtype=self.dtype_policy,
+            name="convolution",
+        )
+
+    def build(self, inputs_shape):
+        self.shuffle.build(inputs_shape)
+        self.convolution.build(self.shuffle.compute_output_shape(inputs_shape))
+
+    def call(self, inputs):
+        return self.convolution(self.shuffle(inputs))
+
+    def compute_output_shape(self, inputs_shape):
+        return self.convolution.compute_output_shape(
+            self.shuffle.compute_output_shape(inputs_shape)
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_initializer": self.kernel_initializer,
+        }

@@ -1,0 +1,57 @@
+"""PositionEmbedding: a learned vector for each token."""
+
+import keras
+from keras import ops
+
+from lada_tf.layers.initializers import initializer_config
+
+
+@keras.saving.register_keras_serializable("lada_tf")
+class PositionEmbedding(keras.layers.Layer):
+    """Adds a learned vector to each token.
+
+    Args:
+        embeddings_initializer: initializer of the (N, D) table.
+
+    Call arguments:
+        inputs: float tensor (B, N, D). N is fixed when the layer is built.
+
+    Returns:
+        A tensor (B, N, D).
+
+    Raises:
+        ValueError: if N is unknown when the layer is built.
+
+    Example:
+
+    >>> PositionEmbedding()(keras.random.normal((2, 64, 32))).shape
+    (2, 64, 32)
+    """
+
+    def __init__(self, embeddings_initializer="orthogonal", **kwargs):
+        super().__init__(**kwargs)
+        self.embeddings_initializer = initializer_config(embeddings_initializer)
+
+    def build(self, inputs_shape):
+        if inputs_shape[1] is None:
+            raise ValueError(
+                "PositionEmbedding has one vector a token: give its input a fixed "
+                "number of tokens"
+            )
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=tuple(inputs_shape[1:]),
+            initializer=self.embeddings_initializer,
+        )
+
+    def call(self, inputs):
+        return inputs + ops.cast(self.embeddings, inputs.dtype)
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "embeddings_initializer": self.embeddings_initializer,
+        }

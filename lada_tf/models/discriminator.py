@@ -1,0 +1,257 @@
+"""The discriminator: convolutions down to 16×16, then a Ladaformer (Fig. 4b)."""
+
+import keras
+from keras import ops
+
+from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
+
+KINDS = ("lada", "conv")
+GRID = 16  # side of the map that the down blocks end at
+CONV_KIND_WIDTH = 512
+
+
+@keras.saving.register_keras_serializable("lada_tf")
+class Discriminator(keras.Model):
+    """LadaGAN's discriminator, and the convolutional one of its ablations.
+
+    A 3×3 convolution, then `DownBlock`s that halve the image down to 16×16. Of those
+    256 positions, kind `lada` makes tokens: position embedding, Ladaformer,
+    SpaceToDepth to 8×8, 3×3 convolution. Kind `conv` has one more down block, to 512
+    channels, in their place. The 8×8 map ends as 5×5 logits.
+
+    Args:
+        image_size: int, side of the images: 16 · 2^k, k ≥ 1.
+        widths: ints, channels of the first convolution and of each down block: k + 1.
+        kind: `"lada"` or `"conv"`.
+        out_widths: two ints, channels of the last two hidden maps (`conv` has the first
+            fixed at 512).
+        num_heads: int, heads of the attention.
+        mlp_dim: int, hidden width of the Ladaformer's MLP.
+        batch_norm: bool, whether the down blocks normalize (the paper's ablations with
+            kind `conv` do not).
+        score: score form of the attention, see `LadaAttention`.
+
+    Call arguments:
+        images: float tensor (B, image_size, image_size, 3) in [-1, 1].
+        training: bool, whether batch normalization uses and updates the statistics of
+            the batch.
+
+    Returns:
+        Logits, float32 (B, 25), one for each cell of a 5×5 map; positive for real.
+
+    Raises:
+        ValueError: if the sizes do not fit together; the message says which.
+
+    Example:
+
+    >>> discriminator = Discriminator(32, widths=(128, 256))
+    >>> discriminator(keras.random.uniform((2, 32, 32, 3), -1, 1)).shape
+    (2, 25)
+    """
+
+    def __init__(
+        self,
+        image_size=32,
+        widths=(128, 256),
+        kind="lada",
+        out_widths=(512, 1024),
+        num_heads=4,
+        mlp_dim=512,
+        batch_norm=True,
+        score="joint",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_size = image_size
+        self.widths = tuple(widths)
+        self.kind = kind
+        self.out_widths = tuple(out_widths)
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.batch_norm = batch_norm
+        self.score = score
+        self._check_sizes()
+
+        # The ablations' discriminator has Keras' default initializer.
+        self.initializer = "orthogonal" if kind == "lada" else "glorot_uniform"
+        self.input_convolution = self._convolution(self.widths[0], 3, "input")
+        self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)
+        down_widths = list(self.widths[1:])
+        if kind == "conv":
+            down_widths.append(CONV_KIND_WIDTH)
+        self.down_blocks = [
+            DownBlock(
+                width,
+                batch_norm,
+                self.initializer,
+                dtype=self.dtype_policy,
+                name=f"down_{i}",
+            )
+            for i, width in enumerate(down_widths)
+        ]
+        if kind == "lada":
+            self.position_embedding = PositionEmbedding(dtype=self.dtype_policy)
+            self.block = Ladaformer(
+                num_heads,
+                mlp_dim,
+                norm="layer_norm",
+                mlp_residual=True,
+                score=score,
+                dtype=self.dtype_policy,
+                name="block",
+            )
+            self.space_to_depth = SpaceToDepth(2, dtype=self.dtype_policy)
+            self.merge = self._convolution(
+                self.out_widths[0], 3, "merge", use_bias=True
+            )
+        self.hidden_convolution = self._convolution(self.out_widths[1], 1, "hidden")
+        self.to_logits = keras.layers.Conv2D(
+            1,
+            4,
+            use_bias=False,
+            data_format="channels_last",
+            kernel_initializer=self.initializer,
+            dtype="float32",
+            name="to_logits",
+        )
+
+    def build(self, images_shape=None):
+        shape = (None, self.image_size, self.image_size, 3)
+        self.input_convolution.build(shape)
+        shape = (*shape[:3], self.widths[0])
+        for block in self.down_blocks:
+            block.build(shape)
+            shape = block.compute_output_shape(shape)
+        if self.kind == "lada":
+            tokens = (None, GRID**2, self.widths[-1])
+            self.position_embedding.build(tokens)
+            self.block.build(tokens)
+            shape = self.space_to_depth.compute_output_shape(shape)
+            self.merge.build(shape)
+            shape = (*shape[:3], self.out_widths[0])
+        self.hidden_convolution.build(shape)
+        self.to_logits.build((*shape[:3], self.out_widths[1]))
+        self.built = True
+
+    def call(self, images, training=None):
+        x = self.activation(self.input_convolution(images))
+        for block in self.down_blocks:
+            x = block(x, training=training)
+        if self.kind == "lada":
+            x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))
+            x = self.block(self.position_embedding(x))
+            x = ops.reshape(x, (-1, GRID, GRID, self.widths[-1]))
+            x = self.merge(self.space_to_depth(x))  # (B, 8, 8, 512), no activation
+        x = self.activation(self.hidden_convolution(x))
+        return ops.reshape(self.to_logits(x), (-1, 25))
+
+    def _check_sizes(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"kind={self.kind!r} is not one of {KINDS}")
+        if len(self.widths) < 2 or self.image_size != GRID * 2 ** (
+            len(self.widths) - 1
+        ):
+            raise ValueError(
+                f"image_size={self.image_size} does not fit {len(self.widths)} "
+                f"widths {self.widths}: the down blocks, one less, have to end at "
+                f"{GRID}×{GRID}"
+            )
+        if len(self.out_widths) != 2:
+            raise ValueError(f"out_widths={self.out_widths} should be two widths")
+        if self.kind == "lada" and self.widths[-1] % self.num_heads:
+            raise ValueError(
+                f"num_heads {self.num_heads} does not divide the width "
+                f"{self.widths[-1]}"
+            )
+
+    def _convolution(self, filters, kernel_size, name, use_bias=False):
+        return keras.layers.Conv2D(
+            filters,
+            kernel_size,
+            padding="same",
+            use_bias=use_bias,
+            data_format="channels_last",
+            kernel_initializer=self.initializer,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def compute_output_shape(self, images_shape):
+        return (images_shape[0], 25)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_size": self.image_size,
+            "widths": list(self.widths),
+            "kind": self.kind,
+            "out_widths": list(self.out_widths),
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+            "batch_norm": self.batch_norm,
+            "score": self.score,
+        }
+
+
+class DownBlock(keras.layers.Layer):
+    """Halves a map by the mean of a convolutional and a direct path (FastGAN's).
+
+    main: 3×3 convolution of stride 2, norm, LeakyReLU, 3×3 convolution, norm,
+    LeakyReLU; direct: 2×2 average pool, 1×1 convolution, norm, LeakyReLU. No biases.
+
+    Reference:
+        Liu et al., "Towards faster and stabilized GAN training for high-fidelity
+        few-shot image synthesis", arXiv:2101.04775.
+    """
+
+    def __init__(self, filters, batch_norm=True, initializer="orthogonal", **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.pool = keras.layers.AveragePooling2D(
+            2, data_format="channels_last", dtype=self.dtype_policy
+        )
+        self.convolutions = [
+            keras.layers.Conv2D(
+                filters,
+                kernel_size,
+                strides=strides,
+                padding="same",
+                use_bias=False,
+                data_format="channels_last",
+                kernel_initializer=initializer,
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for kernel_size, strides, name in (
+                (3, 2, "main_0"),
+                (3, 1, "main_1"),
+                (1, 1, "direct"),
+            )
+        ]
+        self.norms = [
+            keras.layers.BatchNormalization(dtype=self.dtype_policy, name=f"norm_{i}")
+            for i in range(3 if batch_norm else 0)
+        ]
+        self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)
+
+    def build(self, inputs_shape):
+        output_shape = self.compute_output_shape(inputs_shape)
+        for convolution, shape in zip(
+            self.convolutions, (inputs_shape, output_shape, inputs_shape), strict=True
+        ):
+            convolution.build(shape)
+        for norm in self.norms:
+            norm.build(output_shape)
+
+    def call(self, inputs, training=None):
+        def unit(i, x):
+            x = self.convolutions[i](x)
+            if self.norms:
+                x = self.norms[i](x, training=training)
+            return self.activation(x)
+
+        return (unit(1, unit(0, inputs)) + unit(2, self.pool(inputs))) / 2
+
+    def compute_output_shape(self, inputs_shape):
+        batch, height, width, _ = inputs_shape
+        return (batch, height // 2, width // 2, self.filters)

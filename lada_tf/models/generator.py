@@ -1,0 +1,266 @@
+"""The generator: latent to tokens to image (eqs 9-13, Fig. 4a)."""
+
+import keras
+from keras import ops
+
+from lada_tf.layers import LEE, Ladaformer, PixelShuffle, PositionEmbedding
+
+HEADS = ("pixel", "patch", "decoder")
+
+
+@keras.saving.register_keras_serializable("lada_tf")
+class Generator(keras.Model):
+    """LadaGAN's generator.
+
+    The latent is mapped to a grid of `base_resolution`² tokens of width D₀. Each stage
+    adds a learned position embedding and runs one Ladaformer modulated by the latent;
+    LEE doubles the grid between stages. The last grid becomes an image by one of three
+    heads:
+
+    - `pixel`: the grid has the image's resolution; 3×3 convolution to RGB.
+    - `patch`: pixel shuffle up to the image's resolution, then the convolution.
+    - `decoder`: for each of `decoder_widths`, nearest ×2, 3×3 convolution, batch
+      normalization, LeakyReLU(0.2); then the convolution.
+
+    Args:
+        image_size: int, side of the image.
+        widths: ints D₀, D₁, …, the token width of each stage. All but the last have to
+            be divisible by 4 (pixel shuffle).
+        head: `"pixel"`, `"patch"` or `"decoder"`.
+        decoder_widths: ints, channels of the decoder's levels; only with its head.
+        num_heads: int, or one int a stage.
+        mlp_dim: int, or one int a stage.
+        latent_dim: int, length of a latent.
+        base_resolution: int, side of the first grid.
+        score: score form of the attention, see `LadaAttention`.
+
+    Call arguments:
+        latents: float tensor (B, latent_dim), standard normal.
+        training: bool, whether the decoder's batch normalization uses and updates the
+            statistics of the batch.
+        return_attention_maps: bool. If True, returns the attention maps too.
+
+    Returns:
+        Images, float32 (B, image_size, image_size, 3), linear (no tanh), meant for
+        [-1, 1]. With `return_attention_maps`, the pair of them and a list with one
+        float32 tensor (B, heads, tokens) a stage.
+
+    Raises:
+        ValueError: if the sizes do not fit together; the message says which.
+
+    Example:
+
+    >>> generator = Generator(32, widths=(1024, 256, 64))
+    >>> generator(keras.random.normal((2, 128))).shape
+    (2, 32, 32, 3)
+    """
+
+    def __init__(
+        self,
+        image_size=32,
+        widths=(1024, 256, 64),
+        head="pixel",
+        decoder_widths=(),
+        num_heads=4,
+        mlp_dim=512,
+        latent_dim=128,
+        base_resolution=8,
+        score="joint",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_size = image_size
+        self.widths = tuple(widths)
+        self.head = head
+        self.decoder_widths = tuple(decoder_widths)
+        self.num_heads = _per_stage("num_heads", num_heads, len(self.widths))
+        self.mlp_dim = _per_stage("mlp_dim", mlp_dim, len(self.widths))
+        self.latent_dim = latent_dim
+        self.base_resolution = base_resolution
+        self.score = score
+        self.resolutions = [base_resolution * 2**i for i in range(len(self.widths))]
+        self._check_sizes()
+
+        self.latent_projection = keras.layers.Dense(  # eq 9
+            base_resolution**2 * self.widths[0],
+            use_bias=False,
+            kernel_initializer="orthogonal",
+            dtype=self.dtype_policy,
+            name="latent_projection",
+        )
+        self.position_embeddings = [
+            PositionEmbedding(
+                dtype=self.dtype_policy, name=f"position_embedding_{side}"
+            )
+            for side in self.resolutions
+        ]
+        self.blocks = [
+            Ladaformer(
+                heads,
+                hidden,
+                score=score,
+                dtype=self.dtype_policy,
+                name=f"block_{side}",
+            )
+            for heads, hidden, side in zip(
+                self.num_heads, self.mlp_dim, self.resolutions, strict=True
+            )
+        ]
+        self.expansions = [
+            LEE(width, dtype=self.dtype_policy, name=f"lee_{side}")
+            for width, side in zip(self.widths[1:], self.resolutions[1:], strict=True)
+        ]
+        if head == "patch":
+            self.patch_shuffle = PixelShuffle(
+                image_size // self.resolutions[-1], dtype=self.dtype_policy
+            )
+        self.decoder = [
+            DecoderLevel(width, dtype=self.dtype_policy, name=f"decoder_{i}")
+            for i, width in enumerate(self.decoder_widths)
+        ]
+        self.to_rgb = keras.layers.Conv2D(
+            3,
+            3,
+            padding="same",
+            data_format="channels_last",
+            kernel_initializer="orthogonal",
+            dtype="float32",
+            name="to_rgb",
+        )
+
+    def build(self, latents_shape=None):
+        latents = (None, self.latent_dim)
+        self.latent_projection.build(latents)
+        for i, (side, width) in enumerate(
+            zip(self.resolutions, self.widths, strict=True)
+        ):
+            tokens = (None, side**2, width)
+            if i > 0:
+                half = side // 2
+                self.expansions[i - 1].build((None, half, half, self.widths[i - 1]))
+            self.position_embeddings[i].build(tokens)
+            self.blocks[i].build(tokens, latents)
+        shape = (None, self.resolutions[-1], self.resolutions[-1], self.widths[-1])
+        if self.head == "patch":
+            self.patch_shuffle.build(shape)
+            shape = self.patch_shuffle.compute_output_shape(shape)
+        for level in self.decoder:
+            level.build(shape)
+            shape = level.compute_output_shape(shape)
+        self.to_rgb.build(shape)
+        self.built = True
+
+    def call(self, latents, training=None, return_attention_maps=False):
+        x = self.latent_projection(latents)
+        maps = []
+        for i, (side, width) in enumerate(
+            zip(self.resolutions, self.widths, strict=True)
+        ):
+            if i > 0:
+                x = self.expansions[i - 1](x)  # eq 11
+            x = ops.reshape(x, (-1, side**2, width))
+            x = self.position_embeddings[i](x)  # eq 10
+            x, stage_maps = self.blocks[i](x, latents, return_attention_maps=True)
+            maps.append(stage_maps)
+            x = ops.reshape(x, (-1, side, side, width))
+        if self.head == "patch":
+            x = self.patch_shuffle(x)
+        for level in self.decoder:
+            x = level(x, training=training)
+        images = self.to_rgb(x)
+        return (images, maps) if return_attention_maps else images
+
+    def _check_sizes(self):
+        if self.head not in HEADS:
+            raise ValueError(f"head={self.head!r} is not one of {HEADS}")
+        if not self.widths:
+            raise ValueError("widths is empty: a generator has at least one stage")
+        if (self.head == "decoder") != bool(self.decoder_widths):
+            raise ValueError(
+                f"decoder_widths={self.decoder_widths} with head={self.head!r}: the "
+                "decoder head needs them and the others take none"
+            )
+        for width, heads in zip(self.widths, self.num_heads, strict=True):
+            if width % heads:
+                raise ValueError(f"num_heads {heads} does not divide the width {width}")
+        for width in self.widths[:-1]:
+            if width % 4:
+                raise ValueError(f"pixel shuffle needs widths by 4, not {width}")
+        grid = self.resolutions[-1]
+        if self.head == "patch":
+            fits = self.image_size % grid == 0
+            patch = self.image_size // grid
+            if fits and (patch < 1 or self.widths[-1] % patch**2):
+                raise ValueError(
+                    f"{patch}×{patch} patches need a last width that {patch**2} "
+                    f"divides, not {self.widths[-1]}"
+                )
+        else:
+            fits = self.image_size == grid * 2 ** len(self.decoder_widths)
+        if not fits:
+            raise ValueError(
+                f"image_size={self.image_size} does not fit: {len(self.widths)} stages "
+                f"from {self.base_resolution}×{self.base_resolution} end at "
+                f"{grid}×{grid}, and head={self.head!r} has "
+                f"{len(self.decoder_widths)} decoder levels"
+            )
+
+    def compute_output_shape(self, latents_shape):
+        return (latents_shape[0], self.image_size, self.image_size, 3)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_size": self.image_size,
+            "widths": list(self.widths),
+            "head": self.head,
+            "decoder_widths": list(self.decoder_widths),
+            "num_heads": list(self.num_heads),
+            "mlp_dim": list(self.mlp_dim),
+            "latent_dim": self.latent_dim,
+            "base_resolution": self.base_resolution,
+            "score": self.score,
+        }
+
+
+class DecoderLevel(keras.layers.Layer):
+    """Nearest ×2, 3×3 convolution, batch normalization, LeakyReLU(0.2)."""
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.upsampling = keras.layers.UpSampling2D(
+            2, data_format="channels_last", dtype=self.dtype_policy
+        )
+        self.convolution = keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            data_format="channels_last",
+            kernel_initializer="orthogonal",
+            dtype=self.dtype_policy,
+        )
+        self.norm = keras.layers.BatchNormalization(dtype=self.dtype_policy)
+        self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)
+
+    def build(self, inputs_shape):
+        self.convolution.build(self.upsampling.compute_output_shape(inputs_shape))
+        self.norm.build(self.compute_output_shape(inputs_shape))
+
+    def call(self, inputs, training=None):
+        x = self.convolution(self.upsampling(inputs))
+        return self.activation(self.norm(x, training=training))
+
+    def compute_output_shape(self, inputs_shape):
+        return self.convolution.compute_output_shape(
+            self.upsampling.compute_output_shape(inputs_shape)
+        )
+
+
+def _per_stage(name, value, stages):
+    """One int for all stages, or one for each, as a tuple."""
+    values = (value,) if isinstance(value, int) else tuple(value)
+    if len(values) == 1:
+        values *= stages
+    if len(values) != stages:
+        raise ValueError(f"{name}={values} for {stages} stages: give one, or one each")
+    return values

@@ -1,0 +1,146 @@
+"""The paper's configurations and `tiny`, as data.
+
+A configuration is everything that defines a training run but its seed and place: the
+two networks, the objective, the optimizers, and how much data they see.
+"""
+
+import dataclasses
+from typing import Any
+
+
+def _field(doc: str, default: Any = dataclasses.MISSING) -> Any:
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """One configuration. Each field is a flag of `lada_tf.train` of the same name."""
+
+    data: str = _field("Dataset: a name or a path, see lada_tf.data.")
+    image_size: int = _field("Side of the images, in pixels.")
+    g_widths: tuple[int, ...] = _field("Token width of each stage of the generator.")
+    head: str = _field("Head of the generator: pixel, patch or decoder.")
+    d_widths: tuple[int, ...] = _field("Channels of the discriminator's encoder.")
+    batch_size: int = _field("Images in a batch.")
+    augment: str = _field("DiffAugment policy: color, translation, cutout; or nothing.")
+    total_images: int = _field("Real images to train on, repetitions counted.")
+    decoder_widths: tuple[int, ...] = _field("Channels of the decoder head.", ())
+    base_resolution: int = _field("Side of the generator's first grid of tokens.", 8)
+    latent_dim: int = _field("Length of a latent.", 128)
+    g_heads: tuple[int, ...] = _field(
+        "Generator's heads: one int, or one a stage.", (4,)
+    )
+    g_mlp: tuple[int, ...] = _field(
+        "Generator's MLP widths: one, or one a stage.", (512,)
+    )
+    discriminator: str = _field("Discriminator: lada or conv.", "lada")
+    d_out_widths: tuple[int, ...] = _field(
+        "Channels of the discriminator's last two hidden maps.", (512, 1024)
+    )
+    d_heads: int = _field("Heads of the discriminator's attention.", 4)
+    d_mlp: int = _field("Hidden width of the discriminator's MLP.", 512)
+    d_batch_norm: bool = _field("Batch normalization in the discriminator.", True)
+    score: str = _field("Attention score: joint (the code's) or per_head.", "joint")
+    loss: str = _field("Adversarial loss: non_saturating or hinge.", "non_saturating")
+    r1_gamma: float = _field("Weight of the R1 gradient penalty.", 1e-4)
+    bcr_real: float = _field("Weight of consistency on real images (bCR).", 0.0)
+    bcr_fake: float = _field("Weight of consistency on generated images (bCR).", 0.0)
+    g_learning_rate: float = _field("Adam's learning rate for the generator.", 2e-4)
+    d_learning_rate: float = _field("Adam's learning rate for the discriminator.", 2e-4)
+    g_betas: tuple[float, float] = _field("Adam's β for the generator.", (0.5, 0.99))
+    d_betas: tuple[float, float] = _field(
+        "Adam's β for the discriminator.", (0.5, 0.99)
+    )
+    ema_decay: float = _field("Decay a step of the averaged generator.", 0.999)
+
+
+PRESETS = {
+    "cifar10": Preset(
+        data="tfds:cifar10",
+        image_size=32,
+        g_widths=(1024, 256, 64),
+        head="pixel",
+        d_widths=(128, 256),
+        batch_size=128,
+        augment="color,translation,cutout",
+        bcr_real=1.0,
+        bcr_fake=1.0,
+        total_images=68_000_000,
+    ),
+    "celeba64": Preset(
+        data="tfds:celeb_a",
+        image_size=64,
+        g_widths=(1024, 256, 64),
+        head="patch",
+        d_widths=(64, 128, 256),
+        batch_size=128,
+        augment="color,translation",
+        total_images=72_000_000,
+    ),
+    "ffhq128": Preset(
+        data="",  # a folder of the user's: FFHQ is in no catalogue
+        image_size=128,
+        g_widths=(1024, 512, 256),
+        head="decoder",
+        decoder_widths=(128, 64),
+        d_widths=(32, 64, 128, 256),
+        batch_size=64,
+        augment="color,translation,cutout",
+        bcr_real=0.1,
+        bcr_fake=0.1,
+        total_images=53_000_000,
+    ),
+    "bedroom128": Preset(
+        data="tfds:lsun/bedroom",
+        image_size=128,
+        g_widths=(1024, 512, 256),
+        head="decoder",
+        decoder_widths=(128, 64),
+        d_widths=(32, 64, 128, 256),
+        batch_size=64,
+        augment="color,translation",
+        total_images=10_000_000,
+    ),
+    "bedroom256": Preset(
+        data="tfds:lsun/bedroom",
+        image_size=256,
+        g_widths=(1024, 512, 256),
+        head="decoder",
+        decoder_widths=(128, 64, 32),
+        d_widths=(16, 32, 64, 128, 256),  # the pattern; the paper does not give them
+        batch_size=64,  # the paper does not give it: as at 128×128
+        augment="color,translation",
+        total_images=18_000_000,
+    ),
+    "tiny": Preset(
+        data="portraits",
+        image_size=32,
+        g_widths=(96, 64, 32),
+        head="pixel",
+        d_widths=(16, 48),
+        d_out_widths=(96, 128),
+        g_mlp=(128,),
+        d_mlp=128,
+        batch_size=16,
+        augment="color,translation",
+        r1_gamma=0.01,
+        g_learning_rate=5e-4,
+        d_learning_rate=5e-4,
+        ema_decay=0.995,
+        total_images=30_000,
+    ),
+}
+
+
+def get_preset(name: str, **overrides: Any) -> Preset:
+    """The preset of that name, with some fields replaced.
+
+    Raises:
+        ValueError: if there is no such preset or field.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"no preset {name!r}: choose among {', '.join(PRESETS)}")
+    unknown = set(overrides) - {field.name for field in dataclasses.fields(Preset)}
+    if unknown:
+        raise ValueError(f"a preset has no field {', '.join(sorted(unknown))}")
+    return dataclasses.replace(PRESETS[name], **overrides)

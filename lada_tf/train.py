@@ -1,0 +1,58 @@
+"""Trains a LadaGAN.
+
+    python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=runs/demo
+    python -m lada_tf.train --preset=cifar10 --data=my_images/ --run_dir=runs/mine
+
+Started again on the same run folder, it goes on from the last checkpoint.
+"""
+
+from absl import flags
+
+from lada_tf import app
+from lada_tf.data import open_source
+from lada_tf.training import configuration, trainer
+from lada_tf.training.dry_run import dry_run
+
+flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
+flags.DEFINE_integer("seed", 0, "Seed of weights, latents, data order.", lower_bound=0)
+flags.DEFINE_boolean("flip", False, "Mirror half of the real images.")
+flags.DEFINE_integer("log_images", 10_000, "Images between log lines.", lower_bound=1)
+flags.DEFINE_integer("sample_images", 100_000, "Images between grids.", lower_bound=1)
+flags.DEFINE_integer(
+    "checkpoint_images", 100_000, "Images between checkpoints.", lower_bound=1
+)
+flags.DEFINE_integer("keep_checkpoints", 2, "Checkpoints to keep.", lower_bound=1)
+flags.DEFINE_enum(
+    "jit_compile",
+    "auto",
+    ["auto", "true", "false"],
+    "Compile the step with XLA; auto does on accelerators only.",
+)
+flags.DEFINE_boolean(
+    "dry_run", False, "Print the plan, build the models, run one step, write nothing."
+)
+configuration.define_preset_flags()
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    preset = configuration.preset_from_flags(FLAGS)
+    options = trainer.Options(
+        seed=FLAGS.seed,
+        flip=FLAGS.flip,
+        log_images=FLAGS.log_images,
+        sample_images=FLAGS.sample_images,
+        checkpoint_images=FLAGS.checkpoint_images,
+        keep_checkpoints=FLAGS.keep_checkpoints,
+        jit_compile={"true": True, "false": False}.get(FLAGS.jit_compile, "auto"),
+    )
+    source = open_source(preset.data, preset.image_size)
+    if FLAGS.dry_run:
+        dry_run(preset, source, FLAGS.run_dir, options)
+    else:
+        trainer.train(preset, source, FLAGS.run_dir, options)
+        print(f"samples: {FLAGS.run_dir}/samples")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,100 @@
+"""Images from a generator, by seed, and how they are written."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from lada_tf.errors import UserError
+from lada_tf.training.images import attention_grid, image_grid, png_bytes, to_uint8
+from lada_tf.training.run_folder import write_atomically
+
+
+def generate(
+    generator,
+    num_images,
+    *,
+    seed=0,
+    interpolation_steps=0,
+    batch_size=64,
+    attention_maps=False,
+):
+    """Images of fixed latents, made in batches.
+
+    Args:
+        generator: a `Generator`.
+        num_images: int, latents to draw.
+        seed: int; the same seed draws the same latents, whatever the batch.
+        interpolation_steps: int. If above 0, each latent is followed by this many
+            images in all on the straight line to the next latent; the last one goes
+            back to the first.
+        batch_size: int, images at a time.
+        attention_maps: bool, whether to return the maps too.
+
+    Returns:
+        The pair of images, float32 (N, H, W, 3) about [-1, 1], and attention maps, a
+        list with a float32 array (N, heads, tokens) a stage, or None.
+    """
+    latents = np.asarray(
+        keras.random.normal((num_images, generator.latent_dim), seed=seed)
+    )
+    if interpolation_steps:
+        to = np.roll(latents, -1, axis=0)
+        weight = np.linspace(0, 1, interpolation_steps, endpoint=False)[:, None]
+        lines = latents[:, None] * (1 - weight) + to[:, None] * weight
+        latents = lines.reshape(-1, generator.latent_dim).astype(np.float32)
+    images, maps = [], []
+    for start in range(0, len(latents), batch_size):
+        made, made_maps = generator(
+            latents[start : start + batch_size], return_attention_maps=True
+        )
+        images.append(np.asarray(made))
+        if attention_maps:
+            maps.append([np.asarray(stage) for stage in made_maps])
+    if not attention_maps:
+        return np.concatenate(images), None
+    return np.concatenate(images), [
+        np.concatenate(stage) for stage in zip(*maps, strict=True)
+    ]
+
+
+def write_samples(output, images, maps=None, columns=None) -> None:
+    """Writes images as one picture (.png), one array (.npz) or a folder of PNGs.
+
+    Args:
+        output: path.
+        images: floats (N, H, W, 3) about [-1, 1].
+        maps: attention maps, to be shown beside the images of a picture.
+        columns: int, images in a row of the picture; about a square by default.
+
+    Raises:
+        UserError: if the output cannot be written, or is a folder with files in it.
+    """
+    output = Path(output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.suffix == ".png":
+            columns = columns or int(np.ceil(len(images) ** 0.5))
+            picture = (
+                image_grid(images, columns)
+                if maps is None
+                else attention_grid(images, maps)
+            )
+            write_atomically(output, png_bytes(picture))
+        elif output.suffix == ".npz":
+            np.savez_compressed(output, images=to_uint8(images))
+        else:
+            _write_folder(output, to_uint8(images))
+    except OSError as error:
+        raise UserError(
+            f"--output={output}: cannot be written ({error.strerror})"
+        ) from error
+
+
+def _write_folder(folder, images):
+    folder.mkdir(exist_ok=True)
+    if any(folder.iterdir()):
+        raise UserError(f"--output={folder}: the folder is not empty")
+    digits = len(str(len(images) - 1))
+    for i, image in enumerate(images):
+        (folder / f"{i:0{digits}}.png").write_bytes(png_bytes(image))
