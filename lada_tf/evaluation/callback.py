@@ -1,6 +1,5 @@
 """The Fréchet distance during training, at a bounded cost."""
 
-import time
 from collections.abc import Callable
 
 import keras
@@ -23,21 +22,20 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
     generator's progress and not the draw. A distance of few images is biased upwards:
     compare it within a run, not with a 50,000-image figure.
 
-    The cost is bounded: an evaluation that is due is put off while evaluations have
-    taken more than `time_share` of the training's time, though never the last one.
+    The cost of each is bounded by `num_images`, and nothing depends on the clock: the
+    same run logs the same values.
 
     The model is asked for `ema_generator`, `latent_dim` and `images_seen` (int).
 
     Args:
         source: real images.
         extractor: of the features.
-        log: called as `log(images_seen, {name: distance, ...})`.
+        log: called as `log(images_seen, {name: distance})`.
         num_images: real images at most, and generated ones.
         every_images: images between two evaluations.
         on_best: called with the distance where it is the lowest yet, to keep the
             checkpoint.
         best: the lowest distance of an earlier part of the same run.
-        time_share: share of the training time that evaluations may take.
         batch_size: images at a time.
 
     Example:
@@ -55,7 +53,6 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
         every_images: int = 100_000,
         on_best: Callable[[float], None] | None = None,
         best: float = float("inf"),
-        time_share: float = 0.2,
         batch_size: int = 64,
     ):
         super().__init__()
@@ -66,23 +63,19 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
         self._every_images = every_images
         self._on_best = on_best
         self.best = best
-        self._time_share = time_share
         self._batch_size = batch_size
         self._name = extractor.metric_name("FID")
         self._real: np.ndarray | None = None
         self._generator: Callable | None = None
 
     def on_train_begin(self, logs=None):
-        self._began = time.perf_counter()
-        self._spent = 0.0
         self._scored_at: int | None = None
         self._due = self._next_multiple(self.model.images_seen)
 
     def on_train_batch_end(self, batch, logs=None):
         # Several steps may lie between two calls: a threshold crossed, not a multiple.
-        if self.model.images_seen < self._due or self._over_budget():
-            return
-        self.evaluate()
+        if self.model.images_seen >= self._due:
+            self.evaluate()
 
     def on_train_end(self, logs=None):
         if self.model.images_seen != self._scored_at:
@@ -90,7 +83,6 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
 
     def evaluate(self) -> float:
         """Measures, logs and returns the distance of the model as it is now."""
-        start = time.perf_counter()
         images_seen = self.model.images_seen
         if self._real is None or self._generator is None:
             self._real = self._features_of_real()
@@ -104,13 +96,11 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
         )
         features = gather(generated, self._num_images, self._extractor).features
         distance = frechet_distance(self._real, features)
-        seconds = time.perf_counter() - start
-        self._log(images_seen, {self._name: distance, f"{self._name} seconds": seconds})
+        self._log(images_seen, {self._name: distance})
         if distance < self.best:
             self.best = distance
             if self._on_best:
                 self._on_best(distance)
-        self._spent += time.perf_counter() - start
         self._scored_at = images_seen
         self._due = self._next_multiple(images_seen)
         return distance
@@ -122,7 +112,3 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
 
     def _next_multiple(self, images_seen: int) -> int:
         return (images_seen // self._every_images + 1) * self._every_images
-
-    def _over_budget(self) -> bool:
-        elapsed = time.perf_counter() - self._began
-        return self._spent > self._time_share * elapsed

@@ -81,10 +81,10 @@ def generate(
 
 
 def to_uint8(images):
-    """A tensor meant for [-1, 1] -> uint8, to the nearest level, clipped."""
+    """A tensor meant for [-1, 1] -> uint8: clipped, rounded to the nearest."""
     import tensorflow as tf
 
-    levels = tf.floor(tf.cast(images, tf.float32) * 127.5 + 128)
+    levels = tf.round(tf.cast(images, tf.float32) * 127.5 + 127.5)
     return tf.cast(tf.clip_by_value(levels, 0, 255), tf.uint8)
 
 
