@@ -41,14 +41,17 @@ def quantized(generator) -> Callable:
             (n, latent_dim) -> images (n, height, width, 3) meant for [-1, 1].
 
     Returns:
-        A callable, latents -> uint8 tensor (n, height, width, 3).
+        A callable, latents -> (uint8 tensor (n, height, width, 3), whether all values
+        were finite).
     """
     import tensorflow as tf  # the images of a disk do not need it
 
-    return tf.function(
-        lambda latents: to_uint8(generator(latents, training=False)),
-        reduce_retracing=True,
-    )
+    @tf.function(reduce_retracing=True)
+    def run(latents):
+        values = generator(latents, training=False)
+        return to_uint8(values), tf.reduce_all(tf.math.is_finite(values))
+
+    return run
 
 
 def generate(
@@ -72,12 +75,18 @@ def generate(
 
     Yields:
         uint8 (n, height, width, 3).
+
+    Raises:
+        UserError: pixels that are no finite numbers.
     """
     random = np.random.default_rng(seed)
     for start in range(0, num_images, batch_size):
         count = min(batch_size, num_images - start)
         latents = random.standard_normal((count, latent_dim))
-        yield generator(latents.astype(np.float32)).numpy()
+        values, finite = generator(latents.astype(np.float32))
+        if not finite:
+            raise UserError("the generator makes NaN or infinite pixels: it diverged")
+        yield values.numpy()
 
 
 def to_uint8(images):

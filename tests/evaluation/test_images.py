@@ -29,6 +29,14 @@ def test_the_seed_decides():
     assert (first != other).mean() > 0.5
 
 
+def test_a_generator_that_diverged_is_an_error():
+    generator = fake_generator()
+    bias = generator.layers[1].bias
+    bias.assign(np.full(bias.shape, np.nan))
+    with pytest.raises(UserError, match="diverged"):
+        next(generate(quantized(generator), 128, 4))
+
+
 def test_every_level_comes_back_and_the_rest_is_clipped():
     levels = np.arange(256)
     back = to_uint8((levels / 127.5 - 1).astype(np.float32)).numpy()
