@@ -64,19 +64,19 @@ def frechet_distance_of_statistics(
             f"real statistics have {len(real.mean)} channels and generated ones "
             f"{len(generated.mean)}: take both from the same extractor"
         )
-    return _distance(_Gaussian(real), _Gaussian(generated))
+    return _distance(_Full(real), _Full(generated))
 
 
-class _Gaussian:
-    """A mean, the channels' variances, and a root of the covariance."""
+class _Full:
+    """A Gaussian that is held as its mean and covariance."""
 
     def __init__(self, statistics: FeatureStatistics):
         self.mean = statistics.mean
         self.variances = np.diagonal(statistics.covariance)
         self._covariance = statistics.covariance
 
-    def covariance(self, live: np.ndarray) -> np.ndarray | None:
-        """The covariance (d', d') of the live channels; None if only a root is held."""
+    def covariance(self, live: np.ndarray) -> np.ndarray:
+        """The covariance (d', d') of the live channels."""
         return self._covariance[np.ix_(live, live)]
 
     def root(self, live: np.ndarray) -> np.ndarray:
@@ -91,8 +91,8 @@ class _Gaussian:
         return root
 
 
-class _ThinGaussian(_Gaussian):
-    """Of fewer images than channels: the d x d covariance is never formed."""
+class _Thin:
+    """A Gaussian of fewer images than channels: its covariance is never formed."""
 
     def __init__(self, features: np.ndarray):
         features = features.astype(np.float64)
@@ -100,23 +100,17 @@ class _ThinGaussian(_Gaussian):
         self._root = (features - self.mean) / np.sqrt(len(features) - 1)
         self.variances = np.square(self._root).sum(axis=0)
 
-    def covariance(self, live: np.ndarray) -> None:
-        return None
-
     def root(self, live: np.ndarray) -> np.ndarray:
+        """R (n, d') with RᵀR the live channels' covariance."""
         return self._root[:, live]
 
 
-def _fit(features: np.ndarray) -> _Gaussian:
+def _fit(features: np.ndarray) -> _Full | _Thin:
     images, width = features.shape
-    return (
-        _ThinGaussian(features)
-        if images <= width
-        else _Gaussian(statistics_of(features))
-    )
+    return _Thin(features) if images <= width else _Full(statistics_of(features))
 
 
-def _distance(first: _Gaussian, second: _Gaussian) -> float:
+def _distance(first: _Full | _Thin, second: _Full | _Thin) -> float:
     # A channel that is constant in either set adds nothing to the trace of the root.
     live = (first.variances > 0) & (second.variances > 0)
     distance = (
@@ -128,27 +122,36 @@ def _distance(first: _Gaussian, second: _Gaussian) -> float:
     return max(float(distance), 0.0)
 
 
-def _trace_of_root(first: _Gaussian, second: _Gaussian, live: np.ndarray) -> float:
+def _trace_of_root(
+    first: _Full | _Thin, second: _Full | _Thin, live: np.ndarray
+) -> float:
     """tr (C₁C₂)^½ over the live channels."""
     if not live.any():
         return 0.0
-    factor = _cholesky(first.covariance(live))
-    if factor is not None and _cholesky(second.covariance(live)) is not None:
-        product = factor.T @ second.covariance(live) @ factor
-        eigenvalues = linalg.eigvalsh(product, overwrite_a=True, check_finite=False)
-        rounding = EPSILON * eigenvalues[-1]  # of each eigenvalue
-        roots = np.sqrt(np.maximum(eigenvalues, rounding))
-        traces = first.variances.sum() + second.variances.sum()
-        if (rounding / (2 * roots)).sum() < TOLERANCE * traces:
-            return float(roots.sum())
+    if isinstance(first, _Full) and isinstance(second, _Full):
+        trace = _by_eigenvalues(first.covariance(live), second.covariance(live))
+        if trace is not None:
+            return trace
     product = first.root(live) @ second.root(live).T
     return float(linalg.svdvals(product, overwrite_a=True, check_finite=False).sum())
 
 
-def _cholesky(covariance: np.ndarray | None) -> np.ndarray | None:
-    """L with LLᵀ = C, or None where C is not positive definite to working precision."""
-    if covariance is None:
+def _by_eigenvalues(first: np.ndarray, second: np.ndarray) -> float | None:
+    """tr (C₁C₂)^½, or None where rounding would cost digits."""
+    factor = _cholesky(first)
+    if factor is None or _cholesky(second) is None:
         return None
+    product = factor.T @ second @ factor
+    eigenvalues = linalg.eigvalsh(product, overwrite_a=True, check_finite=False)
+    rounding = EPSILON * eigenvalues[-1]  # of each eigenvalue
+    roots = np.sqrt(np.maximum(eigenvalues, rounding))
+    error = (rounding / (2 * roots)).sum()
+    accurate = error < TOLERANCE * (np.trace(first) + np.trace(second))
+    return float(roots.sum()) if accurate else None
+
+
+def _cholesky(covariance: np.ndarray) -> np.ndarray | None:
+    """L with LLᵀ = C, or None where C is not positive definite to working precision."""
     try:
         factor = linalg.cholesky(covariance, lower=True, check_finite=False)
     except linalg.LinAlgError:

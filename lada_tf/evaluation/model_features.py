@@ -1,7 +1,9 @@
 """Features of Keras' InceptionV3, and of any model that the user has on disk."""
 
+import contextlib
 import hashlib
 import os
+import sys
 
 import keras
 import numpy as np
@@ -29,9 +31,11 @@ class KerasInceptionV3(Extractor):
 
     def __init__(self, weights: str | None = "imagenet"):
         try:
-            network = keras.applications.InceptionV3(
-                include_top=False, weights=weights, pooling="avg"
-            )
+            # Keras tells of a download on stdout, where results belong.
+            with contextlib.redirect_stdout(sys.stderr):
+                network = keras.applications.InceptionV3(
+                    include_top=False, weights=weights, pooling="avg"
+                )
         except Exception as error:  # of the network or the file, of no common type
             raise UserError(
                 f"Keras InceptionV3 has no weights: put {self.WEIGHTS_FILE} of "
