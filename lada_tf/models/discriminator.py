@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
+from lada_tf.layers.initializers import initializer_config
 
 KINDS = ("lada", "conv")
 GRID = 16  # side of the map that the down blocks end at
@@ -30,6 +31,7 @@ class Discriminator(keras.Model):
         batch_norm: bool, whether the down blocks normalize (the paper's ablations with
             kind `conv` do not).
         score: score form of the attention, see `LadaAttention`.
+        initializer: initializer of every kernel and embedding.
 
     Call arguments:
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
@@ -59,6 +61,7 @@ class Discriminator(keras.Model):
         mlp_dim=512,
         batch_norm=True,
         score="joint",
+        initializer="orthogonal",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -70,10 +73,9 @@ class Discriminator(keras.Model):
         self.mlp_dim = mlp_dim
         self.batch_norm = batch_norm
         self.score = score
+        self.initializer = initializer_config(initializer)
         self._check_sizes()
 
-        # The ablations' discriminator has Keras' default initializer.
-        self.initializer = "orthogonal" if kind == "lada" else "glorot_uniform"
         self.input_convolution = self._convolution(self.widths[0], 3, "input")
         self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)
         down_widths = list(self.widths[1:])
@@ -90,13 +92,16 @@ class Discriminator(keras.Model):
             for i, width in enumerate(down_widths)
         ]
         if kind == "lada":
-            self.position_embedding = PositionEmbedding(dtype=self.dtype_policy)
+            self.position_embedding = PositionEmbedding(
+                self.initializer, dtype=self.dtype_policy
+            )
             self.block = Ladaformer(
                 num_heads,
                 mlp_dim,
                 norm="layer_norm",
                 mlp_residual=True,
                 score=score,
+                kernel_initializer=self.initializer,
                 dtype=self.dtype_policy,
                 name="block",
             )
@@ -190,6 +195,7 @@ class Discriminator(keras.Model):
             "mlp_dim": self.mlp_dim,
             "batch_norm": self.batch_norm,
             "score": self.score,
+            "initializer": self.initializer,
         }
 
 
@@ -204,7 +210,7 @@ class DownBlock(keras.layers.Layer):
         few-shot image synthesis", arXiv:2101.04775.
     """
 
-    def __init__(self, filters, batch_norm=True, initializer="orthogonal", **kwargs):
+    def __init__(self, filters, batch_norm, initializer, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
         self.pool = keras.layers.AveragePooling2D(

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf.layers import LEE, Ladaformer, PixelShuffle, PositionEmbedding
+from lada_tf.layers.initializers import initializer_config
 
 HEADS = ("pixel", "patch", "decoder")
 
@@ -33,6 +34,7 @@ class Generator(keras.Model):
         latent_dim: int, length of a latent.
         base_resolution: int, side of the first grid.
         score: score form of the attention, see `LadaAttention`.
+        initializer: initializer of every kernel and embedding.
 
     Call arguments:
         latents: float tensor (B, latent_dim), standard normal.
@@ -66,6 +68,7 @@ class Generator(keras.Model):
         latent_dim=128,
         base_resolution=8,
         score="joint",
+        initializer="orthogonal",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -78,19 +81,22 @@ class Generator(keras.Model):
         self.latent_dim = latent_dim
         self.base_resolution = base_resolution
         self.score = score
+        self.initializer = initializer_config(initializer)
         self.resolutions = [base_resolution * 2**i for i in range(len(self.widths))]
         self._check_sizes()
 
         self.latent_projection = keras.layers.Dense(  # eq 9
             base_resolution**2 * self.widths[0],
             use_bias=False,
-            kernel_initializer="orthogonal",
+            kernel_initializer=self.initializer,
             dtype=self.dtype_policy,
             name="latent_projection",
         )
         self.position_embeddings = [
             PositionEmbedding(
-                dtype=self.dtype_policy, name=f"position_embedding_{side}"
+                self.initializer,
+                dtype=self.dtype_policy,
+                name=f"position_embedding_{side}",
             )
             for side in self.resolutions
         ]
@@ -99,6 +105,7 @@ class Generator(keras.Model):
                 heads,
                 hidden,
                 score=score,
+                kernel_initializer=self.initializer,
                 dtype=self.dtype_policy,
                 name=f"block_{side}",
             )
@@ -107,7 +114,7 @@ class Generator(keras.Model):
             )
         ]
         self.expansions = [
-            LEE(width, dtype=self.dtype_policy, name=f"lee_{side}")
+            LEE(width, self.initializer, dtype=self.dtype_policy, name=f"lee_{side}")
             for width, side in zip(self.widths[1:], self.resolutions[1:], strict=True)
         ]
         if head == "patch":
@@ -115,7 +122,9 @@ class Generator(keras.Model):
                 image_size // self.resolutions[-1], dtype=self.dtype_policy
             )
         self.decoder = [
-            DecoderLevel(width, dtype=self.dtype_policy, name=f"decoder_{i}")
+            DecoderLevel(
+                width, self.initializer, dtype=self.dtype_policy, name=f"decoder_{i}"
+            )
             for i, width in enumerate(self.decoder_widths)
         ]
         self.to_rgb = keras.layers.Conv2D(
@@ -123,7 +132,7 @@ class Generator(keras.Model):
             3,
             padding="same",
             data_format="channels_last",
-            kernel_initializer="orthogonal",
+            kernel_initializer=self.initializer,
             dtype="float32",
             name="to_rgb",
         )
@@ -220,13 +229,14 @@ class Generator(keras.Model):
             "latent_dim": self.latent_dim,
             "base_resolution": self.base_resolution,
             "score": self.score,
+            "initializer": self.initializer,
         }
 
 
 class DecoderLevel(keras.layers.Layer):
     """Nearest ×2, 3×3 convolution, batch normalization, LeakyReLU(0.2)."""
 
-    def __init__(self, filters, **kwargs):
+    def __init__(self, filters, initializer, **kwargs):
         super().__init__(**kwargs)
         self.upsampling = keras.layers.UpSampling2D(
             2, data_format="channels_last", dtype=self.dtype_policy
@@ -236,7 +246,7 @@ class DecoderLevel(keras.layers.Layer):
             3,
             padding="same",
             data_format="channels_last",
-            kernel_initializer="orthogonal",
+            kernel_initializer=initializer,
             dtype=self.dtype_policy,
         )
         self.norm = keras.layers.BatchNormalization(dtype=self.dtype_policy)

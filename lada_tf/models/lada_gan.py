@@ -130,7 +130,10 @@ class LadaGAN(keras.Model):
         for network in (generator, discriminator):
             if not network.built:
                 network.build()
-        self.ema_generator = type(generator).from_config(generator.get_config())
+        # Overwritten at once: orthogonal numbers would take seconds to draw.
+        self.ema_generator = type(generator).from_config(
+            {**generator.get_config(), "initializer": "zeros"}
+        )
         self.ema_generator.build()
         self.ema_generator.set_weights(generator.get_weights())
         self.ema_generator.trainable = False
@@ -163,6 +166,7 @@ class LadaGAN(keras.Model):
             latent_dim=preset.latent_dim,
             base_resolution=preset.base_resolution,
             score=preset.score,
+            initializer=preset.g_initializer,
             name="generator",
         )
         discriminator = Discriminator(
@@ -174,6 +178,7 @@ class LadaGAN(keras.Model):
             mlp_dim=preset.d_mlp,
             batch_norm=preset.d_batch_norm,
             score=preset.score,
+            initializer=preset.d_initializer,
             name="discriminator",
         )
         return cls(

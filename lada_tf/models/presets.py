@@ -41,6 +41,8 @@ class Preset:
     d_mlp: int = _field("Hidden width of the discriminator's MLP.", 512)
     d_batch_norm: bool = _field("Batch normalization in the discriminator.", True)
     score: str = _field("Attention score: joint (the code's) or per_head.", "joint")
+    g_initializer: str = _field("Initializer of the generator.", "orthogonal")
+    d_initializer: str = _field("Initializer of the discriminator.", "orthogonal")
     loss: str = _field("Adversarial loss: non_saturating or hinge.", "non_saturating")
     r1_gamma: float = _field("Weight of the R1 gradient penalty.", 1e-4)
     bcr_real: float = _field("Weight of consistency on real images (bCR).", 0.0)

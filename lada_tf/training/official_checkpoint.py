@@ -120,6 +120,8 @@ def _preset(config):
         d_out_widths=tuple(config["d_out_dim"]),
         d_heads=config["d_heads"],
         d_mlp=config["d_mlp"],
+        g_initializer=config.get("g_initializer", "orthogonal"),
+        d_initializer=config.get("d_initializer", "orthogonal"),
         loss=LOSSES[loss],
         r1_gamma=config["gp_weight"],
         bcr_real=consistency,

@@ -1,0 +1,248 @@
+"""LadaGAN: the training step, its metrics, its average, and what survives saving."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lada_tf.models import Discriminator, Generator, LadaGAN, get_preset
+from lada_tf.models.lada_gan import METRICS
+from lada_tf.models.losses import LOSSES
+
+SMALL = {
+    "g_widths": (16, 8, 8),
+    "d_widths": (4, 8),
+    "d_out_widths": (8, 8),
+    "g_mlp": (8,),
+    "d_mlp": 8,
+    "latent_dim": 5,
+    "batch_size": 4,
+}
+DECODER = {
+    "image_size": 64,
+    "head": "decoder",
+    "decoder_widths": (6,),
+    "d_widths": (4, 6, 8),
+}
+BCR = {"bcr_real": 0.5, "bcr_fake": 2.0}
+
+
+def make(compile_arguments=(), **changes):
+    keras.utils.set_random_seed(1)
+    gan = LadaGAN.from_preset("tiny", **{**SMALL, **changes})
+    gan.compile(**dict(compile_arguments))
+    return gan
+
+
+def real_images(gan, count=4, seed=2):
+    size = gan.image_size
+    return keras.random.uniform((count, size, size, 3), -1, 1, seed=seed)
+
+
+def weights(gan):
+    networks = (gan.generator, gan.discriminator, gan.ema_generator)
+    return [w for network in networks for w in network.get_weights()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "eager"),
+    [
+        ({}, False),
+        (BCR, True),  # tracing takes ten times as long as the steps
+        ({**DECODER, "loss": "hinge"}, True),
+        ({"discriminator": "conv"}, True),
+    ],
+)
+def test_fit(changes, eager):
+    gan = make({"run_eagerly": eager}, **changes)
+    before = weights(gan)
+    images = np.asarray(real_images(gan, count=8))
+    dataset = tf.data.Dataset.from_tensor_slices(images).batch(4).repeat()
+    history = gan.fit(dataset, steps_per_epoch=2, epochs=2, verbose=0).history
+    assert set(history) == set(METRICS)
+    assert all(len(v) == 2 and np.isfinite(v).all() for v in history.values())
+    assert (gan.steps, gan.images_seen) == (4, 16)
+    changed = [np.abs(a - b).max() for a, b in zip(before, weights(gan), strict=True)]
+    assert np.count_nonzero(changed) == len(changed)
+    for name in ("real_accuracy", "fake_accuracy"):
+        assert 0 <= min(history[name]) <= max(history[name]) <= 1
+    assert (history["consistency_real"][0] > 0) == (changes == BCR)
+
+
+@pytest.mark.parametrize("changes", [BCR, DECODER])
+def test_xla_and_graph_agree(changes):
+    results = []
+    for jit in (False, True):
+        gan = make(**changes)
+        latents = iter(keras.random.normal((2, 4, 5), seed=3))
+        gan.sample_latents = lambda n, latents=latents: next(latents)
+        gan.augment = lambda x: x[:, :, ::-1]
+        step = tf.function(gan.train_step, jit_compile=jit)
+        results.append({k: float(v) for k, v in step(real_images(gan)).items()})
+    graph, xla = results
+    for name in METRICS:
+        # The generator's come after the discriminator's first Adam step, whose size is
+        # the learning rate whatever the gradient: it magnifies the last digit of small
+        # gradients.
+        tolerance = 1e-2 if name.startswith("g_") else 1e-4
+        assert xla[name] == pytest.approx(graph[name], rel=tolerance, abs=1e-6), name
+
+
+def test_two_runs_of_one_seed_are_equal_bit_for_bit():
+    runs = []
+    for seed in (7, 7, 8):
+        keras.utils.set_random_seed(1)
+        gan = LadaGAN.from_preset(
+            get_preset("tiny", **SMALL, augment="color,translation,cutout"), seed=seed
+        )
+        gan.compile(run_eagerly=True)
+        gan.fit(real_images(gan, 16), batch_size=4, epochs=2, verbose=0, shuffle=False)
+        runs.append(weights(gan))
+    first, second, other = runs
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+    assert any((a != b).any() for a, b in zip(first, other, strict=True))
+
+
+def test_a_step_draws_by_its_number_alone():
+    """Draws outside training, or lost with a process, do not change those to come."""
+    gan, other = make(), make()
+    seen = []
+    for model, extra in ((gan, 0), (other, 5)):
+        for _ in range(extra):
+            model.sample_latents(3)
+        model.step_counter.assign(12)
+        draw = model.sample_latents
+
+        def recorded(n, draw=draw):
+            latents = draw(n)
+            seen.append(np.asarray(latents))
+            return latents
+
+        model.sample_latents = recorded
+        model.train_step(real_images(model))
+    np.testing.assert_array_equal(seen[0], seen[2])
+    np.testing.assert_array_equal(seen[1], seen[3])
+    assert np.abs(seen[0] - seen[1]).max() > 0.1
+
+
+def test_average_follows_all_weights_statistics_included():
+    gan = make(**DECODER, ema_decay=0.9)
+    before = gan.ema_generator.get_weights()
+    gan.train_step(real_images(gan))
+    for old, average, now in zip(
+        before,
+        gan.ema_generator.get_weights(),
+        gan.generator.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(average, 0.9 * old + 0.1 * now, atol=1e-6)
+    means = [w for w in gan.ema_generator.weights if w.name == "moving_mean"]
+    assert means
+    assert all(np.abs(w).max() > 0 for w in means)
+
+
+def test_metrics_are_what_their_names_say():
+    gan = make(**BCR, r1_gamma=0.3)
+    gan.augment = lambda x: x[:, :, ::-1]
+    latents = iter(keras.random.normal((2, 4, 5), seed=3))
+    gan.sample_latents = lambda n: next(latents)
+    real = real_images(gan)
+    z = keras.random.normal((2, 4, 5), seed=3)[0]
+    reference = make(**BCR)
+    fake = reference.generator(z, training=True)
+    judge = reference.discriminator
+    fake_logits = judge(fake, training=True)
+    with tf.GradientTape() as tape:
+        tape.watch(real)
+        real_logits = judge(real, training=True)
+        sums = tf.reduce_sum(real_logits, axis=1)
+    gradients = np.asarray(tape.gradient(sums, real)).reshape(4, -1)
+    both = tf.concat([real, fake], 0)[:, :, ::-1]
+    augmented = judge(both, training=True).numpy()
+
+    values = {k: float(v) for k, v in gan.train_step(real).items()}
+    real_logits, fake_logits = real_logits.numpy(), fake_logits.numpy()
+    expected = {
+        "d_loss": np.log1p(np.exp(-real_logits)).mean()
+        + np.log1p(np.exp(fake_logits)).mean(),
+        "r1": (gradients**2).sum(1).mean(),
+        "consistency_real": ((real_logits - augmented[:4]) ** 2).mean(),
+        "consistency_fake": ((fake_logits - augmented[4:]) ** 2).mean(),
+        "real_logits": real_logits.mean(),
+        "fake_logits": fake_logits.mean(),
+        "real_accuracy": (real_logits > 0).mean(),
+        "fake_accuracy": (fake_logits < 0).mean(),
+    }
+    for name, value in expected.items():
+        assert values[name] == pytest.approx(value, rel=1e-4), name
+    assert values["r1_weighted"] == pytest.approx(0.3 * values["r1"])
+    assert values["d_total_loss"] == pytest.approx(
+        values["d_loss"]
+        + values["r1_weighted"]
+        + 0.5 * values["consistency_real"]
+        + 2.0 * values["consistency_fake"]
+    )
+
+
+def test_losses():
+    real, fake = np.array([-2.0, 0.5, 3.0]), np.array([-0.5, 1.5])
+    softplus = lambda x: np.log1p(np.exp(x)).mean()  # noqa: E731
+    loss = LOSSES["non_saturating"]
+    assert float(loss.discriminator(real, fake)) == pytest.approx(
+        softplus(-real) + softplus(fake), rel=1e-6
+    )
+    assert float(loss.generator(fake)) == pytest.approx(softplus(-fake), rel=1e-6)
+    loss = LOSSES["hinge"]
+    expected = (3.0 + 0.5 + 0.0) / 3 + (0.5 + 2.5) / 2
+    assert float(loss.discriminator(real, fake)) == pytest.approx(expected)
+    assert float(loss.generator(fake)) == pytest.approx(-0.5)
+
+
+def test_without_consistency_the_players_see_augmented_images():
+    gan = make()
+    seen = []
+    gan.augment = lambda x: seen.append(x.shape[0]) or tf.zeros_like(x)
+    values = gan.train_step(real_images(gan))
+    assert seen == [4, 4, 4]  # generated, real, and generated for the generator
+    assert float(values["real_logits"]) == pytest.approx(float(values["fake_logits"]))
+    assert float(values["g_grad_norm"]) == 0.0
+
+
+def test_augment_is_replaceable_by_a_layer():
+    gan = make()
+    gan.augment = keras.layers.RandomFlip("horizontal")
+    gan.train_step(real_images(gan))
+
+
+def test_saved_whole_and_loaded(tmp_path):
+    gan = make({"run_eagerly": True}, **BCR)
+    gan.fit(real_images(gan), batch_size=4, epochs=2, verbose=0)
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    assert loaded.get_config() == gan.get_config()
+    for model in (gan, loaded):  # goes on as the same model: weights, Adams, counts
+        model.run_eagerly = True
+        model.fit(real_images(model), batch_size=4, epochs=1, verbose=0)
+    assert loaded.steps == 3
+    for a, b in zip(weights(gan), weights(loaded), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_latents_and_images():
+    gan = make()
+    latents = gan.sample_latents(6)
+    assert latents.shape == (6, 5)
+    np.testing.assert_array_equal(gan(latents), gan.ema_generator(latents))
+    assert gan.predict(latents, verbose=0).shape == (6, 32, 32, 3)
+
+
+def test_bad_arguments():
+    small, large = Generator(32), Generator(64, head="patch")
+    with pytest.raises(ValueError, match="loss='wgan' is not one of"):
+        LadaGAN(small, Discriminator(32), loss="wgan")
+    with pytest.raises(ValueError, match="makes 64-pixel images"):
+        LadaGAN(large, Discriminator(32))
+    with pytest.raises(ValueError, match="no preset 'cifar'"):
+        LadaGAN.from_preset("cifar")
+    with pytest.raises(ValueError, match="no field widths"):
+        LadaGAN.from_preset("tiny", widths=(8,))
