@@ -72,9 +72,12 @@ def test_an_image_alone_has_the_features_it_has_in_a_batch(extractor):
     np.testing.assert_allclose(together[1], alone[0], atol=5e-5)  # as above
 
 
-def test_only_the_public_file_gives_fid(extractor, sha256):
+def test_only_the_public_file_gives_fid(extractor, graph_file, sha256, monkeypatch):
     assert extractor.metric_name("FID") == f"FD (graph {sha256[:12]})"
     assert extractor.metric_name("sFID") == f"sFD (graph {sha256[:12]})"
+    monkeypatch.setattr(inception_graph, "SHA256", sha256)
+    public = InceptionGraph(str(graph_file), sha256)
+    assert public.metric_name("FID") == "FID"
 
 
 def test_a_missing_file_names_the_file_and_the_flag(tmp_path, monkeypatch):
