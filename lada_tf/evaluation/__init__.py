@@ -1,1 +1,23 @@
-"""Placeholder until the evaluation branch lands."""
+"""The paper's five metrics as the guided-diffusion (ADM) evaluator defines them.
+
+FID and sFID are `frechet_distance` on two kinds of Inception features.
+"""
+
+from lada_tf.evaluation.frechet import (
+    frechet_distance,
+    frechet_distance_of_statistics,
+)
+from lada_tf.evaluation.kernel import kernel_distance
+from lada_tf.evaluation.manifold import precision_recall
+from lada_tf.evaluation.score import inception_score
+from lada_tf.evaluation.statistics import FeatureStatistics, StreamingStatistics
+
+__all__ = [
+    "FeatureStatistics",
+    "StreamingStatistics",
+    "frechet_distance",
+    "frechet_distance_of_statistics",
+    "inception_score",
+    "kernel_distance",
+    "precision_recall",
+]

@@ -1,0 +1,103 @@
+"""Seeded inputs of the golden cases: elementwise numpy, the same on any machine."""
+
+import json
+import pathlib
+
+import numpy as np
+
+GOLDEN = json.loads(
+    (pathlib.Path(__file__).parents[1] / "data/evaluation/golden.json").read_text()
+)
+
+
+def normal(seed, rows, columns):
+    return np.random.default_rng(seed).standard_normal((rows, columns))
+
+
+def features(seed, rows, columns, shift=0.0, scale=1.0):
+    z = normal(seed, rows, columns)
+    x = z + 0.5 * np.roll(z, 1, axis=1) + 0.25 * np.roll(z, 7, axis=1)
+    falling = 1.0 / (1.0 + 8.0 * np.arange(columns) / columns)
+    return np.maximum(0.0, 0.4 + shift + 0.35 * scale * falling * x)
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def images(seed, count, size):
+    random = np.random.default_rng(seed)
+    return random.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+
+
+def frechet_case(name):
+    if name.endswith("_f32"):
+        return tuple(x.astype(np.float32) for x in frechet_case(name[:-4]))
+    pair = features(0, 500, 64), features(1, 600, 64, 0.1, 1.2)
+    z = normal(8, 500, 64)
+    if name == "dead_channels":
+        for x in pair:
+            x[:, :8] = 0.25
+    return {
+        "d64": lambda: pair,
+        "d2048": lambda: (
+            features(2, 2500, 2048),
+            features(3, 3000, 2048, 0.02, 1.05),
+        ),
+        "d2048_singular": lambda: (
+            features(4, 1000, 2048),
+            features(5, 800, 2048, 0.02, 1.05),
+        ),
+        "d64_singular": lambda: (features(6, 32, 64), features(7, 40, 64, 0.1, 1.2)),
+        "identical_d64": lambda: (pair[0], pair[0]),
+        "mean_shift": lambda: (z, z + 0.5),
+        "scaled": lambda: (z, 2.0 * z),
+        "zero_cov": lambda: (np.ones((10, 64)), 2 * np.ones((10, 64))),
+        "dead_channels": lambda: pair,
+        "duplicates": lambda: (np.repeat(features(0, 100, 64), 5, axis=0), pair[1]),
+        "big_n": lambda: (
+            features(20, 50000, 64),
+            features(21, 50000, 64, 0.001, 1.0),
+        ),
+        "disjoint": lambda: (z, z + 100.0),
+    }[name]()
+
+
+def logits_case(name):
+    rows = np.arange(1000)
+    if name.startswith("onehot"):
+        logits = np.full((1000, 20 if "unused" in name else 10), -1e4)
+        logits[rows, rows % 10] = 1e4
+        return logits
+    return {
+        "a_C1008_N5000": lambda: 3.0 * normal(10, 5000, 1008),
+        "b_C10_N50000": lambda: 2.0 * normal(11, 50000, 10),
+        "d_C1008_N19962": lambda: 3.0 * normal(13, 19962, 1008),
+        "uniform_C1008_N1000": lambda: np.zeros((1000, 1008)),
+    }[name]()
+
+
+def manifold_case(name):
+    base = features(32, 1000, 64)
+    reference = features(39, 500, 32)
+    return {
+        "d16": lambda: (features(30, 200, 16), features(31, 300, 16, 0.05, 0.8)),
+        "d64": lambda: (base, features(33, 1500, 64, 0.02, 0.9)),
+        "d2048": lambda: (
+            features(34, 1000, 2048),
+            features(35, 1200, 2048, 0.01, 0.95),
+        ),
+        "d2048_close": lambda: (
+            features(34, 1000, 2048),
+            features(36, 1000, 2048, 0.0, 0.99),
+        ),
+        "identical": lambda: (base, base.copy()),
+        "disjoint": lambda: (base, base + 100.0),
+        "dup_vs_other": lambda: (
+            np.repeat(features(37, 100, 16), 5, axis=0),
+            features(38, 300, 16, 0.05, 0.8),
+        ),
+        "collapse": lambda: (reference, np.repeat(reference[:5], 100, axis=0)),
+        "n4": lambda: (features(40, 4, 16), features(41, 4, 16)),
+    }[name]()
