@@ -27,10 +27,11 @@ from lada_tf.evaluation.extractor import Extractor
 from lada_tf.evaluation.open_extractor import open_extractor
 
 flags.DEFINE_string("run_dir", None, "Run folder whose EMA generator is scored.")
+flags.DEFINE_boolean("best", False, "Take its best checkpoint, not the last one.")
 flags.DEFINE_string("images", None, "Folder, .npz or .npy of images, scored instead.")
 flags.DEFINE_enum("protocol", None, sorted(protocols.PROTOCOLS), "The paper's.")
 flags.DEFINE_string(
-    "real", None, "Real images (as --source of train), or an ADM reference .npz."
+    "real", None, "Real images (as --data of train), or an ADM reference .npz."
 )
 flags.DEFINE_integer(
     "num_generated", None, "How many images; with --images all by default.", 2
@@ -138,7 +139,7 @@ def _open_run() -> Generated:
         raise UserError("give --run_dir=RUN, or --images=FOLDER or .npz")
     from lada_tf.training import load_run  # TensorFlow's import, only where needed
 
-    gan = load_run(FLAGS.run_dir)
+    gan = load_run(FLAGS.run_dir, best=FLAGS.best)
     generate = functools.partial(
         images.generate,
         images.quantized(gan.ema_generator),

@@ -19,6 +19,7 @@ from lada_tf.training import load_run
 from lada_tf.training.sampling import generate, write_samples
 
 flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
+flags.DEFINE_boolean("best", False, "Take the best checkpoint, not the last one.")
 flags.DEFINE_string("output", None, "grid.png, images.npz or a folder.", required=True)
 flags.DEFINE_integer("num_images", 64, "Images to make.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
@@ -40,7 +41,7 @@ def main() -> None:
     output = Path(FLAGS.output)
     if FLAGS.attention_maps and output.suffix != ".png":
         raise UserError("--attention_maps makes a picture: give an --output=NAME.png")
-    generator = load_run(FLAGS.run_dir).ema_generator
+    generator = load_run(FLAGS.run_dir, best=FLAGS.best).ema_generator
     images, maps = generate(
         generator,
         FLAGS.num_images,

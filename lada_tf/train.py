@@ -22,6 +22,16 @@ flags.DEFINE_integer(
     "checkpoint_images", 100_000, "Images between checkpoints.", lower_bound=1
 )
 flags.DEFINE_integer("keep_checkpoints", 2, "Checkpoints to keep.", lower_bound=1)
+flags.DEFINE_integer(
+    "fd_images",
+    0,
+    "Images between Fréchet distances over a small classifier's features (not FID); "
+    "keeps the best checkpoint by it. 0 for none.",
+    lower_bound=0,
+)
+flags.DEFINE_integer(
+    "fd_samples", 1_000, "Images to measure that distance on.", lower_bound=2
+)
 flags.DEFINE_enum(
     "jit_compile",
     "auto",
@@ -44,6 +54,8 @@ def main() -> None:
         sample_images=FLAGS.sample_images,
         checkpoint_images=FLAGS.checkpoint_images,
         keep_checkpoints=FLAGS.keep_checkpoints,
+        fd_images=FLAGS.fd_images,
+        fd_samples=FLAGS.fd_samples,
         jit_compile={"true": True, "false": False}.get(FLAGS.jit_compile, "auto"),
     )
     source = open_source(preset.data, preset.image_size)

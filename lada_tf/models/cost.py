@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
 )
+from tensorflow.python.util import deprecation
 
 
 def count_flops(model: keras.Model) -> int:
@@ -26,7 +27,7 @@ def count_flops(model: keras.Model) -> int:
     infer = tf.function(lambda x: model(x, training=False))
     concrete = infer.get_concrete_function(tf.TensorSpec(shape, tf.float32))
     graph = convert_variables_to_constants_v2(concrete).graph.as_graph_def()
-    with tf.Graph().as_default() as frozen:
+    with tf.Graph().as_default() as frozen, deprecation.silence():
         tf.graph_util.import_graph_def(graph, name="")
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"

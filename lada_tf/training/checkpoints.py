@@ -1,8 +1,9 @@
 """Checkpoints of a LadaGAN: complete or absent, verified by checksum.
 
-A checkpoint is a folder `images-<count>` with TensorFlow's own files and a manifest.
-It is written beside its place and renamed into it, so that a process that dies at any
-moment leaves the checkpoints before it whole.
+A checkpoint is a folder `images-<count>` with TensorFlow's own files and a manifest;
+`best-<count>` is the one with the lowest Fréchet distance so far. It is written beside
+its place and renamed into it, so that a process that dies at any moment leaves the
+checkpoints before it whole.
 """
 
 import hashlib
@@ -22,23 +23,27 @@ PREFIX = "state"
 MANIFEST = "manifest.json"
 
 
-def load_run(run_dir):
+def load_run(run_dir, best=False):
     """The LadaGAN of a run folder, with the state of its newest whole checkpoint.
 
     Args:
         run_dir: path of a run folder.
+        best: bool, whether to take the checkpoint of the lowest Fréchet distance that
+            training measured (`--fd_images`) instead.
 
     Returns:
         A compiled `LadaGAN`.
 
     Raises:
-        UserError: if there is no run, or it has no checkpoint yet.
+        UserError: if there is no run, or it has no such checkpoint yet.
     """
     folder = RunFolder(run_dir)
     gan = LadaGAN.from_preset(folder.read_preset(), seed=folder.read_seed())
     gan.compile()
-    if not Checkpoints(folder.checkpoints, gan).restore():
-        raise UserError(f"--run_dir={run_dir}: no checkpoint there yet")
+    checkpoints = Checkpoints(folder.checkpoints, gan)
+    if not (checkpoints.restore_best() if best else checkpoints.restore()):
+        which = "best checkpoint" if best else "checkpoint"
+        raise UserError(f"--run_dir={run_dir}: no {which} there yet")
     return gan
 
 
@@ -81,13 +86,39 @@ class Checkpoints:
         Raises:
             UserError: if it cannot be written; those before it stay as they were.
         """
+        final = self._write(f"images-{self.gan.images_seen:010d}")
+        for old in self.list()[self.keep :]:
+            shutil.rmtree(old)
+        return final
+
+    def save_best(self, distance: float) -> None:
+        """Writes the best checkpoint so far, then removes the one before it.
+
+        Raises:
+            UserError: as `save`.
+        """
+        final = self._write(f"best-{self.gan.images_seen:010d}", distance=distance)
+        for old in self.path.glob("best-*"):
+            if old != final:
+                shutil.rmtree(old)
+
+    def best_distance(self) -> float:
+        """The distance of the best checkpoint; infinity if there is none."""
+        distances = [
+            json.loads((folder / MANIFEST).read_text())["distance"]
+            for folder in self.path.glob("best-*")
+            if find_damage(folder) is None
+        ]
+        return min(distances, default=float("inf"))
+
+    def _write(self, name, **facts) -> Path:
         partial = self.path / f".partial-{os.getpid()}"
-        final = self.path / f"images-{self.gan.images_seen:010d}"
+        final = self.path / name
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             self.state.write(str(partial / PREFIX))
-            self._write_manifest(partial)
+            self._write_manifest(partial, facts)
             if final.exists():  # the same count again, after a restore
                 shutil.rmtree(final)
             os.replace(partial, final)
@@ -98,8 +129,6 @@ class Checkpoints:
                 f"{final}: the checkpoint could not be written ({error}); the one "
                 "before it is whole"
             ) from error
-        for old in self.list()[self.keep :]:
-            shutil.rmtree(old)
         return final
 
     def restore(self) -> Path | None:
@@ -108,30 +137,55 @@ class Checkpoints:
         Raises:
             UserError: if there are checkpoints but none that is whole.
         """
-        for leftover in self.path.glob(".partial-*"):
-            shutil.rmtree(leftover)
         candidates = self.list()
         for folder in candidates:
             damage = find_damage(folder)
             if damage is None:
-                status = self.state.read(str(folder / PREFIX))
-                status.assert_existing_objects_matched().assert_consumed()
-                return folder
+                return self._read(folder)
             logging.warning("%s: %s; trying the checkpoint before it", folder, damage)
         if candidates:
             raise UserError(f"{self.path}: every checkpoint is damaged")
         return None
 
+    def restore_best(self) -> Path | None:
+        """Restores the best checkpoint, and returns its folder; None without one.
+
+        Raises:
+            UserError: if it is damaged.
+        """
+        for folder in self.path.glob("best-*"):
+            if damage := find_damage(folder):
+                raise UserError(f"{folder}: {damage}")
+            return self._read(folder)
+        return None
+
+    def remove_leftovers(self) -> None:
+        """Removes what a process that died left: half a checkpoint, a future best.
+
+        To be called by the one process that trains, after `restore`.
+        """
+        for leftover in self.path.glob(".partial-*"):
+            shutil.rmtree(leftover)
+        for folder in self.path.glob("best-*"):
+            if int(folder.name.removeprefix("best-")) > self.gan.images_seen:
+                shutil.rmtree(folder)
+
+    def _read(self, folder) -> Path:
+        status = self.state.read(str(folder / PREFIX))
+        status.assert_existing_objects_matched().assert_consumed()
+        return folder
+
     def list(self) -> list[Path]:
         """The checkpoints' folders, newest first."""
         return sorted(self.path.glob("images-*"), reverse=True)
 
-    def _write_manifest(self, folder):
+    def _write_manifest(self, folder, facts):
         files = sorted(folder.iterdir())
         manifest = {
             "images": self.gan.images_seen,
             "steps": self.gan.steps,
             "tensorflow": tf.__version__,
+            **facts,
             "sha256": {file.name: _sha256(file) for file in files},
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")

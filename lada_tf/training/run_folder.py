@@ -25,6 +25,8 @@ FREE_SETTINGS = (
     "sample_images",
     "checkpoint_images",
     "keep_checkpoints",
+    "fd_images",
+    "fd_samples",
 )
 
 

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from lada_tf.data import ImageSource, batches
 from lada_tf.errors import UserError
+from lada_tf.evaluation.callback import FrechetDistanceCallback
+from lada_tf.evaluation.open_extractor import open_extractor
 from lada_tf.models import LadaGAN, Preset
 from lada_tf.training.callbacks import (
     CheckpointEvery,
@@ -21,7 +23,18 @@ from lada_tf.training.run_folder import RunFolder
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a run needs beside its configuration. Intervals count real images."""
+    """What a run needs beside its configuration. Intervals count real images.
+
+    Attributes:
+        seed: of the initial weights, latents, augmentation and order of the data.
+        flip: whether to mirror half of the real images.
+        log_images, sample_images, checkpoint_images: intervals.
+        keep_checkpoints: how many of the last ones to keep.
+        fd_images: interval of the Fréchet distance over the small classifier's
+            features; 0 for none. The best checkpoint by it is kept.
+        fd_samples: how many images to measure it on.
+        jit_compile: as `keras.Model.compile` takes it.
+    """
 
     seed: int = 0
     flip: bool = False
@@ -29,6 +42,8 @@ class Options:
     sample_images: int = 100_000
     checkpoint_images: int = 100_000
     keep_checkpoints: int = 2
+    fd_images: int = 0  # none
+    fd_samples: int = 1_000
     jit_compile: bool | str = "auto"
 
 
@@ -70,6 +85,7 @@ def train(
     folder.start(preset, dataclasses.asdict(options), source.fingerprint)
     checkpoints = Checkpoints(folder.checkpoints, gan, options.keep_checkpoints)
     restored = checkpoints.restore()
+    checkpoints.remove_leftovers()
     folder.forget_metrics_after(gan.images_seen)
     if restored:
         print(f"going on from {restored}")
@@ -80,6 +96,15 @@ def train(
         return gan
     print(f"training on {describe_device()}")
     writer = tf.summary.create_file_writer(str(folder.logs))
+    log = MetricsLog(folder, writer, options.log_images)
+    callbacks = [
+        ProgressBar(preset.total_images),
+        log,
+        SampleGrids(folder, writer, options.sample_images),
+    ]
+    if options.fd_images:
+        callbacks.append(_frechet_distance(source, options, checkpoints, log))
+    callbacks.append(CheckpointEvery(checkpoints, options.checkpoint_images))
     gan.fit(
         batches(
             source,
@@ -89,17 +114,24 @@ def train(
             flip=options.flip,
         ),
         steps_per_epoch=steps,
-        callbacks=[
-            ProgressBar(preset.total_images),
-            MetricsLog(folder, writer, options.log_images),
-            SampleGrids(folder, writer, options.sample_images),
-            CheckpointEvery(checkpoints, options.checkpoint_images),
-        ],
+        callbacks=callbacks,
         verbose=0,
         shuffle=False,
     )
     writer.close()
     return gan
+
+
+def _frechet_distance(source, options, checkpoints, log):
+    return FrechetDistanceCallback(
+        source,
+        open_extractor("small_classifier"),
+        log.log,
+        num_images=options.fd_samples,
+        every_images=options.fd_images,
+        on_best=checkpoints.save_best,
+        best=checkpoints.best_distance(),
+    )
 
 
 def describe_device() -> str:

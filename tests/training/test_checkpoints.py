@@ -74,6 +74,7 @@ def test_the_last_ones_are_kept_and_leftovers_removed(tmp_path):
     checkpoints = Checkpoints(tmp_path, gan, keep=2)
     assert checkpoints.restore() is None
     (tmp_path / ".partial-1").mkdir()
+    checkpoints.remove_leftovers()
     for images in (4, 8, 12, 12):
         gan.image_counter.assign(images)
         checkpoints.save()
@@ -90,7 +91,7 @@ def test_a_failed_write_leaves_the_one_before(tmp_path, monkeypatch):
     whole = checkpoints.save()
     gan.image_counter.assign(8)
 
-    def full(folder):
+    def full(folder, facts):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoints, "_write_manifest", full)
@@ -98,3 +99,35 @@ def test_a_failed_write_leaves_the_one_before(tmp_path, monkeypatch):
         checkpoints.save()
     assert list(tmp_path.iterdir()) == [whole]
     assert checkpoints.restore() == whole
+
+
+def test_the_best_is_kept_beside_the_last(tmp_path):
+    gan = make()
+    checkpoints = Checkpoints(tmp_path, gan, keep=1)
+    assert checkpoints.best_distance() == float("inf")
+    assert checkpoints.restore_best() is None
+    for images, distance in ((4, 9.5), (8, 7.25), (12, None)):
+        gan.image_counter.assign(images)
+        if distance:
+            checkpoints.save_best(distance)
+        checkpoints.save()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "best-0000000008",
+        "images-0000000012",
+    ]
+    assert checkpoints.best_distance() == 7.25
+    checkpoints.restore_best()
+    assert gan.images_seen == 8
+
+
+def test_a_best_of_the_future_is_forgotten(tmp_path):
+    """A run that goes on from 4 images will come to its best at 8 again."""
+    gan = make()
+    checkpoints = Checkpoints(tmp_path, gan)
+    gan.image_counter.assign(4)
+    checkpoints.save()
+    gan.image_counter.assign(8)
+    checkpoints.save_best(3.0)
+    checkpoints.restore()
+    checkpoints.remove_leftovers()
+    assert checkpoints.best_distance() == float("inf")
