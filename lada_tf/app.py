@@ -28,7 +28,7 @@ def _import_tensorflow_quietly() -> None:
 
 _import_tensorflow_quietly()
 
-from absl import app, flags  # noqa: E402
+from absl import app, flags, logging  # noqa: E402
 
 from lada_tf.errors import UserError  # noqa: E402
 
@@ -42,6 +42,7 @@ def run(main) -> None:
     mistake (`UserError`, an unknown or malformed flag, a stray argument). Anything else
     is a defect and keeps its traceback.
     """
+    logging.set_verbosity(logging.WARNING)  # --verbosity=1 asks for more
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
 
 
