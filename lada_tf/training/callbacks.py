@@ -83,6 +83,16 @@ class MetricsLog(EveryImages):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._clock = (time.monotonic(), self.model.images_seen)
+        self._restored = [
+            (variable, variable.numpy())
+            for metric in self.model.metrics
+            for variable in metric.variables
+        ]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # `fit` has just reset the running means, also those of a checkpoint.
+        for variable, value in self._restored:
+            variable.assign(value)
 
     def act(self, images):
         values = {metric.name: float(metric.result()) for metric in self.model.metrics}
