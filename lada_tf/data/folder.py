@@ -25,14 +25,14 @@ class FolderReader(Reader):
         sizes = dict(_image_files(path))
         if not sizes:
             raise UserError(f"{path} holds no image ({', '.join(EXTENSIONS)})")
-        self._names = sorted(sizes, key=natural_key)
-        self.identity = digest(*((name, sizes[name]) for name in self._names))
+        self.names = sorted(sizes, key=natural_key)
+        self.identity = digest(*((name, sizes[name]) for name in self.names))
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
-        for name in self._names[start:stop]:
+        for name in self.names[start:stop]:
             path = os.path.join(self._path, name)
             yield Item(path, partial(_read_file, path))
 
@@ -72,11 +72,19 @@ class ZipReader(Reader):
             raise BadImage(f"cannot be unzipped: {error}") from error
 
 
+def is_zip(path: str) -> bool:
+    return path.endswith(".zip")
+
+
 def _image_files(folder: str) -> Iterator[tuple[str, int]]:
     """(path relative to `folder`, size in bytes) of each image file under it."""
-    pending = [""]
+    pending, seen = [""], set()
     while pending:
         inside = pending.pop()
+        real = os.path.realpath(os.path.join(folder, inside))
+        if real in seen:  # a link to a folder above
+            continue
+        seen.add(real)
         try:
             with os.scandir(os.path.join(folder, inside)) as entries:
                 for entry in entries:
