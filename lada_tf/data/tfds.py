@@ -7,6 +7,7 @@ folder of the same files give the same pixels.
 import os
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -37,11 +38,10 @@ class TfdsReader(Reader):
             self._prepare(name, download)
         self._slices = self._absolute(split)
         self._feature = self._image_feature()
-        slices = [str(piece) for piece in self._slices]
-        self.identity = digest(self._builder.info.full_name, *slices)
+        self.identity = digest(self._builder.info.full_name, *self._slices)
 
     def __len__(self) -> int:
-        return sum(piece.to - piece.from_ for piece in self._slices)
+        return sum(piece.stop - piece.start for piece in self._slices)
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
         number = start
@@ -52,20 +52,23 @@ class TfdsReader(Reader):
     def _encoded(self, start: int, stop: int) -> Iterator[tf.Tensor]:
         begin = 0
         for piece in self._slices:
-            end = begin + piece.to - piece.from_
+            end = begin + piece.stop - piece.start
             first, last = max(start, begin), min(stop, end)
             if first < last:
+                offset = piece.start - begin
                 yield from self._read(
-                    piece.splitname, piece.from_ + first - begin, last - first
+                    _Slice(piece.split, first + offset, last + offset)
                 )
             begin = end
 
-    def _read(self, split: str, first: int, count: int) -> Iterator[tf.Tensor]:
+    def _read(self, piece: "_Slice") -> Iterator[tf.Tensor]:
         tfds = self._tfds
         dataset = self._builder.as_dataset(
-            split=tfds.core.ReadInstruction(split, first, first + count, unit="abs"),
+            split=tfds.core.ReadInstruction(*piece, unit="abs"),
             shuffle_files=False,
-            decoders={self._feature: tfds.decode.SkipDecoding()},
+            decoders=tfds.decode.PartialDecoding(
+                {self._feature: True}, {self._feature: tfds.decode.SkipDecoding()}
+            ),
             # One file after the other: the order must not depend on timing.
             read_config=tfds.ReadConfig(
                 interleave_cycle_length=1, try_autocache=False, add_tfds_id=False
@@ -92,16 +95,25 @@ class TfdsReader(Reader):
         except Exception as error:  # network, disk, checksums, manual downloads
             raise UserError(f"tfds:{name} cannot be prepared: {error}") from error
 
-    def _absolute(self, split: str) -> list:
-        sizes = {key: s.num_examples for key, s in self._builder.info.splits.items()}
+    def _absolute(self, split: str) -> list["_Slice"]:
+        splits = self._builder.info.splits
         try:
             instruction = self._tfds.core.ReadInstruction.from_spec(split)
-            return instruction.to_absolute(sizes)
+            pieces = instruction.to_absolute(splits)
         except (ValueError, AssertionError, KeyError) as error:
             raise UserError(
-                f"{self._name}: no such split; there are {', '.join(sizes)}, and "
+                f"{self._name}: no such split; there are {', '.join(splits)}, and "
                 "slices of them like train[:20%]"
             ) from error
+        slices = [
+            _Slice(
+                piece.splitname,
+                piece.from_ or 0,
+                splits[piece.splitname].num_examples if piece.to is None else piece.to,
+            )
+            for piece in pieces
+        ]
+        return [piece for piece in slices if piece.start < piece.stop]
 
     def _image_feature(self) -> str:
         features = self._builder.info.features
@@ -113,6 +125,14 @@ class TfdsReader(Reader):
         if not images:
             raise UserError(f"{self._name} has no images; it has {', '.join(features)}")
         return "image" if "image" in images else images[0]
+
+
+class _Slice(NamedTuple):
+    """Examples [start, stop) of a split."""
+
+    split: str
+    start: int
+    stop: int
 
 
 def _bytes(image: tf.Tensor) -> bytes:

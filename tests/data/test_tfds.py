@@ -14,19 +14,31 @@ from lada_tf.errors import UserError
 def store(folder, name: str, images: dict[str, list[np.ndarray]], config=None) -> None:
     """Writes splits of `images` in the place and format of the genuine data set."""
     genuine = tfds.builder(f"{name}/{config}" if config else name, data_dir=folder)
-    feature = genuine.info.features["image"]
+    features = genuine.info.features
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
         config=config,
         version=str(genuine.version),
         data_dir=folder,
-        features=tfds.features.FeaturesDict({"image": feature}),
+        features=features,
         split_datasets={
-            split: [{"image": image} for image in examples]
+            split: [
+                (key, {**blank(features), "image": image})
+                for key, image in enumerate(examples)
+            ]
             for split, examples in images.items()
         },
         disable_shuffling=True,
     )
+
+
+def blank(feature):
+    """An example of the feature: empty text, zeros, False."""
+    if isinstance(feature, tfds.features.FeaturesDict):
+        return {key: blank(part) for key, part in feature.items() if key != "image"}
+    if isinstance(feature, tfds.features.Text):
+        return ""
+    return np.zeros((), feature.np_dtype)
 
 
 def noise(count: int, *shape: int) -> list[np.ndarray]:
