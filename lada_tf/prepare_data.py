@@ -37,7 +37,7 @@ ON_BAD = flags.DEFINE_enum(
     "on_bad_image", "error", ON_BAD_IMAGE, "What to do about an image that is damaged."
 )
 IMAGES_PER_SHARD = flags.DEFINE_integer(
-    "images_per_shard", None, "By default as many as make 256 MiB.", lower_bound=1
+    "images_per_shard", None, "By default as many as make 1 GiB.", lower_bound=1
 )
 DOWNLOAD = flags.DEFINE_bool("download", False, "Let TFDS download what is not there.")
 VERIFY = flags.DEFINE_bool(

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lada_tf.data.decode import decode_all
 from lada_tf.data.reader import BadImage, Item, Reader
 from lada_tf.data.recipes import RECIPES, Recipe
+from lada_tf.data.source import aligned_empty
 from lada_tf.errors import UserError
 
 ON_BAD_IMAGE = ("error", "skip")
@@ -107,7 +108,7 @@ def load_into_memory(
     reader: Reader, size: int, recipe: str, bad_images: BadImages
 ) -> np.ndarray:
     """Every usable image: uint8 (n, size, size, 3)."""
-    images = np.empty((len(reader), size, size, 3), np.uint8)
+    images = aligned_empty((len(reader), size, size, 3))
     count = 0
     every = decoded(reader, size, recipe, 0, len(reader))
     for image in progress(every, len(reader), "decoding"):

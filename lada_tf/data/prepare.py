@@ -24,7 +24,7 @@ from lada_tf.data.source import fingerprint
 from lada_tf.errors import UserError
 
 PROGRESS = "progress.json"
-_SHARD_BYTES = 2**28
+_SHARD_BYTES = 2**30
 
 
 def prepare_records(
@@ -43,7 +43,7 @@ def prepare_records(
         image_size: height and width in pixels.
         recipe: a name in `RECIPES`.
         bad_images: what to do about images that cannot be used.
-        images_per_shard: by default as many as make 256 MiB.
+        images_per_shard: by default as many as make 1 GiB.
 
     Returns:
         The manifest. If it is there already, made from the same images in the same way,

@@ -29,9 +29,10 @@ def plain(image: np.ndarray, size: int) -> np.ndarray:
     height, width = image.shape[:2]
     if height == width == size:
         return image
-    resized = tf.raw_ops.ResizeBilinear(
-        images=image[np.newaxis], size=(size, size), half_pixel_centers=True
-    )
+    with tf.device("CPU:0"):
+        resized = tf.raw_ops.ResizeBilinear(
+            images=image[np.newaxis], size=(size, size), half_pixel_centers=True
+        )
     return np.rint(resized.numpy()[0]).astype(np.uint8)
 
 

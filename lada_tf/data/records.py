@@ -11,9 +11,10 @@ is read by one call: no index, no decoder, no other package. TensorFlow reads th
 import os
 
 import numpy as np
+import tensorflow as tf
 
 from lada_tf.data.files import read_json, sha256
-from lada_tf.data.source import ImageSource
+from lada_tf.data.source import ImageSource, as_tensor
 from lada_tf.errors import UserError
 
 MANIFEST = "manifest.json"
@@ -34,8 +35,8 @@ def is_records(folder: str) -> bool:
 class RecordSource(ImageSource):
     """Images of a folder that `prepare_data` made.
 
-    Reads with `pread` and maps nothing: memory stays that of the batches. The page
-    cache keeps what fits.
+    Shards are mapped, not read: what memory they take is the page cache's, which the
+    system takes back when it needs to.
 
     Raises:
         UserError: the folder is not whole: the manifest or a shard is missing or has
@@ -46,35 +47,38 @@ class RecordSource(ImageSource):
         self.manifest = read_manifest(folder)
         self.image_size = self.manifest["image_size"]
         self.fingerprint = self.manifest["fingerprint"]
-        self._paths = [os.path.join(folder, s["file"]) for s in self.manifest["shards"]]
-        self._ends = np.cumsum([shard["count"] for shard in self.manifest["shards"]])
-        self._files: dict[int, int] = {}
-        for path, shard in zip(self._paths, self.manifest["shards"], strict=True):
-            _check_size(path, shard["count"] * record_bytes(self.image_size))
+        shards = [shard for shard in self.manifest["shards"] if shard["count"]]
+        ends = np.cumsum([shard["count"] for shard in shards])
+        with tf.device("CPU:0"):
+            self._starts = tf.constant(ends - [shard["count"] for shard in shards])
+            self._ends = tf.constant(ends)
+        self._shards = [
+            _map(os.path.join(folder, shard["file"]), shard["count"], self.image_size)
+            for shard in shards
+        ]
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def images(self, indices: np.ndarray) -> np.ndarray:
-        size = self.image_size
-        images = np.empty((len(indices), size, size, 3), np.uint8)
-        shards = np.searchsorted(self._ends, indices, side="right")
-        starts = self._ends - [s["count"] for s in self.manifest["shards"]]
-        for image, index, shard in zip(images, indices, shards, strict=True):
-            offset = int(index - starts[shard]) * record_bytes(size) + _HEADER
-            read = os.preadv(self._file(shard), [image.data], offset)
-            if read != image.nbytes:
-                raise UserError(f"{self._paths[shard]} was cut off while in use")
-        return images
+    def gather(self, indices: tf.Tensor) -> tf.Tensor:
+        shards = tf.searchsorted(self._ends, indices, side="right")
+        within = indices - tf.gather(self._starts, shards)
+        places = tf.dynamic_partition(tf.range(len(indices)), shards, len(self._shards))
+        records = [
+            tf.gather(shard, tf.gather(within, place))
+            for shard, place in zip(self._shards, places, strict=True)
+        ]
+        joined = tf.dynamic_stitch(places, records)
+        pixels = joined[:, _HEADER : _HEADER - _FRAME]
+        return tf.reshape(pixels, (-1, self.image_size, self.image_size, 3))
 
-    def _file(self, shard: int) -> int:
-        if shard not in self._files:
-            self._files[shard] = os.open(self._paths[shard], os.O_RDONLY)
-        return self._files[shard]
 
-    def __del__(self):
-        for file in getattr(self, "_files", {}).values():
-            os.close(file)
+def _map(path: str, count: int, image_size: int) -> tf.Tensor:
+    """A shard's records in place: uint8 (count, bytes of a record)."""
+    shape = (count, record_bytes(image_size))
+    _check_size(path, count * record_bytes(image_size))
+    # "c", copy on write: NumPy shares no read-only memory. Nothing is written.
+    return as_tensor(np.memmap(path, np.uint8, "c", shape=shape))
 
 
 def read_manifest(folder: str) -> dict:

@@ -1,8 +1,8 @@
 """A part of a data set, for the study of data efficiency (paper, Table III)."""
 
-import numpy as np
+import tensorflow as tf
 
-from lada_tf.data.order import subset_order
+from lada_tf.data.order import SUBSET, permutation
 from lada_tf.data.source import ImageSource
 from lada_tf.errors import UserError
 
@@ -27,10 +27,12 @@ class SubsetSource(ImageSource):
         self.image_size = source.image_size
         self.fingerprint = f"{source.fingerprint}:{count}@{seed}"
         self._source = source
-        self._indices = np.sort(subset_order(len(source), seed)[:count])
+        with tf.device("CPU:0"):
+            order = permutation(len(source), seed, 0, SUBSET)
+            self._indices = tf.cast(tf.sort(order[:count]), tf.int64)
 
     def __len__(self) -> int:
         return len(self._indices)
 
-    def images(self, indices: np.ndarray) -> np.ndarray:
-        return self._source.images(self._indices[indices])
+    def gather(self, indices: tf.Tensor) -> tf.Tensor:
+        return self._source.gather(tf.gather(self._indices, indices))
