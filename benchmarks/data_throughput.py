@@ -173,8 +173,8 @@ def write_images(folder: str, count: int, pixels: int, extension: str) -> None:
         portrait = Image.fromarray(portraits[number % len(portraits)])
         image = np.asarray(portrait.resize((pixels, pixels)), np.int16)
         image = image + noise.integers(-12, 12, image.shape, np.int16)
-        image = Image.fromarray(image.clip(0, 255).astype(np.uint8))
-        image.save(os.path.join(folder, f"{number:05d}.{extension}"), quality=90)
+        noisy = Image.fromarray(image.clip(0, 255).astype(np.uint8))
+        noisy.save(os.path.join(folder, f"{number:05d}.{extension}"), quality=90)
 
 
 def print_table(results: list[dict]) -> None:

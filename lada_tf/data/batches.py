@@ -60,6 +60,7 @@ def batches(
     shard = slice(shard_index * batch_size, (shard_index + 1) * batch_size)
     shape = (batch_size, source.image_size, source.image_size, 3)
 
+    @tf.autograph.experimental.do_not_convert
     def read(step: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         images = tf.ensure_shape(source.gather(indices[shard]), shape)
         if flip:
@@ -78,6 +79,7 @@ def _batches_of_indices(
     """Image indices from a step on, without end: int64 (batch_size,)."""
     first_epoch, offset = divmod(start_step * batch_size, num_images)
 
+    @tf.autograph.experimental.do_not_convert
     def rest_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         begin = tf.where(epoch == first_epoch, tf.constant(offset, tf.int64), 0)
         order = tf.cast(permutation(num_images, seed, epoch), tf.int64)

@@ -1,7 +1,6 @@
 """A folder of image files, searched recursively, and a zip of them."""
 
 import os
-import pathlib
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -51,7 +50,12 @@ class ZipReader(Reader):
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} cannot be read as a zip: {error}") from error
-        members = [m for m in self._zip.infolist() if _is_image(m.filename)]
+        members = [
+            member
+            for member in self._zip.infolist()
+            if _is_image(os.path.basename(member.filename))
+            and not member.filename.startswith("__MACOSX/")
+        ]
         if not members:
             raise UserError(f"{path} holds no image ({', '.join(EXTENSIONS)})")
         self._members = sorted(members, key=lambda m: natural_key(m.filename))
@@ -88,19 +92,17 @@ def _image_files(folder: str) -> Iterator[tuple[str, int]]:
         try:
             with os.scandir(os.path.join(folder, inside)) as entries:
                 for entry in entries:
-                    name = os.path.join(inside, entry.name)
-                    if entry.is_dir() and not entry.name.startswith("."):
-                        pending.append(name)
-                    elif _is_image(name):
+                    if _is_image(entry.name):
+                        name = os.path.join(inside, entry.name)
                         yield name, entry.stat().st_size
+                    elif entry.is_dir() and not entry.name.startswith("."):
+                        pending.append(os.path.join(inside, entry.name))
         except OSError as error:
             raise UserError(f"{folder} cannot be read: {error}") from error
 
 
-def _is_image(path: str) -> bool:
-    name = pathlib.PurePosixPath(path).name
-    hidden = name.startswith(".") or path.startswith("__MACOSX/")
-    return name.lower().endswith(EXTENSIONS) and not hidden
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
 def _read_file(path: str) -> bytes:

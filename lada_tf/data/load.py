@@ -60,7 +60,7 @@ def decoded(
     reader: Reader, size: int, recipe: str, start: int, stop: int
 ) -> Iterator[np.ndarray | Bad]:
     """Images [start, stop) in order: uint8 (size, size, 3), or Bad."""
-    workers = os.cpu_count() or 1
+    workers = 2 * (os.cpu_count() or 1)  # half may wait for files
     chunks = _chunks(reader.items(start, stop))
     pending: collections.deque[Future] = collections.deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
@@ -76,13 +76,11 @@ def decoded(
 
 
 def _read(items: list[Item], size: int, recipe: Recipe) -> list[np.ndarray | Bad]:
-    loaded: list[Any] = [_unless_bad(item.load) for item in items]
-    encoded = [index for index, data in enumerate(loaded) if isinstance(data, bytes)]
-    files = [data for data in loaded if isinstance(data, bytes)]
-    for index, image in zip(encoded, decode_all(files), strict=True):
-        loaded[index] = image
+    loaded = [_unless_bad(item.load) for item in items]
+    decoded = decode_all([data for data in loaded if isinstance(data, bytes)])
     images: list[np.ndarray | Bad] = []
-    for item, image in zip(items, loaded, strict=True):
+    for item, data in zip(items, loaded, strict=True):
+        image = next(decoded) if isinstance(data, bytes) else data
         if not isinstance(image, BadImage):
             image = _unless_bad(partial(recipe, image, size))
         if isinstance(image, BadImage):

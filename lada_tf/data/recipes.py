@@ -31,7 +31,9 @@ def plain(image: np.ndarray, size: int) -> np.ndarray:
         return image
     with tf.device("CPU:0"):
         resized = tf.raw_ops.ResizeBilinear(
-            images=image[np.newaxis], size=(size, size), half_pixel_centers=True
+            images=tf.constant(image[np.newaxis]),
+            size=tf.constant((size, size)),
+            half_pixel_centers=True,
         )
     return np.rint(resized.numpy()[0]).astype(np.uint8)
 
