@@ -7,7 +7,8 @@ Two folders are made: 10,000 PNGs of 64x64, read at 64, and 2,000 JPEGs of 512x5
 at 128. Every measurement is a fresh process; the two pipelines take turns, and what is
 compared is the median of each. Timed are, from the path on: the first epoch (for ours
 with the decoding and caching that `open_source` does), and the mean of later epochs.
-Peak memory is the process's, with and without what importing TensorFlow takes.
+Peak memory is the process's, from which the bound is subtracted; and, more strictly,
+what remains of it after TensorFlow's import (some 540 MB) and the cached images.
 
 With --memory_limit_mb=0 nothing fits in memory, so that the cache on disk is measured.
 """
@@ -34,7 +35,12 @@ BATCH_SIZE = 64
 LATER_EPOCHS = 5
 # Name, images, pixels of a file, extension, training size.
 DATA = (("png64", 10_000, 64, "png", 64), ("jpeg512", 2_000, 512, "jpg", 128))
-TARGETS = {"later_speedup": ">= 8", "first_epoch": "<= 1.1", "memory_mb": "<= 500"}
+TARGETS = {
+    "later_speedup": ">= 8",
+    "first_epoch": "<= 1.1",
+    "peak_over_bound_mb": "<= 500",
+    "without_tensorflow_and_cache_mb": "",
+}
 
 
 def main(argv: list[str]) -> None:
@@ -71,8 +77,8 @@ def compare(name: str, images: str, count: int, size: int) -> dict:
         **medians,
         "first_epoch": ours["first_epoch_s"] / plain["first_epoch_s"],
         "later_speedup": ours["later_images_s"] / plain["later_images_s"],
-        "memory_mb": ours["peak_mb"] - min(MEMORY_LIMIT.value, ours["decoded_mb"]),
-        "memory_without_tensorflow_mb": ours["peak_mb"]
+        "peak_over_bound_mb": ours["peak_mb"] - MEMORY_LIMIT.value,
+        "without_tensorflow_and_cache_mb": ours["peak_mb"]
         - ours["imported_mb"]
         - min(MEMORY_LIMIT.value, ours["decoded_mb"]),
     }
@@ -178,14 +184,14 @@ def write_images(folder: str, count: int, pixels: int, extension: str) -> None:
 
 
 def print_table(results: list[dict]) -> None:
-    print(f"{'':28}" + "".join(f"{result['data']:>12}" for result in results))
+    print(f"{'':32}" + "".join(f"{result['data']:>12}" for result in results))
     for pipeline in ("plain", "ours"):
         for key in ("first_epoch_s", "later_images_s", "peak_mb"):
             row = "".join(f"{result[pipeline][key]:12.2f}" for result in results)
-            print(f"{pipeline + ' ' + key:28}{row}")
+            print(f"{pipeline + ' ' + key:32}{row}")
     for key, target in TARGETS.items():
         row = "".join(f"{result[key]:12.2f}" for result in results)
-        print(f"{key + ' ' + target:28}{row}")
+        print(f"{key + ' ' + target:32}{row}")
 
 
 if __name__ == "__main__":
