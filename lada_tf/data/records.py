@@ -63,7 +63,9 @@ class RecordSource(ImageSource):
     def gather(self, indices: tf.Tensor) -> tf.Tensor:
         shards = tf.searchsorted(self._ends, indices, side="right")
         within = indices - tf.gather(self._starts, shards)
-        places = tf.dynamic_partition(tf.range(len(indices)), shards, len(self._shards))
+        places = tf.dynamic_partition(
+            tf.range(tf.size(indices)), shards, len(self._shards)
+        )
         records = [
             tf.gather(shard, tf.gather(within, place))
             for shard, place in zip(self._shards, places, strict=True)

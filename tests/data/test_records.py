@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lada_tf.data import open_source
+from lada_tf.data import batches, open_source
 from lada_tf.data.load import BadImages
 from lada_tf.data.prepare import prepare_records
 from lada_tf.data.readers import open_reader
@@ -180,3 +180,14 @@ def test_the_disk_cache_keeps_the_policy_on_bad_images(image_folder, tmp_path, c
         assert "left out 1 bad images of 50" in caplog.text
     with pytest.raises(UserError, match=r"3\.png"):
         open_source(str(folder), 12, **arguments)
+
+
+def test_records_and_memory_give_the_same_batches(image_folder, tmp_path):
+    folder, _ = image_folder
+    prepare(folder, tmp_path / "out")
+    first, second = (
+        batches(open_source(str(path), 12, subset=0.8), 7, seed=1, flip=True).take(20)
+        for path in (folder, tmp_path / "out")
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
