@@ -2,10 +2,9 @@
 
 import warnings
 
-import numpy as np
 import tensorflow as tf
 
-from lada_tf.data.order import Order
+from lada_tf.data.order import flips, permutation
 from lada_tf.data.source import ImageSource
 from lada_tf.errors import UserError
 
@@ -54,26 +53,41 @@ def batches(
             f"{batch_size * num_shards}: images repeat within each batch",
             stacklevel=2,
         )
-    order = Order(len(source), seed)
-    all_shards = batch_size * num_shards
+    indices = _batches_of_indices(
+        len(source), batch_size * num_shards, seed, start_step
+    )
+    steps = tf.data.Dataset.range(start_step, tf.int64.max)
     shard = slice(shard_index * batch_size, (shard_index + 1) * batch_size)
-
-    def read(step: np.int64) -> np.ndarray:
-        start = int(step) * all_shards + shard.start
-        images = source.images(order.indices(start, batch_size))
-        if flip:
-            mirrored = order.flips(int(step), all_shards)[shard]
-            images[mirrored] = images[mirrored, :, ::-1]
-        return images
-
     shape = (batch_size, source.image_size, source.image_size, 3)
 
-    def batch(step: tf.Tensor) -> tf.Tensor:
-        images = tf.ensure_shape(tf.numpy_function(read, [step], tf.uint8), shape)
+    @tf.autograph.experimental.do_not_convert
+    def read(step: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        images = tf.ensure_shape(source.gather(indices[shard]), shape)
+        if flip:
+            mirrored = flips(batch_size * num_shards, seed, step)[shard]
+            images = tf.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
         return tf.cast(images, tf.float32) / 127.5 - 1.0
 
-    steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-    return steps.map(batch, num_parallel_calls=2).prefetch(tf.data.AUTOTUNE)
+    # No Python may run in here: a thread that waits for the interpreter while that
+    # shuts down would keep the process from ending.
+    return tf.data.Dataset.zip(steps, indices).map(read, 2).prefetch(2)
+
+
+def _batches_of_indices(
+    num_images: int, batch_size: int, seed: int, start_step: int
+) -> tf.data.Dataset:
+    """Image indices from a step on, without end: int64 (batch_size,)."""
+    first_epoch, offset = divmod(start_step * batch_size, num_images)
+
+    @tf.autograph.experimental.do_not_convert
+    def rest_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        begin = tf.where(epoch == first_epoch, tf.constant(offset, tf.int64), 0)
+        order = tf.cast(permutation(num_images, seed, epoch), tf.int64)
+        return tf.data.Dataset.from_tensor_slices(order[begin:])
+
+    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+    indices = epochs.flat_map(rest_of_epoch).batch(batch_size, drop_remainder=True)
+    return indices.prefetch(16)
 
 
 def _check(batch_size, seed, start_step, shard_index, num_shards) -> None:

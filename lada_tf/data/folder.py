@@ -1,7 +1,6 @@
 """A folder of image files, searched recursively, and a zip of them."""
 
 import os
-import pathlib
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -25,14 +24,14 @@ class FolderReader(Reader):
         sizes = dict(_image_files(path))
         if not sizes:
             raise UserError(f"{path} holds no image ({', '.join(EXTENSIONS)})")
-        self._names = sorted(sizes, key=natural_key)
-        self.identity = digest(*((name, sizes[name]) for name in self._names))
+        self.names = sorted(sizes, key=natural_key)
+        self.identity = digest(*((name, sizes[name]) for name in self.names))
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
-        for name in self._names[start:stop]:
+        for name in self.names[start:stop]:
             path = os.path.join(self._path, name)
             yield Item(path, partial(_read_file, path))
 
@@ -51,7 +50,12 @@ class ZipReader(Reader):
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} cannot be read as a zip: {error}") from error
-        members = [m for m in self._zip.infolist() if _is_image(m.filename)]
+        members = [
+            member
+            for member in self._zip.infolist()
+            if _is_image(os.path.basename(member.filename))
+            and not member.filename.startswith("__MACOSX/")
+        ]
         if not members:
             raise UserError(f"{path} holds no image ({', '.join(EXTENSIONS)})")
         self._members = sorted(members, key=lambda m: natural_key(m.filename))
@@ -72,27 +76,33 @@ class ZipReader(Reader):
             raise BadImage(f"cannot be unzipped: {error}") from error
 
 
+def is_zip(path: str) -> bool:
+    return path.endswith(".zip")
+
+
 def _image_files(folder: str) -> Iterator[tuple[str, int]]:
     """(path relative to `folder`, size in bytes) of each image file under it."""
-    pending = [""]
+    pending, seen = [""], set()
     while pending:
         inside = pending.pop()
+        real = os.path.realpath(os.path.join(folder, inside))
+        if real in seen:  # a link to a folder above
+            continue
+        seen.add(real)
         try:
             with os.scandir(os.path.join(folder, inside)) as entries:
                 for entry in entries:
-                    name = os.path.join(inside, entry.name)
-                    if entry.is_dir() and not entry.name.startswith("."):
-                        pending.append(name)
-                    elif _is_image(name):
+                    if _is_image(entry.name):
+                        name = os.path.join(inside, entry.name)
                         yield name, entry.stat().st_size
+                    elif entry.is_dir() and not entry.name.startswith("."):
+                        pending.append(os.path.join(inside, entry.name))
         except OSError as error:
             raise UserError(f"{folder} cannot be read: {error}") from error
 
 
-def _is_image(path: str) -> bool:
-    name = pathlib.PurePosixPath(path).name
-    hidden = name.startswith(".") or path.startswith("__MACOSX/")
-    return name.lower().endswith(EXTENSIONS) and not hidden
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
 def _read_file(path: str) -> bytes:

@@ -3,18 +3,20 @@
 import collections
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from lada_tf.data.decode import decode
+from lada_tf.data.decode import decode_all
 from lada_tf.data.reader import BadImage, Item, Reader
-from lada_tf.data.recipes import RECIPES
+from lada_tf.data.recipes import RECIPES, Recipe
+from lada_tf.data.source import aligned_empty
 from lada_tf.errors import UserError
 
 ON_BAD_IMAGE = ("error", "skip")
@@ -36,6 +38,10 @@ class BadImages:
     policy: str = "error"
     met: list[Bad] = field(default_factory=list)
 
+    def __post_init__(self):
+        if self.policy not in ON_BAD_IMAGE:
+            raise UserError(f"on_bad_image must be error or skip, not {self.policy!r}")
+
     def report(self, bad: Bad) -> None:
         """Raises UserError under the policy "error"; else logs and remembers."""
         if self.policy == "error":
@@ -54,32 +60,41 @@ def decoded(
     reader: Reader, size: int, recipe: str, start: int, stop: int
 ) -> Iterator[np.ndarray | Bad]:
     """Images [start, stop) in order: uint8 (size, size, 3), or Bad."""
-    apply = RECIPES[recipe]
-
-    def read(item: Item) -> np.ndarray | Bad:
-        try:
-            loaded = item.load()
-            image = decode(loaded) if isinstance(loaded, bytes) else loaded
-            return apply(image, size)
-        except BadImage as error:
-            return Bad(item.name, str(error))
-
-    def read_all(items: Iterable[Item]) -> list[np.ndarray | Bad]:
-        return [read(item) for item in items]
-
-    workers = os.cpu_count() or 1
+    workers = 2 * (os.cpu_count() or 1)  # half may wait for files
     chunks = _chunks(reader.items(start, stop))
     pending: collections.deque[Future] = collections.deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         for chunk in chunks:
-            pending.append(pool.submit(read_all, chunk))
+            pending.append(pool.submit(_read, chunk, size, RECIPES[recipe]))
             if len(pending) > 2 * workers:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _read(items: list[Item], size: int, recipe: Recipe) -> list[np.ndarray | Bad]:
+    loaded = [_unless_bad(item.load) for item in items]
+    decoded = decode_all([data for data in loaded if isinstance(data, bytes)])
+    images: list[np.ndarray | Bad] = []
+    for item, data in zip(items, loaded, strict=True):
+        image = next(decoded) if isinstance(data, bytes) else data
+        if not isinstance(image, BadImage):
+            image = _unless_bad(partial(recipe, image, size))
+        if isinstance(image, BadImage):
+            images.append(Bad(item.name, str(image)))
+        else:
+            images.append(image)
+    return images
+
+
+def _unless_bad(function: Callable) -> Any:
+    try:
+        return function()
+    except BadImage as bad:
+        return bad
 
 
 def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
@@ -91,7 +106,7 @@ def load_into_memory(
     reader: Reader, size: int, recipe: str, bad_images: BadImages
 ) -> np.ndarray:
     """Every usable image: uint8 (n, size, size, 3)."""
-    images = np.empty((len(reader), size, size, 3), np.uint8)
+    images = aligned_empty((len(reader), size, size, 3))
     count = 0
     every = decoded(reader, size, recipe, 0, len(reader))
     for image in progress(every, len(reader), "decoding"):
@@ -103,8 +118,6 @@ def load_into_memory(
     return images[:count]
 
 
-def progress(items: Iterable, total: int, description: str, initial: int = 0) -> tqdm:
+def progress(items: Iterable | None, total: int, description: str) -> tqdm:
     """A bar on stderr for what takes longer than two seconds, on a terminal."""
-    return tqdm(
-        items, description, total, initial=initial, unit="image", delay=2, disable=None
-    )
+    return tqdm(items, description, total, unit="image", delay=2, disable=None)

@@ -2,14 +2,17 @@
 
 import os
 
-from lada_tf.data.arrays import is_numpy, read_numpy, read_portraits
-from lada_tf.data.folder import FolderReader, ZipReader
-from lada_tf.data.idx import is_idx, read_fashion_mnist, read_idx
-from lada_tf.data.load import ON_BAD_IMAGE, BadImages, load_into_memory
+from lada_tf.data.load import BadImages, load_into_memory
+from lada_tf.data.prepare import prepare_records
 from lada_tf.data.reader import Reader
-from lada_tf.data.recipes import RECIPES
+from lada_tf.data.readers import open_reader
+from lada_tf.data.recipes import recipe_for
+from lada_tf.data.records import RecordSource, is_records
 from lada_tf.data.source import ImageSource, MemorySource, fingerprint
+from lada_tf.data.subset import SubsetSource
 from lada_tf.errors import UserError
+
+DEFAULT_MEMORY_LIMIT = 4 * 2**30
 
 
 def open_source(
@@ -17,22 +20,36 @@ def open_source(
     image_size: int,
     *,
     recipe: str | None = None,
+    subset: float = 1.0,
+    subset_seed: int = 0,
     on_bad_image: str = "error",
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    cache_dir: str | None = None,
+    download: bool = False,
 ) -> ImageSource:
     """Opens a data set at a training size.
 
-    All images are decoded here, once, so that a bad one shows before training does.
+    All images are decoded here, once, so that a bad one shows before training does:
+    into memory if they fit, else into records on disk, which the next call finds again.
 
     Args:
-        spec: "portraits" (997 emoji portraits inside the package, 32x32),
-            "fashion_mnist" or "fashion_mnist:test", or the path of a folder of images,
-            a `.zip` of images, an IDX file, a `.npy` or a `.npz`.
+        spec: "portraits" (997 emoji portraits inside the package, 32x32);
+            "fashion_mnist" or "fashion_mnist:test"; "tfds:NAME" or "tfds:NAME:SPLIT";
+            or a path: a folder of images, our own records, a `.zip` of images, LSUN's
+            LMDB, an IDX file, a `.npy` or a `.npz`.
         image_size: height and width in pixels.
         recipe: how images get that size: "plain", "lsun" or "pad"; see
             `lada_tf.data.recipes`. By default "pad" for fashion_mnist, else "plain".
             None of them enlarges an image: asking for more pixels than there are is an
-            error, the portraits included.
+            error, the portraits included. Our own records have their recipe in them.
+        subset: share of the images to keep, in (0, 1]. For one `subset_seed` smaller
+            subsets lie within larger ones.
+        subset_seed: an integer >= 0.
         on_bad_image: "error" or "skip" (with a report) for what cannot be read right.
+        memory_limit: bytes of decoded images to hold in memory at most.
+        cache_dir: where the records go that exceed it; by default `lada_tf` in
+            XDG_CACHE_HOME or ~/.cache.
+        download: let TFDS download and prepare what is not there.
 
     Returns:
         An `ImageSource`.
@@ -42,44 +59,53 @@ def open_source(
     """
     if image_size < 1:
         raise UserError(f"image_size must be at least 1, not {image_size}")
-    if on_bad_image not in ON_BAD_IMAGE:
-        raise UserError(f"on_bad_image must be error or skip, not {on_bad_image!r}")
-    recipe = recipe or ("pad" if spec.startswith("fashion_mnist") else "plain")
-    if recipe not in RECIPES:
-        raise UserError(f"recipe must be one of {', '.join(RECIPES)}, not {recipe!r}")
+    path = os.path.expanduser(spec)
+    if is_records(path):
+        source: ImageSource = _open_records(path, image_size, recipe)
+    else:
+        recipe = recipe_for(spec, recipe)
+        bad_images = BadImages(on_bad_image)
+        reader = open_reader(spec, download=download)
+        if len(reader) * 3 * image_size**2 <= memory_limit:
+            source = _in_memory(reader, spec, image_size, recipe, bad_images)
+        else:
+            folder = cache_dir or _default_cache_dir()
+            source = _on_disk(reader, folder, image_size, recipe, bad_images)
+        bad_images.summarize(len(reader))
+    return SubsetSource(source, subset, subset_seed) if subset != 1 else source
 
-    reader = open_reader(spec)
-    if not len(reader):
-        raise UserError(f"{spec} holds no image")
-    bad_images = BadImages(on_bad_image)
-    images = load_into_memory(reader, image_size, recipe, bad_images)
-    bad_images.summarize(len(reader))
+
+def _open_records(path: str, image_size: int, recipe: str | None) -> RecordSource:
+    source = RecordSource(path)
+    made = source.manifest["image_size"], source.manifest["recipe"]
+    if image_size != made[0] or (recipe or made[1]) != made[1]:
+        raise UserError(
+            f"{path} holds records of {made[0]}x{made[0]} by the recipe {made[1]}, not "
+            f"{image_size}x{image_size} by {recipe or made[1]}: prepare others"
+        )
+    return source
+
+
+def _in_memory(
+    reader: Reader, spec: str, size: int, recipe: str, bad_images: BadImages
+) -> MemorySource:
+    images = load_into_memory(reader, size, recipe, bad_images)
     if not len(images):
         raise UserError(f"{spec}: none of its {len(reader)} images can be used")
-    name = fingerprint(reader.kind, reader.identity, image_size, recipe, len(images))
+    name = fingerprint(reader.kind, reader.identity, size, recipe, len(images))
     return MemorySource(images, name)
 
 
-def open_reader(spec: str) -> Reader:
-    """The reader that a spec names."""
-    name, _, split = spec.partition(":")
-    if spec == "portraits":
-        return read_portraits()
-    if name == "fashion_mnist":
-        return read_fashion_mnist(split or "train")
-    path = os.path.expanduser(spec)
-    if os.path.isdir(path):
-        return FolderReader(path)
-    if not os.path.exists(path):
-        raise UserError(
-            f"no data at {spec!r}: give portraits, fashion_mnist, tfds:NAME or a path"
-        )
-    if path.endswith(".zip"):
-        return ZipReader(path)
-    if is_numpy(path):
-        return read_numpy(path)
-    if is_idx(path):
-        return read_idx(path)
-    raise UserError(
-        f"{spec} is of no kind that is read: a folder, .zip, .npy, .npz or IDX file"
-    )
+def _on_disk(
+    reader: Reader, cache_dir: str, size: int, recipe: str, bad_images: BadImages
+) -> RecordSource:
+    """Records in a folder named for what they hold; a later call finds them whole."""
+    name = fingerprint(reader.kind, reader.identity, size, recipe, len(reader))
+    folder = os.path.join(cache_dir, name.replace(":", "-"))
+    prepare_records(reader, folder, size, recipe, bad_images)
+    return RecordSource(folder)
+
+
+def _default_cache_dir() -> str:
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(caches, "lada_tf")

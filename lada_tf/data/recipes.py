@@ -14,9 +14,11 @@ No recipe enlarges: blown-up images would teach the generator their blur.
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from lada_tf.data.reader import BadImage
+from lada_tf.errors import UserError
 
 Recipe = Callable[[np.ndarray, int], np.ndarray]
 
@@ -27,13 +29,13 @@ def plain(image: np.ndarray, size: int) -> np.ndarray:
     height, width = image.shape[:2]
     if height == width == size:
         return image
-    top, bottom, down = _neighbours(height, size)
-    left, right, across = _neighbours(width, size)
-    down, across = down[:, np.newaxis, np.newaxis], across[:, np.newaxis]
-    rows, next_rows = image[top], image[bottom]
-    upper = _blend(rows[:, left], rows[:, right], across)
-    lower = _blend(next_rows[:, left], next_rows[:, right], across)
-    return np.rint(upper + (lower - upper) * down).astype(np.uint8)
+    with tf.device("CPU:0"):
+        resized = tf.raw_ops.ResizeBilinear(
+            images=tf.constant(image[np.newaxis]),
+            size=tf.constant((size, size)),
+            half_pixel_centers=True,
+        )
+    return np.rint(resized.numpy()[0]).astype(np.uint8)
 
 
 def lsun(image: np.ndarray, size: int) -> np.ndarray:
@@ -61,6 +63,14 @@ def pad(image: np.ndarray, size: int) -> np.ndarray:
 RECIPES: dict[str, Recipe] = {"plain": plain, "lsun": lsun, "pad": pad}
 
 
+def recipe_for(spec: str, name: str | None) -> str:
+    """`name`, or the default recipe of a data set; UserError if there is no such."""
+    name = name or ("pad" if spec.startswith("fashion_mnist") else "plain")
+    if name not in RECIPES:
+        raise UserError(f"recipe must be one of {', '.join(RECIPES)}, not {name!r}")
+    return name
+
+
 def _refuse_smaller(image: np.ndarray, size: int) -> None:
     height, width = image.shape[:2]
     if min(height, width) < size:
@@ -68,21 +78,3 @@ def _refuse_smaller(image: np.ndarray, size: int) -> None:
             f"{width}x{height} is smaller than {size}x{size}: choose a smaller image "
             "size, or the recipe pad"
         )
-
-
-def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each output pixel the two input pixels around its centre, and the weight of
-    the second: float32 in [0, 1)."""
-    # float32 throughout, as TensorFlow computes it: the roundings must agree.
-    scale = np.float32(length) / np.float32(size)
-    centres = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * scale
-    positions = centres - np.float32(0.5)
-    floor = np.floor(positions)
-    first = np.maximum(floor, 0).astype(np.intp)
-    second = np.minimum(np.ceil(positions), length - 1).astype(np.intp)
-    return first, second, positions - floor
-
-
-def _blend(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    start = first.astype(np.float32)
-    return start + (second.astype(np.float32) - start) * weight

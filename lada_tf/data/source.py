@@ -4,6 +4,9 @@ import abc
 import hashlib
 
 import numpy as np
+import tensorflow as tf
+
+_ALIGNMENT = 64  # bytes, which TensorFlow asks of memory that it does not own
 
 
 class ImageSource(abc.ABC):
@@ -24,15 +27,20 @@ class ImageSource(abc.ABC):
         """Number of images."""
 
     @abc.abstractmethod
-    def images(self, indices: np.ndarray) -> np.ndarray:
-        """Reads images.
+    def gather(self, indices: tf.Tensor) -> tf.Tensor:
+        """Images as TensorFlow operations, so that no Python runs in a pipeline.
 
         Args:
-            indices: integers (n,) in [0, len(self)), any order, repeats allowed.
+            indices: int64 (n,) in [0, len(self)), any order, repeats allowed.
 
         Returns:
-            uint8 (n, image_size, image_size, 3), RGB, a new array.
+            uint8 (n, image_size, image_size, 3), RGB.
         """
+
+    def images(self, indices) -> np.ndarray:
+        """`gather` for NumPy: integers (n,) -> uint8 (n, size, size, 3)."""
+        with tf.device("CPU:0"):  # or the whole source would be copied to the GPU
+            return self.gather(tf.constant(indices, tf.int64)).numpy()
 
 
 class MemorySource(ImageSource):
@@ -41,13 +49,29 @@ class MemorySource(ImageSource):
     def __init__(self, array: np.ndarray, fingerprint: str):
         self.image_size = array.shape[1]
         self.fingerprint = fingerprint
-        self._array = array
+        self._images = as_tensor(array)
 
     def __len__(self) -> int:
-        return len(self._array)
+        return len(self._images)
 
-    def images(self, indices: np.ndarray) -> np.ndarray:
-        return np.take(self._array, indices, axis=0)
+    def gather(self, indices: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self._images, indices)
+
+
+def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
+    """An uninitialized uint8 array that `as_tensor` need not copy."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].reshape(shape)
+
+
+def as_tensor(array: np.ndarray) -> tf.Tensor:
+    """The array as a tensor on the CPU, in the same memory where alignment allows."""
+    with tf.device("CPU:0"):
+        if array.size == 0 or array.ctypes.data % _ALIGNMENT:
+            return tf.constant(array)
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def fingerprint(kind: str, identity: str, size: int, recipe: str, count: int) -> str:

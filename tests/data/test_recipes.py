@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lada_tf.data.reader import BadImage
+from lada_tf.data.recipes import RECIPES, lsun, pad, plain
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(218, 178), (64, 64), (65, 100)])
+def test_plain_is_the_authors_resize_rounded(height, width):
+    image = noise(height, width)
+    theirs = tf.image.resize(image, [64, 64]).numpy()
+    np.testing.assert_array_equal(plain(image, 64), np.rint(theirs))
+
+
+def test_lsun_averages_boxes_of_the_short_side_and_crops_the_centre():
+    image = noise(64, 100)
+    cropped = image[:, 18:82].astype(float)
+    expected = cropped.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
+    # Pillow rounds the result of each of two passes.
+    assert np.abs(lsun(image, 32) - expected).max() <= 1
+    np.testing.assert_array_equal(lsun(image.swapaxes(0, 1), 32).shape, (32, 32, 3))
+
+
+def test_pad_changes_no_pixel():
+    image = noise(28, 27)
+    padded = pad(image, 32)
+    np.testing.assert_array_equal(padded[2:30, 2:29], image)
+    assert padded.sum() == image.sum(dtype=int)
+    with pytest.raises(BadImage, match="27x28 does not fit in 20x20"):
+        pad(image, 20)
+
+
+@pytest.mark.parametrize("name", ["plain", "lsun"])
+def test_nothing_is_enlarged(name):
+    with pytest.raises(BadImage, match="40x20 is smaller than 32x32"):
+        RECIPES[name](noise(20, 40), 32)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_an_image_of_the_right_size_is_left_alone(name):
+    image = noise(32, 32)
+    np.testing.assert_array_equal(RECIPES[name](image, 32), image)
