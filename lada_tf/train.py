@@ -10,11 +10,23 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.data import open_source
+from lada_tf.errors import UserError
 from lada_tf.training import configuration, trainer
 from lada_tf.training.dry_run import dry_run
 
 flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
 flags.DEFINE_integer("seed", 0, "Seed of weights, latents, data order.", lower_bound=0)
+flags.DEFINE_enum(
+    "on_bad_image", "error", ["error", "skip"], "What to do about damaged images."
+)
+flags.DEFINE_integer(
+    "memory_limit_mb",
+    4096,
+    "Memory for decoded images; beyond it, disk.",
+    lower_bound=0,
+)
+flags.DEFINE_string("cache_dir", None, "Where they go on disk; ~/.cache/lada_tf.")
+flags.DEFINE_boolean("download", False, "Let TFDS download what is not there.")
 flags.DEFINE_boolean("flip", False, "Mirror half of the real images.")
 flags.DEFINE_integer("log_images", 10_000, "Images between log lines.", lower_bound=1)
 flags.DEFINE_integer("sample_images", 100_000, "Images between grids.", lower_bound=1)
@@ -58,7 +70,18 @@ def main() -> None:
         fd_samples=FLAGS.fd_samples,
         jit_compile={"true": True, "false": False}.get(FLAGS.jit_compile, "auto"),
     )
-    source = open_source(preset.data, preset.image_size)
+    if not preset.data:
+        raise UserError("this configuration comes without data: give --data=FOLDER")
+    source = open_source(
+        preset.data,
+        preset.image_size,
+        recipe=preset.recipe or None,
+        subset=preset.subset,
+        on_bad_image=FLAGS.on_bad_image,
+        memory_limit=FLAGS.memory_limit_mb * 2**20,
+        cache_dir=FLAGS.cache_dir,
+        download=FLAGS.download,
+    )
     if FLAGS.dry_run:
         dry_run(preset, source, FLAGS.run_dir, options)
     else:

@@ -24,6 +24,8 @@ class Preset:
     batch_size: int = _field("Images in a batch.")
     augment: str = _field("DiffAugment policy: color, translation, cutout; or nothing.")
     total_images: int = _field("Real images to train on, repetitions counted.")
+    recipe: str = _field("How images get their size: plain, lsun, pad; or nothing.", "")
+    subset: float = _field("Share of the data to train on, in (0, 1].", 1.0)
     decoder_widths: tuple[int, ...] = _field("Channels of the decoder head.", ())
     base_resolution: int = _field("Side of the generator's first grid of tokens.", 8)
     latent_dim: int = _field("Length of a latent.", 128)
@@ -105,6 +107,7 @@ PRESETS = {
     ),
     "bedroom256": Preset(
         data="tfds:lsun/bedroom",
+        recipe="lsun",
         image_size=256,
         g_widths=(1024, 512, 256),
         head="decoder",
