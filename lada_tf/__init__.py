@@ -1,17 +1,24 @@
-"""LadaGAN: image GANs of linear additive-attention Transformers, in Keras 3.
-
-The names below are loaded when first used, so that a command can set up its logging
-(and answer `--help`) before TensorFlow starts.
-"""
+"""LadaGAN: image GANs of linear additive-attention Transformers, in Keras 3."""
 
 import importlib
+import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lada_tf import evaluation, layers
-    from lada_tf.models import Discriminator, Generator, LadaGAN
-    from lada_tf.training import load_official_checkpoint, load_run
+__all__ = [
+    "Discriminator",
+    "Generator",
+    "LadaGAN",
+    "data",
+    "evaluation",
+    "layers",
+    "load_official_checkpoint",
+    "load_run",
+    "models",
+    "training",
+]
+__version__ = version("lada_tf")
 
 _HOMES = {
     "Discriminator": "lada_tf.models",
@@ -20,27 +27,34 @@ _HOMES = {
     "load_official_checkpoint": "lada_tf.training",
     "load_run": "lada_tf.training",
 }
-_MODULES = ("data", "evaluation", "layers", "models", "training")
 
-__all__ = [
-    "Discriminator",
-    "Generator",
-    "LadaGAN",
-    "evaluation",
-    "layers",
-    "load_official_checkpoint",
-    "load_run",
-]
-__version__ = version("lada_tf")
+
+def _is_command() -> bool:
+    """Whether this process is `python -m lada_tf.…` or `lada-tf …`.
+
+    Commands set up TensorFlow's logging before it is imported (`lada_tf.app`).
+    """
+    words = sys.orig_argv
+    module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
+    return module.startswith("lada_tf") or "lada-tf" in [
+        Path(w).name for w in words[:2]
+    ]
 
 
 def __getattr__(name: str):
+    """Loads what costs seconds to import when it is first used."""
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _MODULES:
+    if name in __all__:
         return importlib.import_module(f"lada_tf.{name}")
     raise AttributeError(f"module 'lada_tf' has no attribute {name!r}")
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_MODULES})
+if TYPE_CHECKING or not _is_command():
+    # At once: `keras.saving.load_model` has to know the classes.
+    from lada_tf import layers, models
+    from lada_tf.models import Discriminator, Generator, LadaGAN
+
+if TYPE_CHECKING:
+    from lada_tf import data, evaluation, training
+    from lada_tf.training import load_official_checkpoint, load_run

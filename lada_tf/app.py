@@ -8,7 +8,7 @@ from typing import NoReturn
 
 def _import_tensorflow_quietly() -> None:
     """TensorFlow's native code greets before any log level applies: not for users."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as greeting:

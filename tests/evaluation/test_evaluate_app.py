@@ -44,8 +44,8 @@ def real(tmp_path):
 def run_dir(monkeypatch):
     generator = fake_generator(size=32)
 
-    def load_run(path):
-        assert path == "runs/x"
+    def load_run(path, best):
+        assert (path, best) == ("runs/x", False)
         return types.SimpleNamespace(
             ema_generator=generator, latent_dim=128, images_seen=12_345
         )
