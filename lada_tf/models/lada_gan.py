@@ -247,18 +247,21 @@ class LadaGAN(keras.Model):
             d_loss = LOSSES[self.adversarial_loss].discriminator(
                 real_logits, fake_logits
             )
-            total = d_loss + self.r1_gamma * r1
+            terms = [d_loss, self.r1_gamma * r1]
             if consistent:
                 logits = self.discriminator(augmented, training=True)
                 real_augmented, fake_augmented = tf.split(logits, 2)
                 consistency_real = _mean_square(real_logits - real_augmented)
                 consistency_fake = _mean_square(fake_logits - fake_augmented)
-                total += self.bcr_real * consistency_real
-                total += self.bcr_fake * consistency_fake
+                terms.append(self.bcr_real * consistency_real)
+                terms.append(self.bcr_fake * consistency_fake)
                 self._track(
                     consistency_real=consistency_real, consistency_fake=consistency_fake
                 )
 
+            # One reduction: TensorFlow may reorder a chain of additions, differently in
+            # each process, and with it the last bit of what is logged.
+            total = tf.reduce_sum(tf.stack(terms))
         norm = self._apply(tape, total, self.d_optimizer, self.discriminator)
         self._track(
             d_loss=d_loss,

@@ -15,16 +15,17 @@ TYPES = typing.get_type_hints(Preset)
 DATA_COMMENT = "# data: "
 
 
-def define_preset_flags() -> None:
+def define_preset_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines `--preset` and one flag for each field of `Preset`."""
     flags.DEFINE_enum(
         "preset",
         None,
         list(PRESETS),
         "Configuration to start from; the flags below replace parts of it.",
+        flag_values=flag_values,
     )
     for name, field in FIELDS.items():
-        flags.DEFINE_string(name, None, field.metadata["doc"])
+        flags.DEFINE_string(name, None, field.metadata["doc"], flag_values=flag_values)
 
 
 def preset_from_flags(values: flags.FlagValues) -> Preset:

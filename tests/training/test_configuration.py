@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 
 from lada_tf.errors import UserError
-from lada_tf.models import PRESETS, Preset
+from lada_tf.models import PRESETS
 from lada_tf.training.configuration import (
     define_preset_flags,
     flagfile_text,
@@ -17,17 +17,11 @@ from lada_tf.training.configuration import (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _flags():
-    define_preset_flags()
-
-
 def from_flags(*arguments):
-    flags.FLAGS.unparse_flags()
-    for name in ("preset", *(field.name for field in dataclasses.fields(Preset))):
-        flags.FLAGS[name].value = None
-    flags.FLAGS(["program", *arguments])
-    return preset_from_flags(flags.FLAGS)
+    values = flags.FlagValues()
+    define_preset_flags(values)
+    values(["program", *arguments])
+    return preset_from_flags(values)
 
 
 @pytest.mark.parametrize("name", PRESETS)
