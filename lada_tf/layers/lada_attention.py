@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lada_tf.layers.dense import dense
 from lada_tf.layers.initializers import initializer_config
 
 SCORES = ("joint", "per_head")
@@ -69,14 +70,14 @@ class LadaAttention(keras.layers.Layer):
                 f"num_heads={self.num_heads} does not divide the width {width}"
             )
         self.head_size = width // self.num_heads
-        self.query = self._dense(width, "query")
-        self.key = self._dense(width, "key")
-        self.value = self._dense(width, "value")
-        self.output_projection = self._dense(width, "output")
+        self.query = dense(self, width, "query")
+        self.key = dense(self, width, "key")
+        self.value = dense(self, width, "value")
+        self.output_projection = dense(self, width, "output")
         for layer in (self.query, self.key, self.value, self.output_projection):
             layer.build(inputs_shape)
         if self.score == "joint":
-            self.score_map = self._dense(self.num_heads, "score")
+            self.score_map = dense(self, self.num_heads, "score")
             self.score_map.build(inputs_shape)
         else:
             self.score_vectors = self.add_weight(
@@ -111,14 +112,6 @@ class LadaAttention(keras.layers.Layer):
             scores = ops.sum(own * ops.cast(self.score_vectors, own.dtype), axis=-1)
         scores = ops.cast(scores, "float32") / self.head_size**0.5
         return ops.softmax(scores, axis=1)
-
-    def _dense(self, units, name):
-        return keras.layers.Dense(
-            units,
-            kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name=name,
-        )
 
     def get_config(self):
         return {

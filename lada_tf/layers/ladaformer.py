@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lada_tf.layers.dense import dense
 from lada_tf.layers.initializers import initializer_config
 from lada_tf.layers.lada_attention import LadaAttention
 from lada_tf.layers.sln import SLN
@@ -91,9 +92,9 @@ class Ladaformer(keras.layers.Layer):
             name="attention",
         )
         self.attention.build(inputs_shape)
-        self.mlp_hidden = self._dense(self.mlp_dim, "mlp_hidden", activation="gelu")
+        self.mlp_hidden = dense(self, self.mlp_dim, "mlp_hidden", activation="gelu")
         self.mlp_hidden.build(inputs_shape)
-        self.mlp_output = self._dense(inputs_shape[-1], "mlp_output")
+        self.mlp_output = dense(self, inputs_shape[-1], "mlp_output")
         self.mlp_output.build((*inputs_shape[:-1], self.mlp_dim))
         self.attention_norm = self._norm("attention_norm")
         self.mlp_norm = self._norm("mlp_norm")
@@ -130,15 +131,6 @@ class Ladaformer(keras.layers.Layer):
             )
         return keras.layers.LayerNormalization(
             epsilon=self.epsilon, dtype="float32", name=name
-        )
-
-    def _dense(self, units, name, activation=None):
-        return keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name=name,
         )
 
     def get_config(self):

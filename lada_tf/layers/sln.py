@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lada_tf.layers.dense import dense
 from lada_tf.layers.initializers import initializer_config
 
 
@@ -49,10 +50,10 @@ class SLN(keras.layers.Layer):
             epsilon=self.epsilon, center=False, scale=False, dtype="float32"
         )
         self.norm.build(inputs_shape)
-        self.hidden = self._dense(width, "hidden", activation="relu")
+        self.hidden = dense(self, width, "hidden", activation="relu")
         self.hidden.build(latents_shape)
-        self.gamma = self._dense(width, "gamma")
-        self.beta = self._dense(width, "beta")
+        self.gamma = dense(self, width, "gamma")
+        self.beta = dense(self, width, "beta")
         for layer in (self.gamma, self.beta):
             layer.build((*latents_shape[:-1], width))
 
@@ -64,15 +65,6 @@ class SLN(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape, latents_shape):
         return inputs_shape
-
-    def _dense(self, units, name, activation=None):
-        return keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name=name,
-        )
 
     def get_config(self):
         return {
