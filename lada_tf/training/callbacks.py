@@ -128,13 +128,10 @@ class SampleGrids(EveryImages):
         if self.model.images_seen == 0:
             self.act(0)
 
-    def act(self, images):
-        self.write(images)
-
     def on_train_end(self, logs=None):
-        self.write(self.model.images_seen)
+        self.act(self.model.images_seen)
 
-    def write(self, images: int) -> None:
+    def act(self, images):
         generated, maps = self.model.ema_generator(
             self._latents, return_attention_maps=True
         )
