@@ -107,7 +107,7 @@ def _is_image(name: str) -> bool:
 
 def _read_file(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
     except OSError as error:
         raise BadImage(error.strerror or str(error)) from error

@@ -21,7 +21,9 @@ from lada_tf.errors import UserError
 
 ON_BAD_IMAGE = ("error", "skip")
 # Items a worker takes at once: small images decode in less time than a hand-over costs.
-_CHUNK = 16
+_CHUNK = 64
+# Bytes of files that it then reads ahead of decoding: photographs go a few at a time.
+_READ_AHEAD = 2**22
 
 
 class Bad(NamedTuple):
@@ -57,16 +59,27 @@ class BadImages:
 
 
 def decoded(
-    reader: Reader, size: int, recipe: str, start: int, stop: int
+    reader: Reader,
+    size: int,
+    recipe: str,
+    start: int,
+    stop: int,
+    into: np.ndarray | None = None,
 ) -> Iterator[np.ndarray | Bad]:
-    """Images [start, stop) in order: uint8 (size, size, 3), or Bad."""
+    """Images [start, stop) in order: uint8 (size, size, 3), or Bad.
+
+    `into`, uint8 (stop - start, size, size, 3), is memory that the workers put each
+    image in, at its own index: copying is then not left to the one who iterates.
+    """
     workers = 2 * (os.cpu_count() or 1)  # half may wait for files
-    chunks = _chunks(reader.items(start, stop))
+    begin = 0
     pending: collections.deque[Future] = collections.deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        for chunk in chunks:
-            pending.append(pool.submit(_read, chunk, size, RECIPES[recipe]))
+        for chunk in _chunks(reader.items(start, stop)):
+            places = None if into is None else into[begin : begin + len(chunk)]
+            begin += len(chunk)
+            pending.append(pool.submit(_read, chunk, size, RECIPES[recipe], places))
             if len(pending) > 2 * workers:
                 yield from pending.popleft().result()
         while pending:
@@ -75,19 +88,38 @@ def decoded(
         pool.shutdown(cancel_futures=True)
 
 
-def _read(items: list[Item], size: int, recipe: Recipe) -> list[np.ndarray | Bad]:
-    loaded = [_unless_bad(item.load) for item in items]
-    decoded = decode_all([data for data in loaded if isinstance(data, bytes)])
+def _read(
+    items: list[Item], size: int, recipe: Recipe, places: np.ndarray | None
+) -> list[np.ndarray | Bad]:
     images: list[np.ndarray | Bad] = []
-    for item, data in zip(items, loaded, strict=True):
-        image = next(decoded) if isinstance(data, bytes) else data
-        if not isinstance(image, BadImage):
-            image = _unless_bad(partial(recipe, image, size))
-        if isinstance(image, BadImage):
-            images.append(Bad(item.name, str(image)))
-        else:
-            images.append(image)
+    for part in _read_ahead(items):
+        decoded = decode_all([data for _, data in part if isinstance(data, bytes)])
+        for item, data in part:
+            image = next(decoded) if isinstance(data, bytes) else data
+            if not isinstance(image, BadImage):
+                image = _unless_bad(partial(recipe, image, size))
+            if isinstance(image, BadImage):
+                images.append(Bad(item.name, str(image)))
+            elif places is None:
+                images.append(image)
+            else:
+                place = places[len(images)]
+                place[:] = image
+                images.append(place)
     return images
+
+
+def _read_ahead(items: list[Item]) -> Iterator[list[tuple[Item, Any]]]:
+    """Each item with its bytes, array or BadImage, in parts of some `_READ_AHEAD`."""
+    part, size = [], 0
+    for item in items:
+        data = _unless_bad(item.load)
+        part.append((item, data))
+        size += len(data) if isinstance(data, bytes) else 0
+        if size >= _READ_AHEAD:
+            yield part
+            part, size = [], 0
+    yield part
 
 
 def _unless_bad(function: Callable) -> Any:
@@ -108,12 +140,13 @@ def load_into_memory(
     """Every usable image: uint8 (n, size, size, 3)."""
     images = aligned_empty((len(reader), size, size, 3))
     count = 0
-    every = decoded(reader, size, recipe, 0, len(reader))
-    for image in progress(every, len(reader), "decoding"):
+    every = decoded(reader, size, recipe, 0, len(reader), into=images)
+    for index, image in enumerate(progress(every, len(reader), "decoding")):
         if isinstance(image, Bad):
             bad_images.report(image)
         else:
-            images[count] = image
+            if count < index:  # moves up to where bad ones were left out
+                images[count] = image
             count += 1
     return images[:count]
 

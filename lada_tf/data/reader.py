@@ -47,11 +47,17 @@ class Reader(abc.ABC):
         """Items [start, stop) in order."""
 
 
-def natural_key(name: str) -> tuple:
+def natural_key(name: str) -> tuple[str, str]:
     """Sorts `2.png` before `10.png`; names that are equal so far, as text."""
-    parts = re.split(r"([0-9]+)", name)
-    parts[1::2] = [int(digits) for digits in parts[1::2]]
-    return parts, name
+    return _NUMBER.sub(_padded, name), name
+
+
+_NUMBER = re.compile("[0-9]+")
+
+
+def _padded(number: re.Match) -> str:
+    """All of one length, for which numbers' order is that of text; 255: a file name."""
+    return number[0].zfill(255)
 
 
 def digest(*parts: object) -> str:
