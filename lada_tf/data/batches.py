@@ -70,7 +70,11 @@ def batches(
 
     # No Python may run in here: a thread that waits for the interpreter while that
     # shuts down would keep the process from ending.
-    return tf.data.Dataset.zip(steps, indices).map(read, 2).prefetch(2)
+    dataset = tf.data.Dataset.zip(steps, indices).map(read, 2).prefetch(2)
+    # Nothing is left to tune, and the tuner's thread delays an iterator's end.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _batches_of_indices(

@@ -76,8 +76,11 @@ def decoded(
     pending: collections.deque[Future] = collections.deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        for chunk in _chunks(reader.items(start, stop)):
-            places = None if into is None else into[begin : begin + len(chunk)]
+        for chunk in _chunks(reader.items(start, stop), stop - start, workers):
+            if into is None:
+                places = np.empty((len(chunk), size, size, 3), np.uint8)
+            else:
+                places = into[begin : begin + len(chunk)]
             begin += len(chunk)
             pending.append(pool.submit(_read, chunk, size, RECIPES[recipe], places))
             if len(pending) > 2 * workers:
@@ -89,7 +92,7 @@ def decoded(
 
 
 def _read(
-    items: list[Item], size: int, recipe: Recipe, places: np.ndarray | None
+    items: list[Item], size: int, recipe: Recipe, places: np.ndarray
 ) -> list[np.ndarray | Bad]:
     images: list[np.ndarray | Bad] = []
     for part in _read_ahead(items):
@@ -100,8 +103,6 @@ def _read(
                 image = _unless_bad(partial(recipe, image, size))
             if isinstance(image, BadImage):
                 images.append(Bad(item.name, str(image)))
-            elif places is None:
-                images.append(image)
             else:
                 place = places[len(images)]
                 place[:] = image
@@ -129,9 +130,12 @@ def _unless_bad(function: Callable) -> Any:
         return bad
 
 
-def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while chunk := list(itertools.islice(items, _CHUNK)):
-        yield chunk
+def _chunks(items: Iterator[Item], left: int, workers: int) -> Iterator[list[Item]]:
+    """Chunks that shrink towards the end, so that all workers end at about once."""
+    while left > 0:
+        chunk = min(_CHUNK, -(-left // (2 * workers)))
+        left -= chunk
+        yield list(itertools.islice(items, chunk))
 
 
 def load_into_memory(

@@ -18,6 +18,7 @@ import tensorflow as tf
 from PIL import Image
 
 from lada_tf.data.reader import BadImage
+from lada_tf.data.source import as_tensor
 from lada_tf.errors import UserError
 
 Recipe = Callable[[np.ndarray, int], np.ndarray]
@@ -31,11 +32,11 @@ def plain(image: np.ndarray, size: int) -> np.ndarray:
         return image
     with tf.device("CPU:0"):
         resized = tf.raw_ops.ResizeBilinear(
-            images=tf.constant(image[np.newaxis]),
+            images=as_tensor(image[np.newaxis]),
             size=tf.constant((size, size)),
             half_pixel_centers=True,
         )
-    return np.rint(resized.numpy()[0]).astype(np.uint8)
+    return np.rint(memoryview(resized)).astype(np.uint8)[0]
 
 
 def lsun(image: np.ndarray, size: int) -> np.ndarray:

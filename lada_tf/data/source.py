@@ -67,9 +67,10 @@ def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def as_tensor(array: np.ndarray) -> tf.Tensor:
-    """The array as a tensor on the CPU, in the same memory where alignment allows."""
+    """The array as a tensor on the CPU, in the same memory where that is possible."""
     with tf.device("CPU:0"):
-        if array.size == 0 or array.ctypes.data % _ALIGNMENT:
+        shared = array.size and array.flags.c_contiguous and array.flags.writeable
+        if not shared or array.ctypes.data % _ALIGNMENT:
             return tf.constant(array)
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lada_tf.data import open_source
-from lada_tf.data.decode import decode, decode_all
+from lada_tf.data.decode import Scratch, decode, decode_all
 from lada_tf.data.folder import FolderReader
 from lada_tf.data.load import BadImages, load_into_memory
 from lada_tf.data.reader import BadImage
@@ -151,13 +151,26 @@ def test_what_is_no_image_is_refused(data):
 
 
 def test_many_at_once_are_decoded_as_one_by_one():
-    good = [encode(picture(i, mode), "PNG") for i in range(30) for mode in ("RGB", "L")]
-    files = [*good[:25], good[0][:-30], encode(picture(), "JPEG"), *good[25:]]
-    images = list(decode_all(files))
-    assert isinstance(images.pop(25), BadImage)
-    del files[25]
-    for image, data in zip(images, files, strict=True):
-        np.testing.assert_array_equal(image, decode(data))
+    good = [encode(picture(i, mode), "PNG") for i in range(75) for mode in ("RGB", "L")]
+    flipped = bytearray(good[0])
+    flipped[len(flipped) // 2] ^= 1
+    jpegs = [encode(picture(i), "JPEG") for i in range(2)]
+    # More than one full batch of plain PNGs, and the first of them with a bad one in it.
+    files = [*good[:25], bytes(flipped), good[0][:-30], *jpegs, *good[25:]]
+    for index, image in enumerate(decode_all(files)):
+        if index in (25, 26):
+            assert isinstance(image, BadImage)
+        else:
+            np.testing.assert_array_equal(image, decode(files[index]))
+
+
+def test_an_image_lies_in_the_scratch_memory_until_the_next():
+    scratch = Scratch()
+    first, second = (encode(picture(i), "JPEG") for i in range(2))
+    image = decode(first, scratch)
+    np.testing.assert_array_equal(image, decode(first))
+    decode(second, scratch)
+    np.testing.assert_array_equal(image, decode(second))
 
 
 def damaged_files() -> dict[str, tuple[bytes, np.ndarray | None]]:
