@@ -155,7 +155,7 @@ def test_many_at_once_are_decoded_as_one_by_one():
     flipped = bytearray(good[0])
     flipped[len(flipped) // 2] ^= 1
     jpegs = [encode(picture(i), "JPEG") for i in range(2)]
-    # More than one full batch of plain PNGs, and the first of them with a bad one in it.
+    # More than one full batch of plain PNGs, the first of them with a bad one in it.
     files = [*good[:25], bytes(flipped), good[0][:-30], *jpegs, *good[25:]]
     for index, image in enumerate(decode_all(files)):
         if index in (25, 26):
