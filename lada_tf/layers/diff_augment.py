@@ -23,6 +23,8 @@ class DiffAugment(keras.layers.Layer):
 
     Call arguments:
         images: float tensor (B, H, W, C) in [-1, 1]. B may be unknown, H and W not.
+        part: pair (index, count) if these are number `index` of `count` equal parts of
+            a batch: they are then augmented as they would be within the whole.
 
     Returns:
         A tensor of the same shape and dtype. Values may leave [-1, 1].
@@ -57,23 +59,23 @@ class DiffAugment(keras.layers.Layer):
             else random.SeedGenerator(seed)
         )
 
-    def call(self, images):
+    def call(self, images, part=(0, 1)):
         for name in self.operations:
-            images = getattr(self, f"_{name}")(images)
+            images = getattr(self, f"_{name}")(images, part)
         return images
 
-    def _color(self, images):
-        images = images + self._uniform(images, -0.5, 0.5)
+    def _color(self, images, part):
+        images = images + self._uniform(images, part, -0.5, 0.5)
         grey = ops.mean(images, axis=3, keepdims=True)
-        images = (images - grey) * self._uniform(images, 0.0, 2.0) + grey
+        images = (images - grey) * self._uniform(images, part, 0.0, 2.0) + grey
         mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
-        return (images - mean) * self._uniform(images, 0.5, 1.5) + mean
+        return (images - mean) * self._uniform(images, part, 0.5, 1.5) + mean
 
-    def _translation(self, images):
+    def _translation(self, images, part):
         for axis in (1, 2):
             side = images.shape[axis]
             reach = int(side / 8 + 0.5)
-            shift = self._integers(images, -reach, reach + 1)
+            shift = self._integers(images, part, -reach, reach + 1)
             # One zero on either side, where every index out of the image points.
             source = ops.clip(ops.arange(side) + shift + 1, 0, side + 1)  # (B, side)
             padding = [(0, 0)] * 4
@@ -85,36 +87,44 @@ class DiffAugment(keras.layers.Layer):
             )
         return images
 
-    def _cutout(self, images):
+    def _cutout(self, images, part):
         rows, columns = (
-            self._cut(images, images.shape[axis]) for axis in (1, 2)
+            self._cut(images, part, images.shape[axis]) for axis in (1, 2)
         )  # (B, side): 1 inside the square's span
         square = ops.expand_dims(rows, 2) * ops.expand_dims(columns, 1)
         return images * ops.expand_dims(1 - ops.cast(square, images.dtype), -1)
 
-    def _cut(self, images, side):
+    def _cut(self, images, part, side):
         size = int(side / 2 + 0.5)
-        first = self._integers(images, 0, side + 1 - size % 2) - size // 2
+        first = self._integers(images, part, 0, side + 1 - size % 2) - size // 2
         position = ops.arange(side)
         inside = ops.logical_and(position >= first, position < first + size)
         return ops.cast(inside, "int32")
 
-    def _uniform(self, images, low, high):
-        return random.uniform(
-            (ops.shape(images)[0], 1, 1, 1),
-            low,
-            high,
-            dtype=images.dtype,
-            seed=self.seed_generator,
-        )
+    def _uniform(self, images, part, low, high):
+        def draw(n):
+            return random.uniform(
+                (n, 1, 1, 1), low, high, dtype=images.dtype, seed=self.seed_generator
+            )
 
-    def _integers(self, images, low, high):
-        return random.randint(
-            (ops.shape(images)[0], 1), low, high, seed=self.seed_generator
-        )
+        return _rows(draw, ops.shape(images)[0], *part)
+
+    def _integers(self, images, part, low, high):
+        def draw(n):
+            return random.randint((n, 1), low, high, seed=self.seed_generator)
+
+        return _rows(draw, ops.shape(images)[0], *part)
 
     def compute_output_shape(self, images_shape):
         return images_shape
 
     def get_config(self):
         return {**super().get_config(), "policy": self.policy, "seed": self._seed}
+
+
+def _rows(draw, n, index, count):
+    """Of `count` times n drawn rows, the n of part `index`."""
+    if count == 1:
+        return draw(n)
+    drawn = draw(n * count)
+    return ops.take(ops.reshape(drawn, (count, n, *drawn.shape[1:])), index, axis=0)

@@ -32,6 +32,8 @@ class Discriminator(keras.Model):
             kind `conv` do not).
         score: score form of the attention, see `LadaAttention`.
         initializer: initializer of every kernel and embedding.
+        sync_batch_norm: bool, whether batch normalization takes the statistics of all
+            replicas of a `tf.distribute` strategy.
 
     Call arguments:
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
@@ -62,6 +64,7 @@ class Discriminator(keras.Model):
         batch_norm=True,
         score="joint",
         initializer="orthogonal",
+        sync_batch_norm=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -74,6 +77,7 @@ class Discriminator(keras.Model):
         self.batch_norm = batch_norm
         self.score = score
         self.initializer = initializer_config(initializer)
+        self.sync_batch_norm = sync_batch_norm
         self._check_sizes()
 
         self.input_convolution = self._convolution(self.widths[0], 3, "input")
@@ -86,6 +90,7 @@ class Discriminator(keras.Model):
                 width,
                 batch_norm,
                 self.initializer,
+                sync_batch_norm,
                 dtype=self.dtype_policy,
                 name=f"down_{i}",
             )
@@ -196,6 +201,7 @@ class Discriminator(keras.Model):
             "batch_norm": self.batch_norm,
             "score": self.score,
             "initializer": self.initializer,
+            "sync_batch_norm": self.sync_batch_norm,
         }
 
 
@@ -210,7 +216,7 @@ class DownBlock(keras.layers.Layer):
         few-shot image synthesis", arXiv:2101.04775.
     """
 
-    def __init__(self, filters, batch_norm, initializer, **kwargs):
+    def __init__(self, filters, batch_norm, initializer, sync_batch_norm, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
         self.pool = keras.layers.AveragePooling2D(
@@ -235,7 +241,9 @@ class DownBlock(keras.layers.Layer):
             )
         ]
         self.norms = [
-            keras.layers.BatchNormalization(dtype=self.dtype_policy, name=f"norm_{i}")
+            keras.layers.BatchNormalization(
+                synchronized=sync_batch_norm, dtype=self.dtype_policy, name=f"norm_{i}"
+            )
             for i in range(3 if batch_norm else 0)
         ]
         self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)

@@ -35,6 +35,8 @@ class Generator(keras.Model):
         base_resolution: int, side of the first grid.
         score: score form of the attention, see `LadaAttention`.
         initializer: initializer of every kernel and embedding.
+        sync_batch_norm: bool, whether batch normalization takes the statistics of all
+            replicas of a `tf.distribute` strategy.
 
     Call arguments:
         latents: float tensor (B, latent_dim), standard normal.
@@ -69,6 +71,7 @@ class Generator(keras.Model):
         base_resolution=8,
         score="joint",
         initializer="orthogonal",
+        sync_batch_norm=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -82,6 +85,7 @@ class Generator(keras.Model):
         self.base_resolution = base_resolution
         self.score = score
         self.initializer = initializer_config(initializer)
+        self.sync_batch_norm = sync_batch_norm
         self.resolutions = [base_resolution * 2**i for i in range(len(self.widths))]
         self._check_sizes()
 
@@ -123,7 +127,11 @@ class Generator(keras.Model):
             )
         self.decoder = [
             DecoderLevel(
-                width, self.initializer, dtype=self.dtype_policy, name=f"decoder_{i}"
+                width,
+                self.initializer,
+                sync_batch_norm,
+                dtype=self.dtype_policy,
+                name=f"decoder_{i}",
             )
             for i, width in enumerate(self.decoder_widths)
         ]
@@ -230,13 +238,14 @@ class Generator(keras.Model):
             "base_resolution": self.base_resolution,
             "score": self.score,
             "initializer": self.initializer,
+            "sync_batch_norm": self.sync_batch_norm,
         }
 
 
 class DecoderLevel(keras.layers.Layer):
     """Nearest ×2, 3×3 convolution, batch normalization, LeakyReLU(0.2)."""
 
-    def __init__(self, filters, initializer, **kwargs):
+    def __init__(self, filters, initializer, sync_batch_norm, **kwargs):
         super().__init__(**kwargs)
         self.upsampling = keras.layers.UpSampling2D(
             2, data_format="channels_last", dtype=self.dtype_policy
@@ -249,7 +258,9 @@ class DecoderLevel(keras.layers.Layer):
             kernel_initializer=initializer,
             dtype=self.dtype_policy,
         )
-        self.norm = keras.layers.BatchNormalization(dtype=self.dtype_policy)
+        self.norm = keras.layers.BatchNormalization(
+            synchronized=sync_batch_norm, dtype=self.dtype_policy
+        )
         self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)
 
     def build(self, inputs_shape):

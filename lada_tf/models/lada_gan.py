@@ -4,10 +4,16 @@ import keras
 import tensorflow as tf
 
 from lada_tf.layers import DiffAugment
-from lada_tf.models.discriminator import Discriminator
-from lada_tf.models.generator import Generator
 from lada_tf.models.losses import LOSSES
+from lada_tf.models.networks import networks
+from lada_tf.models.objectives import (
+    discriminator_objective,
+    generator_objective,
+    sample_part,
+)
 from lada_tf.models.presets import Preset, get_preset
+from lada_tf.models.running_mean import RunningMean
+from lada_tf.models.update import update
 
 METRICS = (
     "d_loss",  # adversarial loss of the discriminator alone
@@ -132,23 +138,36 @@ class LadaGAN(keras.Model):
                 network.build()
         # Overwritten at once: orthogonal numbers would take seconds to draw.
         self.ema_generator = type(generator).from_config(
-            {**generator.get_config(), "initializer": "zeros"}
+            {**generator.get_config(), "initializer": "zeros", "dtype": "float32"}
         )
         self.ema_generator.build()
         self.ema_generator.set_weights(generator.get_weights())
         self.ema_generator.trainable = False
         self.step_counter = self._counter("step_counter")
         self.image_counter = self._counter("image_counter")
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in METRICS}
+        self.trackers = {name: RunningMean(name) for name in METRICS}
         self.built = True
 
     @classmethod
-    def from_preset(cls, preset, *, seed=0, **overrides):
+    def from_preset(
+        cls,
+        preset,
+        *,
+        seed=0,
+        precision="float32",
+        sync_batch_norm=False,
+        **overrides,
+    ):
         """A new LadaGAN of a preset (its name, or a `Preset`), untrained.
 
         Args:
             preset: str or `Preset`.
             seed: int, of latents and augmentation.
+            precision: what the networks compute in: `"float32"`, `"bfloat16"` or
+                `"float16"`. Weights, normalization, attention scores, R1, images,
+                logits and the averaged generator are float32 in each.
+            sync_batch_norm: bool, whether batch normalization takes the statistics of
+                all replicas of a `tf.distribute` strategy.
             **overrides: fields of `Preset` to replace in a preset given by name.
 
         Raises:
@@ -156,31 +175,7 @@ class LadaGAN(keras.Model):
         """
         if not isinstance(preset, Preset):
             preset = get_preset(preset, **overrides)
-        generator = Generator(
-            preset.image_size,
-            widths=preset.g_widths,
-            head=preset.head,
-            decoder_widths=preset.decoder_widths,
-            num_heads=preset.g_heads,
-            mlp_dim=preset.g_mlp,
-            latent_dim=preset.latent_dim,
-            base_resolution=preset.base_resolution,
-            score=preset.score,
-            initializer=preset.g_initializer,
-            name="generator",
-        )
-        discriminator = Discriminator(
-            preset.image_size,
-            widths=preset.d_widths,
-            kind=preset.discriminator,
-            out_widths=preset.d_out_widths,
-            num_heads=preset.d_heads,
-            mlp_dim=preset.d_mlp,
-            batch_norm=preset.d_batch_norm,
-            score=preset.score,
-            initializer=preset.d_initializer,
-            name="discriminator",
-        )
+        generator, discriminator = networks(preset, precision, sync_batch_norm)
         return cls(
             generator,
             discriminator,
@@ -197,19 +192,28 @@ class LadaGAN(keras.Model):
             seed=seed,
         )
 
-    def compile(self, g_optimizer=None, d_optimizer=None, **kwargs):
+    def compile(self, g_optimizer=None, d_optimizer=None, *, accumulate=1, **kwargs):
         """Sets and builds the optimizers.
 
         Args:
             g_optimizer: Keras optimizer; by default Adam with the learning rate and β
-                given to the constructor.
+                given to the constructor, within a `LossScaleOptimizer` where the
+                network computes in float16.
             d_optimizer: the same for the discriminator.
+            accumulate: int, micro-batches that each batch is split into, one after the
+                other, to save memory. The gradients are those of the whole batch, but
+                for batch normalization, which sees a micro-batch at a time.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
         """
         super().compile(optimizer=None, loss=None, **kwargs)
-        self.g_optimizer = g_optimizer or _adam(self.g_learning_rate, self.g_betas)
-        self.d_optimizer = d_optimizer or _adam(self.d_learning_rate, self.d_betas)
+        self.accumulate = accumulate
+        self.g_optimizer = g_optimizer or _adam(
+            self.g_learning_rate, self.g_betas, self.generator
+        )
+        self.d_optimizer = d_optimizer or _adam(
+            self.d_learning_rate, self.d_betas, self.discriminator
+        )
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
 
@@ -221,83 +225,61 @@ class LadaGAN(keras.Model):
         return keras.random.normal((n, self.latent_dim), seed=self.seed_generator)
 
     def train_step(self, data):
-        """One update of both players and the average; returns running metric means."""
+        """One step; returns the running means of the metrics."""
         real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        self._seed_step()
-        self._update_discriminator(real)
-        self._update_generator(tf.shape(real)[0])
-        self._update_average()
-        self.step_counter.assign_add(1)
-        self.image_counter.assign_add(tf.shape(real, out_type=tf.int64)[0])
+        self.step(real)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
+    def step(self, real):
+        """One update of both players and of the average.
+
+        To be called in a replica context of `tf.distribute`, which it is outside any.
+
+        Args:
+            real: float32 (B, size, size, 3), this replica's part of the real batch.
+
+        Returns:
+            The step's own values of METRICS as a float32 vector, and a bool: whether
+            losses and gradients are finite.
+        """
+        self._seed_step()
+        d_values, d_norm, d_finite = self._update_discriminator(real)
+        g_values, g_norm, g_finite = self._update_generator(tf.shape(real)[0])
+        self._update_average()
+        self._count(real)
+        values = d_values | g_values | {"d_grad_norm": d_norm, "g_grad_norm": g_norm}
+        for name, value in values.items():
+            self.trackers[name].update_state(value)
+        ordered = [values.get(name, tf.zeros(())) for name in METRICS]
+        return tf.stack(ordered), tf.logical_and(d_finite, g_finite)
+
     def _update_discriminator(self, real):
-        # Outside the tape: no gradient of this update reaches the generator.
-        fake = self.generator(self.sample_latents(tf.shape(real)[0]), training=True)
-        consistent = self.bcr_real > 0 or self.bcr_fake > 0
-        if consistent:
-            augmented = tf.concat([self.augment(real), self.augment(fake)], axis=0)
-        else:
-            fake = self.augment(fake)
-            real = self.augment(real)
+        micro_batches = tf.split(real, self.accumulate)
 
-        with tf.GradientTape() as tape:
-            fake_logits = self.discriminator(fake, training=True)
-            real_logits, r1 = self._real_logits_and_r1(real)
-            d_loss = LOSSES[self.adversarial_loss].discriminator(
-                real_logits, fake_logits
-            )
-            terms = [d_loss, self.r1_gamma * r1]
-            if consistent:
-                logits = self.discriminator(augmented, training=True)
-                real_augmented, fake_augmented = tf.split(logits, 2)
-                consistency_real = _mean_square(real_logits - real_augmented)
-                consistency_fake = _mean_square(fake_logits - fake_augmented)
-                terms.append(self.bcr_real * consistency_real)
-                terms.append(self.bcr_fake * consistency_fake)
-                self._track(
-                    consistency_real=consistency_real, consistency_fake=consistency_fake
-                )
+        def draw(number, part):
+            real = micro_batches[number]
+            latents = sample_part(self, tf.shape(real)[0], part)
+            return real, self.generator(latents, training=True)
 
-            # One reduction: TensorFlow may reorder a chain of additions, differently in
-            # each process, and with it the last bit of what is logged.
-            total = tf.reduce_sum(tf.stack(terms))
-        norm = self._apply(tape, total, self.d_optimizer, self.discriminator)
-        self._track(
-            d_loss=d_loss,
-            d_total_loss=total,
-            r1=r1,
-            r1_weighted=self.r1_gamma * r1,
-            real_logits=tf.reduce_mean(real_logits),
-            fake_logits=tf.reduce_mean(fake_logits),
-            real_accuracy=tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
-            fake_accuracy=tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32)),
-            d_grad_norm=norm,
-        )
+        def objective(drawn, part):
+            real, fake = drawn
+            return discriminator_objective(self, real, fake, part)
 
-    def _real_logits_and_r1(self, real):
-        """Logits of real images and mean ‖∇ₓ Σ logits(x)‖² (eq 14), in one pass."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(real)
-            logits = self.discriminator(real, training=True)
-        gradients = tape.gradient(logits, real)  # of the sum over an image's logits
-        return logits, tf.reduce_mean(tf.reduce_sum(gradients**2, axis=(1, 2, 3)))
+        return self._update(draw, objective, self.discriminator, self.d_optimizer)
 
     def _update_generator(self, batch_size):
-        latents = self.sample_latents(batch_size)
-        with tf.GradientTape() as tape:
-            fake = self.generator(latents, training=True)
-            if not (self.bcr_real > 0 or self.bcr_fake > 0):
-                fake = self.augment(fake)
-            logits = self.discriminator(fake, training=True)
-            g_loss = LOSSES[self.adversarial_loss].generator(logits)
-        norm = self._apply(tape, g_loss, self.g_optimizer, self.generator)
-        self._track(g_loss=g_loss, g_grad_norm=norm)
+        def draw(number, part):
+            return sample_part(self, batch_size // self.accumulate, part)
 
-    def _apply(self, tape, loss, optimizer, network):
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimizer.apply(gradients, network.trainable_variables)
-        return tf.linalg.global_norm(gradients)
+        def objective(drawn, part):
+            return generator_objective(self, drawn, part)
+
+        return self._update(draw, objective, self.generator, self.g_optimizer)
+
+    def _update(self, draw, objective, network, optimizer):
+        return update(
+            draw, objective, network, optimizer, self.seed_generator, self.accumulate
+        )
 
     def _update_average(self):
         """EMA over all weights, batch statistics included."""
@@ -312,9 +294,10 @@ class LadaGAN(keras.Model):
             tf.stack([tf.constant(self.seed, step.dtype), step * SEEDS_PER_STEP])
         )
 
-    def _track(self, **values):
-        for name, value in values.items():
-            self.trackers[name].update_state(value)
+    def _count(self, real):
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self.step_counter.assign_add(1)
+        self.image_counter.assign_add(tf.shape(real, out_type=tf.int64)[0] * replicas)
 
     def _counter(self, name):
         return self.add_weight(
@@ -361,20 +344,17 @@ class LadaGAN(keras.Model):
         return {
             "g_optimizer": keras.saving.serialize_keras_object(self.g_optimizer),
             "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),
+            "accumulate": self.accumulate,
         }
 
     def compile_from_config(self, config):
-        self.compile(
-            **{
-                name: keras.saving.deserialize_keras_object(optimizer)
-                for name, optimizer in config.items()
-            }
-        )
+        for name in ("g_optimizer", "d_optimizer"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        self.compile(**config)
 
 
-def _adam(learning_rate, betas):
-    return keras.optimizers.Adam(learning_rate, beta_1=betas[0], beta_2=betas[1])
-
-
-def _mean_square(difference):
-    return tf.reduce_mean(difference**2)
+def _adam(learning_rate, betas, network):
+    adam = keras.optimizers.Adam(learning_rate, beta_1=betas[0], beta_2=betas[1])
+    if network.compute_dtype == "float16":
+        return keras.optimizers.LossScaleOptimizer(adam)
+    return adam

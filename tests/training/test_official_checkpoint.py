@@ -15,6 +15,7 @@ import tensorflow as tf
 from lada_tf import load_official_checkpoint, load_run
 from lada_tf.errors import UserError
 from lada_tf.models.losses import LOSSES
+from lada_tf.models.objectives import real_logits_and_r1
 from lada_tf.training.official_checkpoint import import_official_checkpoint
 
 OFFICIAL = Path(__file__).parents[1] / "data" / "official"
@@ -65,7 +66,7 @@ def test_losses_and_gradients(run):
     np.testing.assert_allclose(fake, values["train/fake"], atol=1e-4)
     with tf.GradientTape() as tape:
         fake_logits = gan.discriminator(fake, training=True)
-        real_logits, r1 = gan._real_logits_and_r1(real)
+        real_logits, r1 = real_logits_and_r1(gan.discriminator, real)
         d_loss = loss.discriminator(real_logits, fake_logits)
         total = d_loss + gan.r1_gamma * r1
     assert_gradients(tape, total, gan.discriminator, values, "d")

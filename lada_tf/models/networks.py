@@ -1,0 +1,54 @@
+"""The two networks of a preset."""
+
+from lada_tf.models.discriminator import Discriminator
+from lada_tf.models.generator import Generator
+from lada_tf.models.presets import Preset
+
+# What the networks compute in, as the dtype policies of Keras: weights are float32.
+PRECISIONS = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+
+
+def networks(
+    preset: Preset, precision: str = "float32", sync_batch_norm: bool = False
+) -> tuple[Generator, Discriminator]:
+    """The generator and the discriminator of a configuration, not built yet.
+
+    Raises:
+        ValueError: if its sizes do not fit together, or the precision is unknown.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision={precision!r}: one of {', '.join(PRECISIONS)}")
+    generator = Generator(
+        preset.image_size,
+        widths=preset.g_widths,
+        head=preset.head,
+        decoder_widths=preset.decoder_widths,
+        num_heads=preset.g_heads,
+        mlp_dim=preset.g_mlp,
+        latent_dim=preset.latent_dim,
+        base_resolution=preset.base_resolution,
+        score=preset.score,
+        initializer=preset.g_initializer,
+        sync_batch_norm=sync_batch_norm,
+        dtype=PRECISIONS[precision],
+        name="generator",
+    )
+    discriminator = Discriminator(
+        preset.image_size,
+        widths=preset.d_widths,
+        kind=preset.discriminator,
+        out_widths=preset.d_out_widths,
+        num_heads=preset.d_heads,
+        mlp_dim=preset.d_mlp,
+        batch_norm=preset.d_batch_norm,
+        score=preset.score,
+        initializer=preset.d_initializer,
+        sync_batch_norm=sync_batch_norm,
+        dtype=PRECISIONS[precision],
+        name="discriminator",
+    )
+    return generator, discriminator

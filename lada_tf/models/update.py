@@ -1,0 +1,81 @@
+"""One optimizer update: over micro-batches, over replicas, with a scaled loss."""
+
+import keras
+import tensorflow as tf
+
+from lada_tf.models.objectives import Part
+
+# A loss scale that has been halved to this is no overflow's doing.
+LEAST_LOSS_SCALE = 2.0**-20
+
+
+def update(draw, objective, network, optimizer, seeds, micro_batches=1):
+    """Moves a network against the mean gradient over the global batch.
+
+    Every replica and micro-batch sees its part of the batch. Its random draws begin at
+    the same state of `seeds`, and of what is drawn it takes its own rows.
+
+    Args:
+        draw: callable, (micro-batch number, `Part`) → inputs of the objective, through
+            which no gradient flows.
+        objective: callable, (inputs, `Part`) → loss, dict of scalars.
+        network: Keras model whose trainable variables are moved.
+        optimizer: built Keras optimizer of these variables.
+        seeds: `keras.random.SeedGenerator` that both draw from.
+        micro_batches: int, gradients to average before the update.
+
+    Returns:
+        The dict's means over the global batch; the global norm of the gradient that was
+        applied, 0 where loss scaling skipped the update; and whether all is finite.
+    """
+    replica, replicas = _replica()
+    variables = network.trainable_variables
+    start = tf.identity(seeds.state.value)
+    gradients = values = None
+    for number in range(micro_batches):
+        # One after the other, or all their activations would be in memory at once.
+        with tf.control_dependencies(gradients or []):
+            seeds.state.assign(start)
+            part = Part(replica * micro_batches + number, replicas * micro_batches)
+            drawn = draw(number, part)
+            with tf.GradientTape() as tape:
+                loss, more_values = objective(drawn, part)
+                loss = optimizer.scale_loss(loss)
+            more = tape.gradient(loss, variables)
+        gradients = _sum(gradients, more)
+        values = _sum(values, list(more_values.values()))
+
+    gradients = _mean_over_parts(gradients, replicas, replicas * micro_batches)
+    values = _mean_over_parts([tf.stack(values)], replicas, replicas * micro_batches)
+    values = dict(zip(more_values, tf.unstack(values[0]), strict=True))
+    # `apply` sums over the replicas.
+    optimizer.apply([gradient / replicas for gradient in gradients], variables)
+
+    scale = optimizer.scale_loss(tf.ones(()))
+    norm = tf.linalg.global_norm(gradients) / scale
+    finite = tf.math.is_finite(tf.reduce_sum(tf.stack(list(values.values()))))
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        # Gradients that overflow are skipped, and the scale is halved.
+        norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
+        finite = tf.logical_and(finite, scale > LEAST_LOSS_SCALE)
+    return values, norm, tf.logical_and(finite, tf.math.is_finite(norm))
+
+
+def _replica():
+    """This replica's number, and how many there are."""
+    context = tf.distribute.get_replica_context()
+    count = context.num_replicas_in_sync
+    return (context.replica_id_in_sync_group if count > 1 else 0), count
+
+
+def _sum(tensors, more):
+    if tensors is None:
+        return more
+    return [a + b for a, b in zip(tensors, more, strict=True)]
+
+
+def _mean_over_parts(tensors, replicas, parts):
+    if replicas > 1:
+        context = tf.distribute.get_replica_context()
+        tensors = context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
+    return [tensor / parts for tensor in tensors] if parts > 1 else tensors
