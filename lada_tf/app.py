@@ -30,17 +30,16 @@ _import_tensorflow_quietly()
 
 from absl import app, flags, logging  # noqa: E402
 
-from lada_tf.errors import UserError  # noqa: E402
-
-USAGE_ERROR = 2
+from lada_tf.errors import LadaError, UserError  # noqa: E402
 
 
 def run(main) -> None:
     """Parses the flags, calls `main()` and exits with its return value.
 
-    Exit codes: 0 (or what `main` returns), 2 with one line on stderr for a user's
-    mistake (`UserError`, an unknown or malformed flag, a stray argument). Anything else
-    is a defect and keeps its traceback.
+    Exit codes: 0 (or what `main` returns); with one line on stderr, 2 for a user's
+    mistake (`UserError`, an unknown or malformed flag, a stray argument) and those of
+    the other errors in `lada_tf.errors`. Anything else is a defect and keeps its
+    traceback.
     """
     logging.set_verbosity(logging.WARNING)  # --verbosity=1 asks for more
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
@@ -50,7 +49,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except (flags.Error, OSError) as error:  # OSError: an unreadable --flagfile
-        _exit_with(error)
+        _exit_with(error, UserError.exit_code)
 
 
 def _guarded(main, argv: list[str]) -> None:
@@ -61,10 +60,10 @@ def _guarded(main, argv: list[str]) -> None:
                 "one a line in a flagfile"
             )
         sys.exit(main())
-    except UserError as error:
-        _exit_with(error)
+    except LadaError as error:
+        _exit_with(error, error.exit_code)
 
 
-def _exit_with(error: Exception) -> NoReturn:
+def _exit_with(error: Exception, code: int) -> NoReturn:
     print("error:", " ".join(str(error).split()), file=sys.stderr)
-    sys.exit(USAGE_ERROR)
+    sys.exit(code)

@@ -1,10 +1,29 @@
-"""The one exception that stands for a user's mistake."""
+"""Errors that a command ends with in one line, and their exit codes (`lada_tf.app`)."""
 
 
-class UserError(ValueError):
+class LadaError(Exception):
+    """Ends a command with its message as one line, and `exit_code`."""
+
+    exit_code = 1
+
+
+class UserError(LadaError, ValueError):
     """Something that the user gave is wrong: a flag, a file, a dataset.
 
-    The message is one line that names the flag or file and what would mend it. Apps
-    print it and exit with code 2 (`lada_tf.app`); Python callers may catch
+    The message names the flag or file and what would mend it. Python callers may catch
     `ValueError`.
     """
+
+    exit_code = 2
+
+
+class TrainingDiverged(LadaError, ArithmeticError):
+    """Training came to a loss or gradient that is not finite."""
+
+    exit_code = 3
+
+
+class WorkerLost(LadaError, ConnectionError):
+    """Another process of a run on several workers is gone: start all of them again."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h, on which schedulers try again

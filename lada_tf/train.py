@@ -12,6 +12,7 @@ from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.training import configuration, trainer
+from lada_tf.training.distribution import CLUSTERS, STRATEGIES, make_strategy
 from lada_tf.training.dry_run import dry_run
 
 flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
@@ -50,6 +51,35 @@ flags.DEFINE_enum(
     ["auto", "true", "false"],
     "Compile the step with XLA; auto does on accelerators only.",
 )
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "bfloat16", "float16"],
+    "What the networks compute in.",
+)
+flags.DEFINE_integer(
+    "accumulate", 1, "Micro-batches of a batch, to save memory.", lower_bound=1
+)
+flags.DEFINE_enum(
+    "strategy",
+    "none",
+    STRATEGIES,
+    "Devices: one; all GPUs of the machine; those of several workers; a TPU.",
+)
+flags.DEFINE_enum(
+    "cluster", "tf_config", CLUSTERS, "How --strategy=multi_worker finds the others."
+)
+flags.DEFINE_boolean(
+    "sync_batchnorm", True, "Normalize by the whole batch, over all replicas."
+)
+flags.DEFINE_enum(
+    "on_nonfinite",
+    "stop",
+    ["stop", "rollback"],
+    "At a loss or gradient that is not finite: stop, or go back to the last checkpoint "
+    "and on with another seed.",
+)
+flags.DEFINE_integer("max_rollbacks", 3, "Rollbacks in a run.", lower_bound=0)
 flags.DEFINE_boolean(
     "dry_run", False, "Print the plan, build the models, run one step, write nothing."
 )
@@ -58,6 +88,7 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
+    strategy = make_strategy(FLAGS.strategy, FLAGS.cluster)  # before all else
     preset = configuration.preset_from_flags(FLAGS)
     options = trainer.Options(
         seed=FLAGS.seed,
@@ -68,6 +99,11 @@ def main() -> None:
         keep_checkpoints=FLAGS.keep_checkpoints,
         fd_images=FLAGS.fd_images,
         fd_samples=FLAGS.fd_samples,
+        precision=FLAGS.precision,
+        accumulate=FLAGS.accumulate,
+        sync_batchnorm=FLAGS.sync_batchnorm,
+        on_nonfinite=FLAGS.on_nonfinite,
+        max_rollbacks=FLAGS.max_rollbacks,
         jit_compile={"true": True, "false": False}.get(FLAGS.jit_compile, "auto"),
     )
     if not preset.data:
@@ -83,9 +119,9 @@ def main() -> None:
         download=FLAGS.download,
     )
     if FLAGS.dry_run:
-        dry_run(preset, source, FLAGS.run_dir, options)
+        dry_run(preset, source, FLAGS.run_dir, options, strategy)
     else:
-        trainer.train(preset, source, FLAGS.run_dir, options)
+        trainer.train(preset, source, FLAGS.run_dir, options, strategy)
         print(f"samples: {FLAGS.run_dir}/samples")
 
 

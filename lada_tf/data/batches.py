@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import tensorflow as tf
 
 from lada_tf.data.order import flips, permutation
@@ -75,6 +76,11 @@ def batches(
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def batch_indices(num_images: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+    """Which images of a source make up a step's batch: int64 (batch_size,)."""
+    return next(iter(_batches_of_indices(num_images, batch_size, seed, step))).numpy()
 
 
 def _batches_of_indices(

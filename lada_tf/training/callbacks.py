@@ -83,16 +83,6 @@ class MetricsLog(EveryImages):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._clock = (time.monotonic(), self.model.images_seen)
-        self._restored = [
-            (variable, variable.numpy())
-            for metric in self.model.metrics
-            for variable in metric.variables
-        ]
-
-    def on_epoch_begin(self, epoch, logs=None):
-        # `fit` has just reset the running means, also those of a checkpoint.
-        for variable, value in self._restored:
-            variable.assign(value)
 
     def act(self, images):
         values = {metric.name: float(metric.result()) for metric in self.model.metrics}
@@ -115,15 +105,18 @@ class MetricsLog(EveryImages):
 class SampleGrids(EveryImages):
     """Images and attention maps of the averaged generator, from fixed latents."""
 
-    def __init__(self, folder: RunFolder, writer: tf.summary.SummaryWriter, interval):
+    def __init__(
+        self, folder: RunFolder, writer: tf.summary.SummaryWriter, interval, seed: int
+    ):
         super().__init__(interval)
         self.folder = folder
         self.writer = writer
+        self.seed = seed
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._latents = keras.random.normal(
-            (GRID_IMAGES, self.model.latent_dim), seed=self.model.seed
+            (GRID_IMAGES, self.model.latent_dim), seed=self.seed
         )
         if self.model.images_seen == 0:
             self.act(0)

@@ -38,7 +38,11 @@ def load_run(run_dir, best=False):
         UserError: if there is no run, or it has no such checkpoint yet.
     """
     folder = RunFolder(run_dir)
-    gan = LadaGAN.from_preset(folder.read_preset(), seed=folder.read_seed())
+    gan = LadaGAN.from_preset(
+        folder.read_preset(),
+        seed=int(folder.read_setting("seed", "0")),
+        precision=folder.read_setting("precision", "float32"),
+    )
     gan.compile()
     checkpoints = Checkpoints(folder.checkpoints, gan)
     if not (checkpoints.restore_best() if best else checkpoints.restore()):
@@ -57,12 +61,16 @@ class Checkpoints:
         path: folder of the checkpoints.
         gan: a compiled `LadaGAN`.
         keep: int, how many checkpoints to keep.
+
+    Attributes:
+        rollbacks: int, how often the run was rolled back to a checkpoint; saved too.
     """
 
     def __init__(self, path, gan: LadaGAN, keep: int = 2):
         self.path = Path(path)
         self.gan = gan
         self.keep = keep
+        self.rollbacks = 0
         # Lists of plain variables: TensorFlow's tracking does not look into the lists
         # and dicts of Keras 3 objects, and would leave weights out without a word.
         self.state = tf.train.Checkpoint(
@@ -173,6 +181,8 @@ class Checkpoints:
     def _read(self, folder) -> Path:
         status = self.state.read(str(folder / PREFIX))
         status.assert_existing_objects_matched().assert_consumed()
+        manifest = json.loads((folder / MANIFEST).read_text())
+        self.rollbacks = manifest.get("rollbacks", 0)
         return folder
 
     def list(self) -> list[Path]:
@@ -184,6 +194,7 @@ class Checkpoints:
         manifest = {
             "images": self.gan.images_seen,
             "steps": self.gan.steps,
+            "rollbacks": self.rollbacks,
             "tensorflow": tf.__version__,
             **facts,
             "sha256": {file.name: _sha256(file) for file in files},

@@ -3,13 +3,23 @@
 import dataclasses
 import time
 
-from lada_tf.data import ImageSource, batches
+import tensorflow as tf
+
+from lada_tf.data import ImageSource
 from lada_tf.models import Preset
 from lada_tf.training.configuration import flagfile_text
-from lada_tf.training.trainer import Options, build
+from lada_tf.training.distribution import distributed_batches
+from lada_tf.training.loop import Loop
+from lada_tf.training.trainer import Options, build, compiles
 
 
-def dry_run(preset: Preset, source: ImageSource, run_dir, options: Options) -> None:
+def dry_run(
+    preset: Preset,
+    source: ImageSource,
+    run_dir,
+    options: Options,
+    strategy: tf.distribute.Strategy,
+) -> None:
     """Prints the plan, builds the models, runs one step; writes no file."""
     print(flagfile_text(dataclasses.asdict(preset)), end="")
     epochs = preset.total_images / len(source)
@@ -21,12 +31,15 @@ def dry_run(preset: Preset, source: ImageSource, run_dir, options: Options) -> N
         ("checkpoint", options.checkpoint_images),
     ):
         print(f"a {what} every {images:,} images")
-    gan = build(preset, options)
+    with strategy.scope():
+        gan = build(preset, options)
     print(f"generator: {gan.generator.count_params():,} parameters")
     print(f"discriminator: {gan.discriminator.count_params():,} parameters")
-    dataset = batches(source, preset.batch_size, seed=options.seed, flip=options.flip)
+    dataset = distributed_batches(
+        strategy, source, preset.batch_size, seed=options.seed, flip=options.flip
+    )
     start = time.monotonic()
-    history = gan.fit(dataset, steps_per_epoch=1, verbose=0, shuffle=False).history
+    Loop(gan, strategy, compiles(options, strategy)).run(dataset, steps=1)
     print(f"one step, compiling included: {time.monotonic() - start:.1f} s")
-    for name, (value,) in history.items():
-        print(f"  {name}: {value:.4f}")
+    for metric in gan.metrics:
+        print(f"  {metric.name}: {float(metric.result()):.4f}")

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 import socket
 from pathlib import Path
@@ -27,6 +28,8 @@ FREE_SETTINGS = (
     "keep_checkpoints",
     "fd_images",
     "fd_samples",
+    "on_nonfinite",
+    "max_rollbacks",
 )
 
 
@@ -38,6 +41,7 @@ class RunFolder:
         samples/        grids of images and attention maps
         logs/           TensorBoard
         metrics.jsonl   one JSON object a line, by images seen
+        nonfinite-*     what is known of a step that was not finite, as JSON
         lock            held by the process that trains here
 
     Args:
@@ -89,14 +93,26 @@ class RunFolder:
         settings = parse_settings(self.flags_file.read_text())
         return preset_from_settings(settings, self.flags_file)
 
-    def read_seed(self) -> int:
-        """The run's seed."""
-        return int(parse_settings(self.flags_file.read_text()).get("seed", "0"))
+    def read_setting(self, name: str, default: str) -> str:
+        """The text of another flag of the run, such as its seed."""
+        return parse_settings(self.flags_file.read_text()).get(name, default)
 
     def append_metrics(self, images: int, values: dict[str, float]) -> None:
         """Adds a line to metrics.jsonl."""
         with self.metrics_file.open("a") as file:
             file.write(json.dumps({"images": images, **values}) + "\n")
+
+    def nonfinite_file(self, step: int) -> Path:
+        """Where `write_nonfinite` writes."""
+        return self.path / f"nonfinite-{step:010d}.json"
+
+    def write_nonfinite(self, step: int, facts: dict) -> None:
+        """Keeps facts about a step that was not finite."""
+        finite = {  # JSON knows no other numbers
+            name: str(v) if isinstance(v, float) and not math.isfinite(v) else v
+            for name, v in facts.items()
+        }
+        write_atomically(self.nonfinite_file(step), json.dumps(finite, indent=1) + "\n")
 
     def forget_metrics_after(self, images: int) -> None:
         """Drops the lines that a run, going on from `images`, will write again."""

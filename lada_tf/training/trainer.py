@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
+import signal
 
 import keras
 import tensorflow as tf
+from absl import logging
 
-from lada_tf.data import ImageSource, batches
-from lada_tf.errors import UserError
+from lada_tf.data import ImageSource, batch_indices
+from lada_tf.errors import TrainingDiverged, UserError
 from lada_tf.evaluation.callback import FrechetDistanceCallback
 from lada_tf.evaluation.open_extractor import open_extractor
 from lada_tf.models import LadaGAN, Preset
@@ -18,7 +20,17 @@ from lada_tf.training.callbacks import (
     SampleGrids,
 )
 from lada_tf.training.checkpoints import Checkpoints
+from lada_tf.training.distribution import (
+    check_batch_size,
+    check_same_state,
+    distributed_batches,
+    is_chief,
+)
+from lada_tf.training.loop import Loop, NonFiniteStep
 from lada_tf.training.run_folder import RunFolder
+
+# Between the seeds of a run before and after a rollback.
+SEEDS_APART = 1_000_003
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +45,14 @@ class Options:
         fd_images: interval of the Fréchet distance over the small classifier's
             features; 0 for none. The best checkpoint by it is kept.
         fd_samples: how many images to measure it on.
-        jit_compile: as `keras.Model.compile` takes it.
+        precision: what the networks compute in: float32, bfloat16 or float16.
+        accumulate: micro-batches to split each batch into, to save memory.
+        sync_batchnorm: whether batch normalization takes the statistics of the whole
+            batch where it is shared by several replicas.
+        jit_compile: whether XLA compiles the step; "auto": on a single accelerator.
+        on_nonfinite: what to do about losses or gradients that are not finite: "stop",
+            or "rollback" to the last checkpoint with another seed.
+        max_rollbacks: how often at most.
     """
 
     seed: int = 0
@@ -44,26 +63,61 @@ class Options:
     keep_checkpoints: int = 2
     fd_images: int = 0  # none
     fd_samples: int = 1_000
+    precision: str = "float32"
+    accumulate: int = 1
+    sync_batchnorm: bool = True
     jit_compile: bool | str = "auto"
+    on_nonfinite: str = "stop"
+    max_rollbacks: int = 3
 
 
 def build(preset: Preset, options: Options) -> LadaGAN:
     """A compiled LadaGAN whose initial weights and random draws follow the seed.
 
+    To be called in the scope of the strategy that will train it.
+
     Raises:
         UserError: if the configuration's sizes do not fit together.
     """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    check_batch_size(preset.batch_size, options.accumulate, replicas)
     keras.utils.set_random_seed(options.seed)
     try:
-        gan = LadaGAN.from_preset(preset, seed=options.seed)
+        gan = LadaGAN.from_preset(
+            preset,
+            seed=options.seed,
+            precision=options.precision,
+            sync_batch_norm=options.sync_batchnorm and replicas > 1,
+        )
     except ValueError as error:
         raise UserError(f"the configuration does not fit together: {error}") from error
-    gan.compile(jit_compile=options.jit_compile)
+    gan.compile(accumulate=options.accumulate)
     return gan
 
 
+def compiles(options: Options, strategy: tf.distribute.Strategy) -> bool:
+    """Whether XLA is to compile the step.
+
+    Raises:
+        UserError: if it cannot.
+    """
+    replicas = strategy.num_replicas_in_sync
+    gpus = tf.config.list_physical_devices("GPU")
+    if options.jit_compile == "auto":
+        return bool(gpus) and replicas == 1
+    if options.jit_compile and replicas > 1 and not gpus:
+        raise UserError(
+            "--jit_compile=true: XLA has no communication between CPU replicas"
+        )
+    return bool(options.jit_compile)
+
+
 def train(
-    preset: Preset, source: ImageSource, run_dir, options: Options | None = None
+    preset: Preset,
+    source: ImageSource,
+    run_dir,
+    options: Options | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> LadaGAN:
     """Trains in a run folder; called again on the same folder, goes on where it was.
 
@@ -72,72 +126,159 @@ def train(
         source: images, from `lada_tf.data.open_source`.
         run_dir: path of a run folder, new or of the same run.
         options: seed, intervals, compilation.
+        strategy: of `lada_tf.training.distribution.make_strategy`; by default that in
+            whose scope this is called. Of several workers the first one writes.
 
     Returns:
         The trained `LadaGAN`.
 
     Raises:
         UserError: if the folder is in use, holds something else, or cannot be written.
+        TrainingDiverged: at a loss or gradient that is not finite, after the rollbacks
+            that `options` allow. `nonfinite-<step>.json` in the folder tells of it.
+        WorkerLost: if another worker is gone.
     """
     options = options or Options()
-    gan = build(preset, options)
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        gan = build(preset, options)
     folder = RunFolder(run_dir)
-    folder.start(preset, dataclasses.asdict(options), source.fingerprint)
     checkpoints = Checkpoints(folder.checkpoints, gan, options.keep_checkpoints)
-    restored = checkpoints.restore()
-    checkpoints.remove_leftovers()
-    folder.forget_metrics_after(gan.images_seen)
-    if restored:
+    if is_chief(strategy):
+        folder.start(preset, dataclasses.asdict(options), source.fingerprint)
+    else:  # ends when the first one does
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if restored := checkpoints.restore():
         print(f"going on from {restored}")
-
-    steps = -(-preset.total_images // preset.batch_size) - gan.steps
-    if steps <= 0:
+    check_same_state(strategy, gan.steps)
+    if gan.images_seen >= preset.total_images:
         print(f"{gan.images_seen} images are done already: raise --total_images")
         return gan
-    print(f"training on {describe_device()}")
-    writer = tf.summary.create_file_writer(str(folder.logs))
-    log = MetricsLog(folder, writer, options.log_images)
-    callbacks = [
-        ProgressBar(preset.total_images),
-        log,
-        SampleGrids(folder, writer, options.sample_images),
-    ]
-    if options.fd_images:
-        callbacks.append(_frechet_distance(source, options, checkpoints, log))
-    callbacks.append(CheckpointEvery(checkpoints, options.checkpoint_images))
-    gan.fit(
-        batches(
-            source,
-            preset.batch_size,
-            seed=options.seed,
-            start_step=gan.steps,
-            flip=options.flip,
-        ),
-        steps_per_epoch=steps,
-        callbacks=callbacks,
-        verbose=0,
-        shuffle=False,
-    )
-    writer.close()
-    return gan
+    print(f"training on {describe_devices(strategy)}")
+
+    run = _Run(preset, source, folder, options, strategy, gan, checkpoints)
+    while True:
+        try:
+            run.go_on()
+            return gan
+        except NonFiniteStep as step:
+            run.record(step)
+            run.roll_back(step)
 
 
-def _frechet_distance(source, options, checkpoints, log):
-    return FrechetDistanceCallback(
-        source,
-        open_extractor("small_classifier"),
-        log.log,
-        num_images=options.fd_samples,
-        every_images=options.fd_images,
-        on_best=checkpoints.save_best,
-        best=checkpoints.best_distance(),
-    )
+@dataclasses.dataclass
+class _Run:
+    """A run under way: from the last checkpoint to the end, or to a non-finite step."""
+
+    preset: Preset
+    source: ImageSource
+    folder: RunFolder
+    options: Options
+    strategy: tf.distribute.Strategy
+    gan: LadaGAN
+    checkpoints: Checkpoints
+
+    def go_on(self) -> None:
+        gan, preset, options = self.gan, self.preset, self.options
+        gan.seed = self._seed()
+        callbacks = self._callbacks() if is_chief(self.strategy) else []
+        Loop(gan, self.strategy, compiles(options, self.strategy)).run(
+            distributed_batches(
+                self.strategy,
+                self.source,
+                preset.batch_size,
+                seed=gan.seed,
+                start_step=gan.steps,
+                flip=options.flip,
+            ),
+            -(-preset.total_images // preset.batch_size) - gan.steps,
+            callbacks,
+        )
+
+    def record(self, step: NonFiniteStep) -> None:
+        """Keeps what is needed to study a non-finite step, beside the checkpoints."""
+        if is_chief(self.strategy):
+            self.folder.write_nonfinite(
+                step.step,
+                {
+                    "step": step.step,
+                    "seed": self.gan.seed,
+                    "batch_size": self.preset.batch_size,
+                    "image_indices": batch_indices(
+                        len(self.source),
+                        self.preset.batch_size,
+                        self.gan.seed,
+                        step.step,
+                    ).tolist(),
+                    **step.values,
+                },
+            )
+
+    def roll_back(self, step: NonFiniteStep) -> None:
+        """Restores the last checkpoint, to go on with another seed; or raises."""
+        done = self.checkpoints.rollbacks
+        if (
+            self.options.on_nonfinite != "rollback"
+            or done == self.options.max_rollbacks
+        ):
+            raise TrainingDiverged(
+                f"{step}; see {self.folder.nonfinite_file(step.step)}"
+                + (f" (after {done} rollbacks)" if done else "")
+            ) from step
+        restored = self.checkpoints.restore()
+        self.checkpoints.rollbacks = done + 1
+        logging.warning(
+            "%s: rollback %d of %d, to %s",
+            step,
+            done + 1,
+            self.options.max_rollbacks,
+            restored,
+        )
+
+    def _seed(self) -> int:
+        """The run's, or another after a rollback."""
+        return self.options.seed + SEEDS_APART * self.checkpoints.rollbacks
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        """What the process that writes does between steps."""
+        self.checkpoints.remove_leftovers()
+        self.folder.forget_metrics_after(self.gan.images_seen)
+        if self.options.on_nonfinite == "rollback" and not self.checkpoints.list():
+            self.checkpoints.save()  # to have one to go back to
+        writer = tf.summary.create_file_writer(str(self.folder.logs))
+        options = self.options
+        log = MetricsLog(self.folder, writer, options.log_images)
+        callbacks = [
+            ProgressBar(self.preset.total_images),
+            log,
+            SampleGrids(self.folder, writer, options.sample_images, options.seed),
+        ]
+        if options.fd_images:
+            callbacks.append(self._frechet_distance(log))
+        return [
+            *callbacks,
+            CheckpointEvery(self.checkpoints, options.checkpoint_images),
+        ]
+
+    def _frechet_distance(self, log: MetricsLog) -> FrechetDistanceCallback:
+        return FrechetDistanceCallback(
+            self.source,
+            open_extractor("small_classifier"),
+            log.log,
+            num_images=self.options.fd_samples,
+            every_images=self.options.fd_images,
+            on_best=self.checkpoints.save_best,
+            best=self.checkpoints.best_distance(),
+        )
 
 
-def describe_device() -> str:
-    """The device that a step runs on, in words."""
+def describe_devices(strategy: tf.distribute.Strategy) -> str:
+    """The devices that a step runs on, in words."""
+    replicas = strategy.num_replicas_in_sync
+    times = f"{replicas} replicas on " if replicas > 1 else ""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return f"the processor ({os.cpu_count()} cores)"
+        return f"{times}the processor ({os.cpu_count()} cores)"
     details = tf.config.experimental.get_device_details(gpus[0])
-    return details.get("device_name", "a GPU")
+    return times + details.get("device_name", "a GPU")

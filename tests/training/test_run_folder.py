@@ -19,7 +19,7 @@ def test_a_folder_remembers_its_run(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.start(PRESET, OPTIONS, "portraits:1")
     assert RunFolder(tmp_path / "run").read_preset() == PRESET
-    assert RunFolder(tmp_path / "run").read_seed() == 0
+    assert RunFolder(tmp_path / "run").read_setting("seed", "") == "0"
 
 
 @pytest.mark.parametrize(
