@@ -69,6 +69,12 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "cluster", "tf_config", CLUSTERS, "How --strategy=multi_worker finds the others."
 )
+flags.DEFINE_integer(
+    "virtual_cpus",
+    1,
+    "Devices to take the processor for, to try --strategy=mirrored without GPUs.",
+    lower_bound=1,
+)
 flags.DEFINE_boolean(
     "sync_batchnorm", True, "Normalize by the whole batch, over all replicas."
 )
@@ -88,7 +94,9 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    strategy = make_strategy(FLAGS.strategy, FLAGS.cluster)  # before all else
+    strategy = make_strategy(  # before all else
+        FLAGS.strategy, FLAGS.cluster, FLAGS.virtual_cpus
+    )
     preset = configuration.preset_from_flags(FLAGS)
     options = trainer.Options(
         seed=FLAGS.seed,

@@ -23,8 +23,8 @@ class DiffAugment(keras.layers.Layer):
 
     Call arguments:
         images: float tensor (B, H, W, C) in [-1, 1]. B may be unknown, H and W not.
-        part: pair (index, count) if these are number `index` of `count` equal parts of
-            a batch: they are then augmented as they would be within the whole.
+        part, parts: ints, if the images are number `part` of `parts` equal parts of a
+            batch: they are then augmented as they would be within the whole.
 
     Returns:
         A tensor of the same shape and dtype. Values may leave [-1, 1].
@@ -59,9 +59,9 @@ class DiffAugment(keras.layers.Layer):
             else random.SeedGenerator(seed)
         )
 
-    def call(self, images, part=(0, 1)):
+    def call(self, images, part=0, parts=1):
         for name in self.operations:
-            images = getattr(self, f"_{name}")(images, part)
+            images = getattr(self, f"_{name}")(images, (part, parts))
         return images
 
     def _color(self, images, part):

@@ -118,7 +118,7 @@ def sample_part(gan, n, part):
 
 def _augment(gan, images, part):
     if isinstance(gan.augment, DiffAugment):
-        return gan.augment(images, part=part)
+        return gan.augment(images, part=part.number, parts=part.total)
     return gan.augment(images)  # the user's own knows no parts
 
 

@@ -17,19 +17,28 @@ STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 CLUSTERS = ("tf_config", "slurm", "kubernetes")
 
 
-def make_strategy(name: str, cluster: str = "tf_config") -> tf.distribute.Strategy:
+def make_strategy(
+    name: str, cluster: str = "tf_config", virtual_cpus: int = 1
+) -> tf.distribute.Strategy:
     """The strategy of that name. To be made before TensorFlow runs anything.
 
     Args:
         name: `none` for one device; `mirrored` for all GPUs of this machine (without
             any, its logical CPU devices); `multi_worker` for the GPUs of several
             processes; `tpu`.
+        virtual_cpus: how many devices to take the processor for, to try `mirrored`
+            where there are no GPUs.
         cluster: how a worker finds the others: from the variable `TF_CONFIG`, or by
             the resolvers of `tf.distribute` for Slurm and Kubernetes.
 
     Raises:
         UserError: if the cluster or the TPU is not there.
     """
+    if virtual_cpus > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * virtual_cpus,
+        )
     if name == "none":
         return tf.distribute.get_strategy()
     if name == "mirrored":
