@@ -44,7 +44,7 @@ def test_without_synchronization_each_replica_has_its_own_statistics(
 
 
 def test_bad_clusters_and_batches_are_named(monkeypatch):
-    with pytest.raises(UserError, match="--batch_size=16 cannot be shared .* 3 repl"):
+    with pytest.raises(UserError, match=r"--batch_size=16 cannot be shared .* 3 repl"):
         check_batch_size(16, accumulate=1, replicas=3)
     with pytest.raises(UserError, match="--accumulate=5"):
         check_batch_size(16, accumulate=5, replicas=1)
