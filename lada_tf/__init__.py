@@ -16,6 +16,7 @@ __all__ = [
     "load_official_checkpoint",
     "load_run",
     "models",
+    "serving",
     "training",
 ]
 __version__ = version("lada_tf")
@@ -56,5 +57,5 @@ if TYPE_CHECKING or not _is_command():
     from lada_tf.models import Discriminator, Generator, LadaGAN
 
 if TYPE_CHECKING:
-    from lada_tf import data, evaluation, training
+    from lada_tf import data, evaluation, serving, training
     from lada_tf.training import load_official_checkpoint, load_run

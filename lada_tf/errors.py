@@ -23,6 +23,10 @@ class TrainingDiverged(LadaError, ArithmeticError):
     exit_code = 3
 
 
+class ExportFailed(LadaError, RuntimeError):
+    """An exported model could not be made, or is not the generator it was made from."""
+
+
 class WorkerLost(LadaError, ConnectionError):
     """Another process of a run on several workers is gone: start all of them again."""
 

@@ -1,0 +1,61 @@
+"""The generator as a TensorFlow function that every converter understands."""
+
+import tensorflow as tf
+from keras import ops
+
+
+def forward_function(generator):
+    """A generator's inference as a `tf.function` of latents alone.
+
+    Args:
+        generator: a built `Generator`.
+
+    Returns:
+        A `tf.function`, float32 latents (B, latent_dim), any B, to a dict: `images`,
+        float32 (B, H, W, 3) meant for [-1, 1], and `attention_0`, `attention_1`, …,
+        float32 (B, heads, tokens), one a stage.
+    """
+    spec = tf.TensorSpec((None, generator.latent_dim), tf.float32, name="latents")
+    grids = zip(generator.num_heads, generator.resolutions, strict=True)
+    shapes = [(None, heads, side**2) for heads, side in grids]
+
+    @tf.function(input_signature=[spec])
+    def forward(latents):
+        images, maps = generator(latents, training=False, return_attention_maps=True)
+        images.set_shape((None, generator.image_size, generator.image_size, 3))
+        for stage, shape in zip(maps, shapes, strict=True):
+            stage.set_shape(shape)
+        return {"images": images} | {f"attention_{i}": m for i, m in enumerate(maps)}
+
+    return forward
+
+
+def as_module(generator, **functions) -> tf.Module:
+    """A `tf.Module` that owns a generator's weights and some functions of it.
+
+    Keras' own objects would bring their classes and configuration into a SavedModel;
+    plain variables leave nothing that a reader has to know.
+    """
+    module = tf.Module()
+    module.weights = [weight.value for weight in generator.weights]
+    for name, function in functions.items():
+        setattr(module, name, function)
+    return module
+
+
+def portable(generator):
+    """The same generator in operations that other runtimes have.
+
+    TensorFlow computes the exact GELU by `Erfc`, which ONNX has not. Written with `erf`
+    it is the same function, up to rounding.
+    """
+    copy = type(generator).from_config(generator.get_config() | {"dtype": "float32"})
+    copy.build()
+    copy.set_weights(generator.get_weights())
+    for block in copy.blocks:
+        block.mlp_hidden.activation = _gelu
+    return copy
+
+
+def _gelu(x):
+    return 0.5 * x * (1 + ops.erf(x * 0.5**0.5))

@@ -1,0 +1,30 @@
+"""A generator as a LiteRT (TensorFlow Lite) file."""
+
+import tensorflow as tf
+
+from lada_tf.serving.graph import as_module, forward_function, portable
+
+
+def write_litert(generator, path, precision: str = "float32") -> None:
+    """Writes a generator for LiteRT, with the builtin operations alone.
+
+    Its one signature takes `latents`, float32 (batch, latent_dim), any batch, and gives
+    the outputs of `forward_function`.
+
+    Args:
+        generator: a built `Generator`.
+        path: path of the file.
+        precision: of the stored weights: `"float32"`, `"float16"`, or `"int8"`, where
+            products are 8-bit too (dynamic range quantization).
+    """
+    copy = portable(generator)
+    function = forward_function(copy)
+    module = as_module(copy, forward=function)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], module
+    )
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    path.write_bytes(converter.convert())

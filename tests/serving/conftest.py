@@ -1,0 +1,52 @@
+"""A generator and a run folder to export."""
+
+import numpy as np
+import pytest
+
+from lada_tf.models import LadaGAN
+from lada_tf.models.presets import get_preset
+from lada_tf.training.checkpoints import Checkpoints
+from lada_tf.training.run_folder import RunFolder
+
+# Every head's operations are in the decoder's, and the paper's attention score.
+SMALL = {
+    "image_size": 32,
+    "g_widths": (16, 8),
+    "head": "decoder",
+    "decoder_widths": (8,),
+    "g_heads": (2, 4),
+    "g_mlp": (16,),
+    "latent_dim": 6,
+    "score": "per_head",
+    "d_widths": (4, 8),
+    "d_out_widths": (8, 8),
+    "d_mlp": 8,
+}
+
+
+@pytest.fixture(scope="session")
+def gan():
+    """Weights and batch statistics are random, as after training."""
+    gan = LadaGAN.from_preset("tiny", **SMALL)
+    random = np.random.default_rng(0)
+    for weight in gan.ema_generator.weights:
+        if "moving_variance" in weight.path:
+            weight.assign(random.uniform(0.5, 2, weight.shape))
+        elif "moving_mean" in weight.path or "bias" in weight.path:
+            weight.assign(random.normal(0, 0.3, weight.shape))
+    gan.compile()
+    return gan
+
+
+@pytest.fixture(scope="session")
+def generator(gan):
+    return gan.ema_generator
+
+
+@pytest.fixture(scope="session")
+def run_dir(gan, tmp_path_factory):
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "small")
+    fingerprint = "portraits:0123:32px:plain:997"
+    folder.start(get_preset("tiny", **SMALL), {"seed": 0}, fingerprint)
+    Checkpoints(folder.checkpoints, gan).save()
+    return folder.path
