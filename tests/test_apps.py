@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -90,6 +91,41 @@ def test_stopped_and_started_again_is_the_same_run(trained, tmp_path):
     assert f"going on from {checkpoint}" in succeed("train", *arguments)
 
     assert_same_run(folder, trained)
+
+
+@pytest.mark.parametrize("room", [150_000, 300_000])  # for a picture; for a log
+def test_a_full_disk_is_named_and_nothing_is_lost(trained, tmp_path, room):
+    arguments = (*TINY, "--total_images=48", f"--run_dir={tmp_path}/run")
+    full = subprocess.run(
+        command("train", *arguments),
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+    )
+    assert full.returncode == 2
+    (line,) = [s for s in full.stderr.splitlines() if "error:" in s]
+    assert "File too large" in line
+    succeed("train", *arguments)
+    assert_same_run(tmp_path / "run", trained)
+
+
+def test_losses_beyond_all_numbers_end_in_one_line(tmp_path):
+    run_dir = f"--run_dir={tmp_path}/run"
+    result = run("train", *TINY, "--g_learning_rate=1e38", run_dir)
+    assert result.returncode == 3
+    (line,) = [s for s in result.stderr.splitlines() if "error:" in s]
+    (file,) = (tmp_path / "run").glob("nonfinite-*.json")
+    assert f"not finite at step 1; see {file}" in line
+
+
+def test_killed_at_random_moments_is_the_same_run():
+    """`experiments.kills` compares checkpoints, metrics and pictures bit for bit."""
+    kills = [sys.executable, "-m", "experiments.kills", "--kills=3", "--steps=60"]
+    result = subprocess.run(kills, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    totals = json.loads(result.stdout.splitlines()[-1])
+    assert totals["kills"] == 3
+    assert totals["runs"] == totals["identical"] >= 1
 
 
 def assert_same_run(folder, other):

@@ -17,6 +17,7 @@ from absl import logging
 
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN
+from lada_tf.training.full_disk import reason_of
 from lada_tf.training.run_folder import RunFolder
 
 PREFIX = "state"
@@ -134,8 +135,8 @@ class Checkpoints:
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise UserError(
-                f"{final}: the checkpoint could not be written ({error}); the one "
-                "before it is whole"
+                f"{final}: the checkpoint could not be written ({reason_of(error)}); "
+                "what was saved before stays whole"
             ) from error
         return final
 

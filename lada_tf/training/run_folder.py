@@ -80,6 +80,11 @@ class RunFolder:
             self._check_same_run(text)
         write_atomically(self.flags_file, text)
 
+    def leave(self) -> None:
+        """Gives the lock back; the end of the process does too."""
+        if self._lock:
+            self._lock.close()
+
     def read_preset(self) -> Preset:
         """The run's configuration.
 

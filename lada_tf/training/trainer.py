@@ -26,6 +26,7 @@ from lada_tf.training.distribution import (
     distributed_batches,
     is_chief,
 )
+from lada_tf.training.full_disk import full_disk_named
 from lada_tf.training.loop import Loop, NonFiniteStep
 from lada_tf.training.run_folder import RunFolder
 
@@ -133,7 +134,8 @@ def train(
         The trained `LadaGAN`.
 
     Raises:
-        UserError: if the folder is in use, holds something else, or cannot be written.
+        UserError: if the folder is in use, holds something else, or cannot be written;
+            if the disk is full, after which what is on it stays valid.
         TrainingDiverged: at a loss or gradient that is not finite, after the rollbacks
             that `options` allow. `nonfinite-<step>.json` in the folder tells of it.
         WorkerLost: if another worker is gone.
@@ -143,28 +145,19 @@ def train(
     with strategy.scope():
         gan = build(preset, options)
     folder = RunFolder(run_dir)
-    checkpoints = Checkpoints(folder.checkpoints, gan, options.keep_checkpoints)
-    if is_chief(strategy):
-        folder.start(preset, dataclasses.asdict(options), source.fingerprint)
-    else:  # ends when the first one does
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if restored := checkpoints.restore():
-        print(f"going on from {restored}")
-    check_same_state(strategy, gan.steps)
-    if gan.images_seen >= preset.total_images:
-        print(f"{gan.images_seen} images are done already: raise --total_images")
-        return gan
-    print(f"training on {describe_devices(strategy)}")
-
-    run = _Run(preset, source, folder, options, strategy, gan, checkpoints)
-    while True:
-        try:
-            run.go_on()
-            return gan
-        except NonFiniteStep as step:
-            run.record(step)
-            run.roll_back(step)
+    run = _Run(preset, source, folder, options, strategy, gan)
+    try:
+        with full_disk_named(run_dir):
+            run.start()
+            while gan.images_seen < preset.total_images:
+                try:
+                    run.go_on()
+                except NonFiniteStep as step:
+                    run.record(step)
+                    run.roll_back(step)
+    finally:
+        folder.leave()
+    return gan
 
 
 @dataclasses.dataclass
@@ -177,9 +170,32 @@ class _Run:
     options: Options
     strategy: tf.distribute.Strategy
     gan: LadaGAN
-    checkpoints: Checkpoints
+
+    def __post_init__(self):
+        self.checkpoints = Checkpoints(
+            self.folder.checkpoints, self.gan, self.options.keep_checkpoints
+        )
+
+    def start(self) -> None:
+        """Takes the run folder, and restores what is there."""
+        if is_chief(self.strategy):
+            self.folder.start(
+                self.preset, dataclasses.asdict(self.options), self.source.fingerprint
+            )
+        else:  # ends when the first one does
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if restored := self.checkpoints.restore():
+            print(f"going on from {restored}")
+        check_same_state(self.strategy, self.gan.steps)
+        seen = self.gan.images_seen
+        if seen >= self.preset.total_images:
+            print(f"{seen} images are done already: raise --total_images")
+        else:
+            print(f"training on {describe_devices(self.strategy)}")
 
     def go_on(self) -> None:
+        """Trains from the state at hand to the end."""
         gan, preset, options = self.gan, self.preset, self.options
         gan.seed = self._seed()
         callbacks = self._callbacks() if is_chief(self.strategy) else []

@@ -52,7 +52,7 @@ def test_length_intervals_and_place_of_the_data_may_change(tmp_path):
 def start_and_leave(path, *arguments):
     folder = RunFolder(path)
     folder.start(*arguments)
-    folder._lock.close()
+    folder.leave()
 
 
 def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path):
