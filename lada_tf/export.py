@@ -4,6 +4,8 @@ python -m lada_tf.export --run_dir=runs/c10 --output=models/c10/1
 python -m lada_tf.export --run_dir=runs/c10 --format=onnx --precision=float16 \\
     --output=c10.onnx
 
+python -m lada_tf.export --run_dir=runs/c10 --hub_layout --output=c10-hub
+
 A SavedModel's folder is ready for TensorFlow Serving. What was written is loaded in
 its own runtime and compared with Keras before it gets its name; a model card lies
 beside it.
@@ -14,8 +16,10 @@ from pathlib import Path
 from absl import flags
 
 from lada_tf import app
+from lada_tf.errors import UserError
 from lada_tf.serving.exporting import export_generator
 from lada_tf.serving.formats import FORMATS, get_format
+from lada_tf.serving.hub import export_for_hub
 from lada_tf.serving.model_card import describe
 from lada_tf.serving.saved_model import MAX_BATCH
 from lada_tf.training import load_run
@@ -38,14 +42,26 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_string("evaluation", None, "File with evaluate's JSON line, for the card.")
 flags.DEFINE_string("data_license", None, "Licence of the data, for the model card.")
+flags.DEFINE_boolean(
+    "hub_layout",
+    False,
+    "Write a folder for Hugging Face's Hub instead: the card, and both networks for "
+    "LadaGAN.from_pretrained.",
+)
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
+    if FLAGS.hub_layout and (FLAGS["format"].present or FLAGS["precision"].present):
+        raise UserError("--hub_layout has a format of its own: leave out the other")
     get_format(FLAGS.format, FLAGS.precision)  # before the seconds that loading takes
     gan = load_run(FLAGS.run_dir, best=FLAGS.best)
     card = describe(FLAGS.run_dir, gan, FLAGS.evaluation, FLAGS.data_license)
     output = Path(FLAGS.output)
+    if FLAGS.hub_layout:
+        export_for_hub(gan, output, card)
+        print(f"{output}: {_megabytes(output):.1f} MB")
+        return
     comparison = export_generator(
         gan.ema_generator,
         output,

@@ -12,6 +12,7 @@ from lada_tf.models.objectives import (
     sample_part,
 )
 from lada_tf.models.presets import Preset, get_preset
+from lada_tf.models.pretrained import load_pretrained
 from lada_tf.models.running_mean import RunningMean
 from lada_tf.models.update import update
 
@@ -191,6 +192,22 @@ class LadaGAN(keras.Model):
             d_betas=preset.d_betas,
             seed=seed,
         )
+
+    @classmethod
+    def from_pretrained(cls, folder):
+        """The LadaGAN of a folder that `lada_tf.export --hub_layout` wrote.
+
+        Both generators have the averaged weights; `compile()` starts the optimizers
+        anew.
+
+        Args:
+            folder: path; of a repository of Hugging Face's Hub,
+                `huggingface_hub.snapshot_download(name)`.
+
+        Raises:
+            UserError: if the folder holds no such model.
+        """
+        return load_pretrained(cls, folder)
 
     def compile(self, g_optimizer=None, d_optimizer=None, *, accumulate=1, **kwargs):
         """Sets and builds the optimizers.
