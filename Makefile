@@ -1,11 +1,12 @@
 # make demo: train on the embedded portraits and show where the picture is.
 # make test: lint, types and tests. Both make .venv first.
+# make test-serving: the REST and gRPC servers' tests, whose packages are heavy.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := runs/portraits
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-serving lint clean
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=$(RUN)
@@ -16,6 +17,9 @@ demo: $(VENV)/demo
 
 test: lint
 	$(VENV)/bin/python -m pytest
+
+test-serving: $(VENV)/serve
+	$(VENV)/bin/python -m pytest tests/serving/servers
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
@@ -30,6 +34,10 @@ $(VENV)/demo: setup.cfg pyproject.toml
 
 $(VENV)/test: $(VENV)/demo
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test]"
+	touch $@
+
+$(VENV)/serve: $(VENV)/test
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test,serve]"
 	touch $@
 
 clean:

@@ -9,6 +9,7 @@ COMMANDS = (
     "sample",
     "evaluate",
     "export",
+    "serve",
     "prepare_data",
     "import_official",
     "summary",

@@ -77,7 +77,7 @@ def _signatures(generator, max_batch):
             *_check_count(num_images, "num_images", 1, max_batch),
             tf.debugging.Assert(
                 (truncation > 0) & (truncation <= 1),  # NaN is not, either
-                ["truncation has to be in (0, 1], not", truncation],
+                ["truncation has to be above 0 and at most 1, not", truncation],
             ),
         ]
         with tf.control_dependencies(checks):

@@ -123,9 +123,9 @@ def test_bad_latents_are_refused(model, latents, message):
         ((-1, 1), "seed has to be at least 0"),
         ((0, 0), "num_images has to be from 1 to 8"),
         ((0, 9), "num_images has to be from 1 to 8"),
-        ((0, 1, 0.0), "truncation has to be in"),
-        ((0, 1, 1.1), "truncation has to be in"),
-        ((0, 1, np.nan), "truncation has to be in"),
+        ((0, 1, 0.0), "truncation has to be above 0"),
+        ((0, 1, 1.1), "truncation has to be above 0"),
+        ((0, 1, np.nan), "truncation has to be above 0"),
     ],
 )
 def test_bad_requests_to_generate_are_refused(generate, arguments, message):

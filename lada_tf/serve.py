@@ -1,0 +1,69 @@
+"""Serves an exported SavedModel over REST and gRPC, as TensorFlow Serving does.
+
+    python -m lada_tf.serve --model=models/c10
+
+REST is KServe's server (v1 and v2 protocols), gRPC is TensorFlow Serving's
+`PredictionService`; `pip install 'lada_tf[serve]'`. SIGTERM ends it when the requests
+at hand are answered.
+"""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from absl import flags
+
+from lada_tf import app
+from lada_tf.errors import UserError
+from lada_tf.serving.predictor import Predictor
+
+flags.DEFINE_string(
+    "model", None, "Exported folder, or one of versions.", required=True
+)
+flags.DEFINE_string("name", None, "Of the model, for clients; its folder's by default.")
+flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 for all.")
+flags.DEFINE_integer("rest_port", 8501, "Port of REST.", 1, 65535)
+flags.DEFINE_integer("grpc_port", 8500, "Port of gRPC.", 1, 65535)
+flags.DEFINE_integer("max_request_mb", 4, "Size of a request, at most.", 1)
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    try:
+        from lada_tf.serving.grpc_service import grpc_server
+        from lada_tf.serving.rest import KServeModel, rest_server
+    except ImportError as error:
+        raise UserError(f"{error}: pip install 'lada_tf[serve]'") from error
+
+    predictor = Predictor(FLAGS.model)
+    name = FLAGS.name or _name(Path(FLAGS.model).resolve())
+    max_bytes = FLAGS.max_request_mb * 2**20
+    # TensorFlow uses all cores for one request: more threads would only compete.
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        model = KServeModel(name, predictor, executor)
+        rest = rest_server(model, FLAGS.host, FLAGS.rest_port, max_bytes)
+        try:
+            server = grpc_server(
+                name, predictor, executor, FLAGS.host, FLAGS.grpc_port, max_bytes
+            )
+        except RuntimeError as error:
+            raise UserError(f"--grpc_port={FLAGS.grpc_port}: {error}") from error
+        server.start()
+        print(
+            f"{name}: http://{FLAGS.host}:{FLAGS.rest_port}/v1/models/{name}:predict, "
+            f"gRPC at {FLAGS.host}:{FLAGS.grpc_port}",
+            flush=True,
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # uvicorn raises it again at its end
+        rest.run()
+        server.stop(grace=5).wait()
+
+
+def _name(folder: Path) -> str:
+    return folder.parent.name if folder.name.isdigit() else folder.name
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,127 @@
+"""gRPC: TensorFlow Serving's `PredictionService`, for its stock clients."""
+
+import math
+from concurrent.futures import Executor
+
+import grpc
+import tensorflow as tf
+from google.protobuf import any_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from lada_tf.serving.predictor import BadRequest, Predictor
+
+DEFAULT_SIGNATURE = "serving_default"
+MAX_REPEATED = 2**20
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """`Predict` and `GetModelMetadata` of one model; the rest is UNIMPLEMENTED."""
+
+    def __init__(self, name: str, predictor: Predictor):
+        self._name = name
+        self._predictor = predictor
+
+    def Predict(self, request, context):
+        self._check_model(request.model_spec, context)
+        signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        try:
+            inputs = {name: _array(name, p) for name, p in request.inputs.items()}
+            outputs = self._predictor.predict(signature, inputs)
+        except BadRequest as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        wanted = list(request.output_filter) or list(outputs)
+        if absent := set(wanted) - set(outputs):
+            text = f"output_filter: no output {', '.join(sorted(absent))}"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+        response = predict_pb2.PredictResponse()
+        self._fill(response.model_spec, signature)
+        for name in wanted:
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
+        return response
+
+    def GetModelMetadata(self, request, context):
+        self._check_model(request.model_spec, context)
+        if list(request.metadata_field) != ["signature_def"]:
+            text = 'metadata_field has to be "signature_def"'
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, function in self._predictor.signatures.items():
+            signature = signatures.signature_def[name]
+            signature.method_name = tf.saved_model.PREDICT_METHOD_NAME
+            specs = self._predictor.input_specs(name)
+            for key, spec in specs.items():
+                _describe(signature.inputs[key], spec)
+            for key, spec in function.structured_outputs.items():
+                _describe(signature.outputs[key], spec)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        self._fill(response.model_spec, "")
+        packed = any_pb2.Any()
+        packed.Pack(signatures)
+        response.metadata["signature_def"].CopyFrom(packed)
+        return response
+
+    def _check_model(self, spec, context):
+        if spec.name != self._name:
+            text = f"there is no model {spec.name!r}, only {self._name!r}"
+            context.abort(grpc.StatusCode.NOT_FOUND, text)
+        if spec.HasField("version") and spec.version.value != self._predictor.version:
+            text = f"there is no version {spec.version.value} of {self._name!r}"
+            context.abort(grpc.StatusCode.NOT_FOUND, text)
+
+    def _fill(self, spec, signature):
+        spec.name = self._name
+        spec.version.value = self._predictor.version
+        spec.signature_name = signature
+
+
+def _array(name, proto):
+    """A tensor of a request, without the memory that its shape alone would claim."""
+    sides = [side.size for side in proto.tensor_shape.dim]
+    numbers = max(
+        len(proto.tensor_content),
+        len(proto.float_val),
+        len(proto.int_val),
+        len(proto.int64_val),
+    )
+    # One number may stand for all, but not for more than a request could hold.
+    if min(sides, default=0) < 0 or math.prod(sides) > max(numbers, MAX_REPEATED):
+        raise BadRequest(f"{name}: fewer numbers than its shape {sides} has")
+    try:
+        return tf.make_ndarray(proto)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"{name}: no array of the shape {sides}") from error
+
+
+def _describe(info: meta_graph_pb2.TensorInfo, spec: tf.TensorSpec):
+    info.name = spec.name
+    info.dtype = spec.dtype.as_datatype_enum
+    info.tensor_shape.CopyFrom(spec.shape.as_proto())
+
+
+def grpc_server(
+    name: str,
+    predictor: Predictor,
+    executor: Executor,
+    host: str,
+    port: int,
+    max_bytes: int,
+) -> grpc.Server:
+    """A server of one model, not started yet."""
+    server = grpc.server(
+        executor,
+        options=[
+            ("grpc.max_receive_message_length", max_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # a port in use is an error
+        ],
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(name, predictor), server
+    )
+    server.add_insecure_port(f"{host}:{port}")
+    return server

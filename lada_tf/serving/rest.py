@@ -1,0 +1,154 @@
+"""REST by KServe: TensorFlow Serving's `predict` JSON (v1), and Open Inference (v2).
+
+    POST /v1/models/NAME:predict
+        {"signature_name": "generate", "inputs": {"seed": 1, "num_images": 4, …}}
+        {"instances": [[0.1, …], …]}          one latent each: `serving_default`
+    POST /v2/models/NAME/infer
+        {"inputs": [{"name": "latents", "shape": […], "datatype": "FP32", "data": […]}],
+         "parameters": {"signature_name": "attention"}}
+
+Whatever a client gets wrong is answered with 4xx and a message.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+import kserve
+import numpy as np
+from kserve.errors import InvalidInput
+from kserve.model_server import app
+from kserve.protocol.rest.server import RESTServer
+from starlette.responses import JSONResponse
+
+from lada_tf.serving.predictor import BadRequest, Predictor
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+class KServeModel(kserve.Model):
+    """A `Predictor` as KServe calls it, in threads of an executor."""
+
+    def __init__(self, name: str, predictor: Predictor, executor: Executor):
+        super().__init__(name)
+        self._predictor = predictor
+        self._executor = executor
+        self.load()
+
+    async def predict(self, payload, headers=None, response_headers=None):
+        is_v2 = isinstance(payload, kserve.InferRequest)
+        answer: Callable = self._answer_v2 if is_v2 else self._answer_v1
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, answer, payload)
+        except BadRequest as error:
+            raise InvalidInput(str(error)) from None
+
+    def _answer_v1(self, payload) -> dict:
+        if not isinstance(payload, dict):
+            raise BadRequest("the request has to be a JSON object")
+        signature = payload.get("signature_name", DEFAULT_SIGNATURE)
+        if ("instances" in payload) == ("inputs" in payload):
+            raise BadRequest('give either "instances" (rows) or "inputs" (columns)')
+        if "inputs" in payload:
+            outputs = self._predict(signature, payload["inputs"])
+            return {"outputs": _single(outputs)}
+        outputs = self._predict(signature, _columns(payload["instances"]))
+        if len(outputs) == 1:
+            return {"predictions": _single(outputs)}
+        rows = zip(*outputs.values(), strict=True)
+        return {"predictions": [dict(zip(outputs, row, strict=True)) for row in rows]}
+
+    def _predict(self, signature, inputs) -> dict[str, np.ndarray]:
+        if not isinstance(signature, str):
+            raise BadRequest("signature_name has to be a string")
+        specs = self._predictor.input_specs(signature)
+        if not isinstance(inputs, dict):
+            if len(specs) > 1:
+                raise BadRequest(f'give "inputs" with {", ".join(sorted(specs))}')
+            (name,) = specs
+            inputs = {name: inputs}
+        return self._predictor.predict(signature, inputs)
+
+    def _answer_v2(self, request: kserve.InferRequest) -> kserve.InferResponse:
+        signature = (request.parameters or {}).get("signature_name", DEFAULT_SIGNATURE)
+        outputs = self._predict(signature, {i.name: _array(i) for i in request.inputs})
+        found = []
+        for name, array in outputs.items():
+            datatype = {"uint8": "UINT8", "float32": "FP32"}[array.dtype.name]
+            output = kserve.InferOutput(name, list(array.shape), datatype)
+            output.set_data_from_numpy(array, binary_data=request.use_binary_outputs)
+            found.append(output)
+        number = request.id or str(uuid.uuid4())  # KServe cannot answer without one
+        return kserve.InferResponse(number, self.name, found)
+
+
+def _single(outputs: dict):
+    """TensorFlow Serving leaves out the name of an only output."""
+    return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+
+def _columns(rows):
+    """Rows, `[{"latents": …}, …]` or plain values, as columns."""
+    if not isinstance(rows, list):
+        raise BadRequest('"instances" has to be a list')
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        return rows
+    if len({frozenset(row) for row in rows}) > 1:
+        raise BadRequest('"instances" have different names')
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _array(tensor: kserve.InferInput) -> np.ndarray:
+    shape = list(tensor.shape)
+    try:
+        array = np.asarray(tensor.as_numpy())
+    except Exception as error:  # KServe's own, NumPy's, struct's
+        raise BadRequest(f"{tensor.name}: no array of the shape {shape}") from error
+    if list(array.shape) != shape:
+        raise BadRequest(f"{tensor.name}: no array of the shape {shape}")
+    return array
+
+
+class BodyLimit:
+    """ASGI middleware: 413 for a request whose body is longer than it may be."""
+
+    def __init__(self, app, max_bytes: int):
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        messages, size = [], 0
+        while True:
+            message = await receive()
+            messages.append(message)
+            size += len(message.get("body", b""))
+            if size > self.max_bytes:
+                text = f"the request is longer than {self.max_bytes} bytes"
+                response = JSONResponse({"error": text}, status_code=413)
+                return await response(scope, receive, send)
+            if not message.get("more_body"):
+                break
+
+        async def replay():
+            return messages.pop(0) if messages else await receive()
+
+        await self.app(scope, replay, send)
+
+
+def rest_server(model: KServeModel, host: str, port: int, max_bytes: int) -> RESTServer:
+    """A server of one model; `run()` serves until SIGTERM or SIGINT."""
+    server = kserve.ModelServer(http_port=port, enable_grpc=False)
+    server.register_model(model)
+    app.add_middleware(BodyLimit, max_bytes=max_bytes)
+    rest = RESTServer(
+        "kserve.model_server:app",
+        server.dataplane,
+        server.model_repository_extension,
+        port,
+    )
+    rest.config.host = host  # KServe itself always takes all interfaces
+    return rest

@@ -1,0 +1,186 @@
+"""REST: both protocols, whatever a client gets wrong, and 200 clients at once."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from lada_tf.serving.graph import forward_function
+from lada_tf.training.images import to_uint8
+
+LATENTS = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
+V1 = "/v1/models/small:predict"
+V2 = "/v2/models/small/infer"
+
+
+def tensor(name="latents", data=LATENTS, shape=None, datatype="FP32"):
+    data = np.asarray(data)
+    shape = list(data.shape if shape is None else shape)
+    values = data.ravel().tolist()
+    return {"name": name, "shape": shape, "datatype": datatype, "data": values}
+
+
+@pytest.fixture(scope="module")
+def expected(generator):
+    return to_uint8(forward_function(generator)(LATENTS)["images"])
+
+
+def assert_same_pictures(images, expected):
+    assert np.abs(np.asarray(images, int) - expected).max() <= 1  # level of 255
+
+
+def test_v1_rows_and_columns(post, expected):
+    rows = LATENTS.tolist()
+    for instances in (rows, [{"latents": row} for row in rows]):
+        status, answer = post(V1, {"instances": instances})
+        assert status == 200
+        assert_same_pictures(answer["predictions"], expected)
+    for inputs in (rows, {"latents": rows}):
+        status, answer = post(V1, {"inputs": inputs})
+        assert status == 200
+        assert_same_pictures(answer["outputs"], expected)
+
+
+def test_v1_other_signatures(post, expected):
+    seeds = {"first_seed": 1, "second_seed": 2, "steps": 3}
+    body = {"signature_name": "interpolate", "inputs": seeds}
+    status, answer = post(V1, body)
+    assert status == 200
+    assert np.shape(answer["outputs"]) == (3, 32, 32, 3)
+    first = {"seed": 1, "num_images": 1, "truncation": 1}
+    _, generated = post(V1, {"signature_name": "generate", "inputs": first})
+    assert_same_pictures(answer["outputs"][:1], generated["outputs"])
+    body = {"signature_name": "attention", "instances": LATENTS.tolist()}
+    _, answer = post(V1, body)
+    for row, image in zip(answer["predictions"], expected, strict=True):
+        assert set(row) == {"images", "attention_0", "attention_1"}
+        assert_same_pictures(row["images"], image)
+        assert np.sum(row["attention_0"], axis=-1) == pytest.approx([1, 1])
+
+
+def test_v2(post, expected):
+    status, answer = post(V2, {"inputs": [tensor()]})
+    assert status == 200
+    (output,) = answer["outputs"]
+    assert (output["name"], output["shape"]) == ("images", [3, 32, 32, 3])
+    assert_same_pictures(np.reshape(output["data"], output["shape"]), expected)
+    body = {"inputs": [tensor()], "parameters": {"signature_name": "attention"}}
+    _, answer = post(V2, body)
+    assert len(answer["outputs"]) == 3
+
+
+BAD_V1 = {
+    "wrong width": ({"instances": [[1.0, 2.0]]}, "the shape (1, 2), not (n, 6)"),
+    "ragged": ({"instances": [[1.0], [1.0, 2.0]]}, "an array of numbers"),
+    "text": ({"instances": [["a"] * 6]}, "an array of numbers"),
+    "null": ({"instances": [[None] * 6]}, "an array of numbers"),
+    "infinite in float32": ({"instances": [[1e39] * 6]}, "have to be finite"),
+    "no latent": ({"instances": []}, "the shape (0), not (n, 6)"),
+    "batch of 0": (
+        {
+            "signature_name": "generate",
+            "inputs": {"seed": 0, "num_images": 0, "truncation": 1},
+        },
+        "num_images has to be from 1 to 8, not 0",
+    ),
+    "beyond the limit": ({"instances": [[0] * 6] * 9}, "from 1 to 8, not 9"),
+    "not a list": ({"instances": 3}, '"instances" to be a list'),
+    "neither": ({}, 'either "instances" (rows) or "inputs"'),
+    "mixed rows": ({"instances": [{"a": 1}, {"b": 1}]}, "different names"),
+    "unknown input": ({"inputs": {"z": [[0] * 6]}}, "takes latents"),
+    "unknown signature": (
+        {"signature_name": "x", "instances": [[0] * 6]},
+        "no signature 'x'",
+    ),
+    "missing inputs": (
+        {"signature_name": "generate", "inputs": {"seed": 1}},
+        "takes num_images, seed, truncation",
+    ),
+    "rows of scalars": (
+        {"signature_name": "generate", "instances": [1]},
+        'give "inputs" with num_images, seed',
+    ),
+    "half an image": (
+        {
+            "signature_name": "generate",
+            "inputs": {"seed": 1, "num_images": 1.5, "truncation": 1},
+        },
+        "num_images has to be an array of integers",
+    ),
+    "seed too large": (
+        {
+            "signature_name": "generate",
+            "inputs": {"seed": 2**63, "num_images": 1, "truncation": 1},
+        },
+        "seed does not fit into int64",
+    ),
+    "not an object": ([1, 2], "has to be a JSON object"),
+    "not JSON": (b"{latents", "Unrecognized request format"),
+    "NaN": (b'{"instances": [[NaN, 0, 0, 0, 0, 0]]}', "Unrecognized request format"),
+    "not UTF-8": (b'{"\xff": 1}', "Unrecognized request format"),
+    "nothing": (b"", "Unrecognized request format"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_V1)
+def test_bad_v1_requests(name, post):
+    body, message = BAD_V1[name]
+    status, answer = post(V1, body)
+    assert status == 400
+    assert message in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([tensor(data=np.zeros((1, 2)))], "the shape (1, 2), not (n, 6)"),
+        ([tensor(data=np.zeros((9, 6)))], "from 1 to 8, not 9"),
+        ([tensor(data=np.zeros((0, 6)))], "from 1 to 8, not 0"),
+        ([tensor(shape=(4, 6))], "no array of the shape [4, 6]"),
+        ([tensor(shape=(-3, -6))], "no array of the shape [-3, -6]"),
+        ([tensor(datatype="BF99")], "latents"),
+        ([tensor(name="z")], "takes latents"),
+        ([], "the request has nothing"),
+    ],
+)
+def test_bad_v2_requests(inputs, message, post):
+    status, answer = post(V2, {"inputs": inputs})
+    assert status == 400
+    assert message in answer["error"]
+
+
+def test_v2_that_is_not_json(post):
+    assert post(V2, b"{inputs")[0] in (400, 422)
+    assert post(V2, {"inputs": "latents"})[0] in (400, 422)
+
+
+def test_too_long(post):
+    """Also where no Content-Length says so beforehand."""
+    body = b'{"instances": [[' + b"0," * 600_000 + b"0]]}"
+    status, answer = post(V1, body)
+    assert status == 413
+    assert "longer than 1048576 bytes" in answer["error"]
+
+
+def test_unknown_model(post):
+    assert post("/v1/models/other:predict", {"instances": []})[0] == 404
+
+
+def test_200_clients_at_once(post):
+    """None is lost, each gets its own answer, bad ones among them do no harm."""
+    inputs = [
+        {"seed": seed, "num_images": 1, "truncation": 1 if seed % 10 else math.pi}
+        for seed in range(200)
+    ]
+    with ThreadPoolExecutor(200) as clients:
+        answers = list(
+            clients.map(
+                lambda i: post(V1, {"signature_name": "generate", "inputs": i}), inputs
+            )
+        )
+    assert [status for status, _ in answers] == ([400] + [200] * 9) * 20
+    _, again = post(V1, {"signature_name": "generate", "inputs": inputs[57]})
+    assert answers[57][1] == again
+    images = [str(answer["outputs"]) for status, answer in answers if status == 200]
+    assert len(set(images)) == 180
