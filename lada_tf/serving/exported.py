@@ -1,6 +1,7 @@
 """Exported generators, loaded in the runtime of their format."""
 
 import abc
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -147,11 +148,13 @@ class OnnxFile(ExportedModel):
 class LiteRtFile(ExportedModel):
     """A `.tflite` file, in LiteRT on the processor."""
 
-    def __init__(self, file: Path, num_threads: int | None = None):
+    def __init__(self, file: Path):
         from ai_edge_litert.interpreter import Interpreter
 
         # The runner does not own the interpreter: without this name it would crash.
-        self._interpreter = Interpreter(model_path=str(file), num_threads=num_threads)
+        self._interpreter = Interpreter(
+            model_path=str(file), num_threads=os.cpu_count()
+        )
         self._run = self._interpreter.get_signature_runner()
         self._lock = threading.Lock()
         details = self._run.get_input_details()["latents"]

@@ -73,7 +73,7 @@ def export_generator(
             model = load_exported(folder)
             comparison = compare(model, generator, with_distance=precision != "float32")
         except Exception as error:  # every converter and runtime has its own
-            raise ExportFailed(f"--format={format}: {error}") from error
+            raise ExportFailed(f"--format={format}: {_short(error)}") from error
         _check(comparison, format, precision)
         if card:
             fidelity = f"Stored as {precision}. On 64 latents: {comparison}."
@@ -96,6 +96,11 @@ def _write(generator, path: Path, format, precision, max_batch) -> None:
         from lada_tf.serving.litert_file import write_litert
 
         write_litert(generator, path, precision)
+
+
+def _short(error: Exception) -> str:
+    """A converter's message may be its whole graph."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def _check(comparison: Comparison, format: str, precision: str) -> None:

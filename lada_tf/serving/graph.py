@@ -1,5 +1,6 @@
 """The generator as a TensorFlow function that every converter understands."""
 
+import keras
 import tensorflow as tf
 from keras import ops
 
@@ -44,17 +45,44 @@ def as_module(generator, **functions) -> tf.Module:
 
 
 def portable(generator):
-    """The same generator in operations that other runtimes have.
+    """The same generator in operations that other runtimes have, and run right.
 
-    TensorFlow computes the exact GELU by `Erfc`, which ONNX has not. Written with `erf`
-    it is the same function, up to rounding.
+    TensorFlow computes the exact GELU by `Erfc`, which ONNX has not; written with `erf`
+    it is the same function, up to rounding. Keras' `Dense` and `UpSampling2D` compute
+    shapes in the graph. LiteRT cannot convert that, or gives wrong numbers from the
+    second call on (2.3, with its default delegate). With constant shapes all is well,
+    and the graph is smaller.
     """
     copy = type(generator).from_config(generator.get_config() | {"dtype": "float32"})
     copy.build()
     copy.set_weights(generator.get_weights())
     for block in copy.blocks:
         block.mlp_hidden.activation = _gelu
+    for layer in copy._flatten_layers():
+        layer.__class__ = _OF_CONSTANT_SHAPES.get(type(layer), type(layer))
     return copy
+
+
+class _DenseOfConstantShapes(keras.layers.Dense):
+    """`Dense` as one matrix product of all tokens."""
+
+    def call(self, inputs, training=None):
+        *middle, width = inputs.shape[1:]
+        outputs = super().call(ops.reshape(inputs, (-1, width)))
+        return ops.reshape(outputs, (-1, *middle, self.units))
+
+
+class _UpSamplingOfConstantShapes(keras.layers.UpSampling2D):
+    """Nearest ×2 as a pixel shuffle of four copies."""
+
+    def call(self, inputs):
+        return ops.depth_to_space(ops.concatenate([inputs] * 4, axis=-1), 2)
+
+
+_OF_CONSTANT_SHAPES = {
+    keras.layers.Dense: _DenseOfConstantShapes,
+    keras.layers.UpSampling2D: _UpSamplingOfConstantShapes,
+}
 
 
 def _gelu(x):

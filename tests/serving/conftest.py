@@ -16,9 +16,10 @@ collect_ignore = [] if importlib.util.find_spec("kserve") else ["servers"]
 # Every head's operations are in the decoder's, and the paper's attention score.
 SMALL = {
     "image_size": 32,
+    "base_resolution": 4,
     "g_widths": (16, 8),
     "head": "decoder",
-    "decoder_widths": (8,),
+    "decoder_widths": (8, 4),
     "g_heads": (2, 4),
     "g_mlp": (16,),
     "latent_dim": 6,
