@@ -19,12 +19,14 @@ import kserve
 import numpy as np
 from kserve.errors import InvalidInput
 from kserve.model_server import app
+from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.server import RESTServer
 from starlette.responses import JSONResponse
 
 from lada_tf.serving.predictor import BadRequest, Predictor
 
 DEFAULT_SIGNATURE = "serving_default"
+_DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
 
 
 class KServeModel(kserve.Model):
@@ -74,14 +76,18 @@ class KServeModel(kserve.Model):
     def _answer_v2(self, request: kserve.InferRequest) -> kserve.InferResponse:
         signature = (request.parameters or {}).get("signature_name", DEFAULT_SIGNATURE)
         outputs = self._predict(signature, {i.name: _array(i) for i in request.inputs})
-        found = []
-        for name, array in outputs.items():
-            datatype = {"uint8": "UINT8", "float32": "FP32"}[array.dtype.name]
-            output = kserve.InferOutput(name, list(array.shape), datatype)
-            output.set_data_from_numpy(array, binary_data=request.use_binary_outputs)
-            found.append(output)
-        number = request.id or str(uuid.uuid4())  # KServe cannot answer without one
-        return kserve.InferResponse(number, self.name, found)
+        return kserve.InferResponse(
+            request.id or str(uuid.uuid4()),  # KServe cannot answer without one
+            self.name,
+            [
+                kserve.InferOutput(
+                    name, list(array.shape), _DATATYPES[array.dtype.name], array
+                )
+                for name, array in outputs.items()
+            ],
+            use_binary_outputs=request.use_binary_outputs,
+            requested_outputs=request.request_outputs,
+        )
 
 
 def _single(outputs: dict):
@@ -109,6 +115,18 @@ def _array(tensor: kserve.InferInput) -> np.ndarray:
     if list(array.shape) != shape:
         raise BadRequest(f"{tensor.name}: no array of the shape {shape}")
     return array
+
+
+class CheckedDataPlane(DataPlane):
+    """KServe's, where a malformed binary request is the client's mistake."""
+
+    def decode(self, *args, **kwargs):
+        try:
+            return super().decode(*args, **kwargs)
+        except InvalidInput:
+            raise
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(f"Unrecognized request format: {error}") from error
 
 
 class BodyLimit:
@@ -146,7 +164,7 @@ def rest_server(model: KServeModel, host: str, port: int, max_bytes: int) -> RES
     app.add_middleware(BodyLimit, max_bytes=max_bytes)
     rest = RESTServer(
         "kserve.model_server:app",
-        server.dataplane,
+        CheckedDataPlane(model_registry=server.registered_models),
         server.model_repository_extension,
         port,
     )

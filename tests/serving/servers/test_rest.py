@@ -1,10 +1,14 @@
 """REST: both protocols, whatever a client gets wrong, and 200 clients at once."""
 
 import math
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from kserve import InferInput, InferRequest, InferResponse
+from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER as LENGTH
 
 from lada_tf.serving.graph import forward_function
 from lada_tf.training.images import to_uint8
@@ -68,6 +72,26 @@ def test_v2(post, expected):
     body = {"inputs": [tensor()], "parameters": {"signature_name": "attention"}}
     _, answer = post(V2, body)
     assert len(answer["outputs"]) == 3
+
+
+def test_v2_binary(server, expected):
+    """The data behind the JSON, either way."""
+    tensor = InferInput("latents", list(LATENTS.shape), "FP32")
+    tensor.set_data_from_numpy(LATENTS, binary_data=True)
+    request = InferRequest("small", [tensor], parameters={"binary_data_output": True})
+    body, length = request.to_rest()
+    headers = {LENGTH: str(length), "Content-Type": "application/octet-stream"}
+    whole = urllib.request.Request(server.url + V2, body, headers)
+    with urllib.request.urlopen(whole) as answer:
+        content, length = answer.read(), int(answer.headers[LENGTH])
+    (output,) = InferResponse.from_bytes(content, length).outputs
+    assert_same_pictures(output.as_numpy(), expected)
+
+    cut = urllib.request.Request(server.url + V2, body[:-7], headers)
+    wrong = urllib.request.Request(server.url + V2, body, headers | {LENGTH: "x"})
+    for request in (cut, wrong):
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(request)
 
 
 BAD_V1 = {
