@@ -1,0 +1,334 @@
+"""Exported generators against plain TensorFlow: size, start, latency, throughput.
+
+    python -m benchmarks.serving --preset=cifar10 --output=serving.json
+    python -m benchmarks.serving --run_dir=runs/portraits
+
+Needs `pip install 'lada_tf[onnx,litert,serve]'`. Plain TensorFlow is the Keras
+generator as a `tf.function`, in this process. Every format is exported, loaded in its
+own runtime and timed on the same latents; the servers are `lada_tf.serve`, another
+process, over loopback. The contenders take turns, and each ratio is of medians within
+this one run: above 1 is slower than TensorFlow.
+
+Start is from the process's birth to its first image, imports included, with nothing of
+ours imported; for the servers, to the first answer.
+"""
+
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from lada_tf import app
+
+RUN_DIR = flags.DEFINE_string("run_dir", None, "Run whose generator is exported.")
+PRESET = flags.DEFINE_string("preset", "cifar10", "Random weights, without a run.")
+BATCHES = flags.DEFINE_list("batches", ["1", "16"], "Images in a request.")
+ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of each contender.", 1)
+CLIENTS = flags.DEFINE_integer("clients", 16, "Clients at once.", 1)
+REQUESTS = flags.DEFINE_integer("requests", 200, "Requests of all clients.", 1)
+OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+
+REFERENCE = "TensorFlow"
+STARTS = {
+    "savedmodel": """
+import numpy, tensorflow
+run = tensorflow.saved_model.load(path).signatures["serving_default"]
+run(latents=tensorflow.zeros((1, dim)))
+""",
+    "keras": """
+import lada_tf, keras, numpy
+keras.saving.load_model(path + "/generator.keras")(numpy.zeros((1, dim), "float32"))
+""",
+    "onnx": """
+import numpy, onnxruntime
+run = onnxruntime.InferenceSession(path + "/generator.onnx").run
+run(None, {"latents": numpy.zeros((1, dim), "float32")})
+""",
+    "litert": """
+import numpy
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter(path + "/generator.tflite")
+interpreter.get_signature_runner()(latents=numpy.zeros((1, dim), "float32"))
+""",
+}
+
+
+def main() -> None:
+    generator = open_generator()
+    with tempfile.TemporaryDirectory() as folder:
+        exports = export_all(generator, Path(folder))
+        contenders = load_all(generator, exports)
+        with Server(exports["savedmodel float32"]["path"]) as server:
+            clients = server.clients()
+            latencies = time_in_turns({**contenders, **clients}, generator.latent_dim)
+            load = {
+                name: time_clients(call, generator.latent_dim)
+                for name, call in clients.items()
+            }
+            starts = {"server": server.start_seconds}
+        for name, found in exports.items():
+            starts[name] = seconds_to_start(name, found["path"], generator.latent_dim)
+    report = {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU used",
+        "generator": RUN_DIR.value or PRESET.value,
+        "megabytes": {name: found["megabytes"] for name, found in exports.items()},
+        "errors": {name: found["errors"] for name, found in exports.items()},
+        "start_seconds": starts,
+        "latency": latencies,
+        "under_load": load,
+    }
+    print_report(report)
+    if OUTPUT.value:
+        Path(OUTPUT.value).write_text(json.dumps(report, indent=1) + "\n")
+
+
+def open_generator():
+    if RUN_DIR.value:
+        from lada_tf.training import load_run
+
+        return load_run(RUN_DIR.value).ema_generator
+    from lada_tf.models.networks import networks
+    from lada_tf.models.presets import get_preset
+
+    generator, _ = networks(get_preset(PRESET.value))
+    generator.build()
+    return generator
+
+
+def export_all(generator, folder: Path) -> dict:
+    """Every format in every precision."""
+    from lada_tf.serving import FORMATS, export_generator
+
+    exports = {}
+    for name, form in FORMATS.items():
+        for precision in form.precisions:
+            path = folder / f"{name}_{precision}"
+            comparison = export_generator(generator, path, name, precision)
+            files = [file for file in path.rglob("*") if file.is_file()]
+            exports[f"{name} {precision}"] = {
+                "path": path,
+                "megabytes": sum(file.stat().st_size for file in files) / 1e6,
+                "errors": {
+                    "max": comparison.max_error,
+                    "mean": comparison.mean_error,
+                    "FD (small classifier)": comparison.distance,
+                },
+            }
+    return exports
+
+
+def load_all(generator, exports: dict) -> dict:
+    import tensorflow as tf
+
+    from lada_tf.serving import load_exported
+
+    graph = tf.function(generator, reduce_retracing=True)
+    contenders = {REFERENCE: lambda z: graph(z).numpy(), "Keras, eager": generator}
+    for name, found in exports.items():
+        if not name.startswith("keras"):  # it is the same object once loaded
+            contenders[name] = load_exported(found["path"])
+    return contenders
+
+
+class Server:
+    """`lada_tf.serve` in a process of its own."""
+
+    def __init__(self, folder):
+        self._rest, self._grpc = free_ports(2)
+        self._command = [sys.executable, "-m", "lada_tf.serve", f"--model={folder}"]
+        self._command += ["--name=model", f"--rest_port={self._rest}"]
+        self._command += [f"--grpc_port={self._grpc}"]
+
+    def __enter__(self):
+        start = time.perf_counter()
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while self._process.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self._rest}/v2/health/ready")
+                break
+            except OSError:
+                time.sleep(0.1)
+        self.start_seconds = time.perf_counter() - start
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        self._process.wait()
+
+    def clients(self) -> dict:
+        return {
+            "REST v1, JSON": self._rest_v1,
+            "REST v2, binary": self._rest_v2,
+            "gRPC": self._grpc_client(),
+        }
+
+    def _rest_v1(self, latents):
+        body = json.dumps({"instances": latents.tolist()}).encode()
+        answer = self._post("v1/models/model:predict", body, {})
+        return np.asarray(json.loads(answer)["predictions"], np.uint8)
+
+    def _rest_v2(self, latents):
+        from kserve import InferInput, InferRequest, InferResponse
+        from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER as LENGTH
+
+        tensor = InferInput("latents", list(latents.shape), "FP32")
+        tensor.set_data_from_numpy(latents, binary_data=True)
+        request = InferRequest(
+            "model", [tensor], parameters={"binary_data_output": True}
+        )
+        body, length = request.to_rest()
+        headers = {LENGTH: str(length), "Content-Type": "application/octet-stream"}
+        answer, headers = self._post("v2/models/model/infer", body, headers, True)
+        response = InferResponse.from_bytes(answer, int(headers[LENGTH]))
+        return response.outputs[0].as_numpy()
+
+    def _post(self, path, body, headers, with_headers=False):
+        url = f"http://127.0.0.1:{self._rest}/{path}"
+        headers = {"Content-Type": "application/json", **headers}
+        with urllib.request.urlopen(
+            urllib.request.Request(url, body, headers)
+        ) as response:
+            answer = response.read()
+            return (answer, response.headers) if with_headers else answer
+
+    def _grpc_client(self):
+        import grpc
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+        channel = grpc.insecure_channel(
+            f"127.0.0.1:{self._grpc}", [("grpc.max_receive_message_length", -1)]
+        )
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+        def predict(latents):
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = "model"
+            request.inputs["latents"].CopyFrom(tf.make_tensor_proto(latents))
+            return tf.make_ndarray(stub.Predict(request).outputs["images"])
+
+        return predict
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def time_in_turns(contenders: dict, latent_dim: int) -> dict:
+    """Per batch and contender: median ms, ratio to TensorFlow, images a second."""
+    found = {}
+    for batch in map(int, BATCHES.value):
+        latents = np.random.default_rng(batch).standard_normal((batch, latent_dim))
+        latents = latents.astype(np.float32)
+        times: dict[str, list[float]] = {name: [] for name in contenders}
+        for turn in range(ROUNDS.value + 1):
+            for name, call in contenders.items():
+                np.asarray(call(latents))  # caches are another's now
+                for _ in range(3):
+                    start = time.perf_counter()
+                    np.asarray(call(latents))
+                    if turn:  # the first one traces and allocates
+                        times[name].append(time.perf_counter() - start)
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        found[batch] = {
+            name: {
+                "ms": 1000 * median,
+                "ratio": median / medians[REFERENCE],
+                "images_per_second": batch / median,
+            }
+            for name, median in medians.items()
+        }
+    return found
+
+
+def time_clients(call, latent_dim: int) -> dict:
+    """Many clients at once, one image a request: latencies and throughput."""
+    latents = np.zeros((1, latent_dim), np.float32)
+
+    def timed(_):
+        start = time.perf_counter()
+        call(latents)
+        return time.perf_counter() - start
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(CLIENTS.value) as clients:
+        times = sorted(clients.map(timed, range(REQUESTS.value)))
+    seconds = time.perf_counter() - start
+    return {
+        "clients": CLIENTS.value,
+        "requests": REQUESTS.value,
+        "ms_median": 1000 * statistics.median(times),
+        "ms_99": 1000 * times[int(0.99 * len(times))],
+        "images_per_second": REQUESTS.value / seconds,
+    }
+
+
+def seconds_to_start(name: str, path: Path, latent_dim: int) -> float:
+    """The least of 2: the first reads the files from the disk."""
+    code = f"path, dim = {str(path)!r}, {latent_dim}" + STARTS[name.split()[0]]
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL
+        )
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def print_report(report: dict) -> None:
+    print(f"{report['generator']}; {report['machine']}")
+    print("| export | MB | start, s | max error | mean error | FD (small classifier) |")
+    print("|---|---|---|---|---|---|")
+    for name, megabytes in report["megabytes"].items():
+        errors = report["errors"][name]
+        distance = errors["FD (small classifier)"]
+        words = "" if distance is None else f"{distance:.4f}"
+        print(
+            f"| {name} | {megabytes:.1f} | {report['start_seconds'][name]:.1f} | "
+            f"{errors['max']:.1e} | {errors['mean']:.1e} | {words} |"
+        )
+    print(f"server: ready after {report['start_seconds']['server']:.1f} s\n")
+    batches = list(report["latency"])
+    print("| |" + "".join(f" batch {b}: ms | ratio | images/s |" for b in batches))
+    print("|---|" + "---|---|---|" * len(batches))
+    for name in report["latency"][batches[0]]:
+        cells = [report["latency"][batch][name] for batch in batches]
+        print(
+            f"| {name} |"
+            + "".join(
+                f" {c['ms']:.1f} | {c['ratio']:.2f} | {c['images_per_second']:.0f} |"
+                for c in cells
+            )
+        )
+    print()
+    print(f"| {CLIENTS.value} clients at once | median ms | 99% ms | images/s |")
+    print("|---|---|---|---|")
+    for name, c in report["under_load"].items():
+        print(
+            f"| {name} | {c['ms_median']:.0f} | {c['ms_99']:.0f} | "
+            f"{c['images_per_second']:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)
