@@ -22,6 +22,7 @@ SMALL = {
     "g_mlp": (8,),
     "d_mlp": 8,
     "latent_dim": 5,
+    "augment": "color,translation,cutout",
 }
 
 

@@ -1,0 +1,98 @@
+"""Two real processes over the loopback: one is killed, both go on."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.test_apps import TINY
+
+WORKERS = (*TINY, "--total_images=400", "--checkpoint_images=8")
+
+
+def start(run_dirs, *arguments):
+    """Two workers, as (process, its log) each."""
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    workers = []
+    for index, run_dir in enumerate(run_dirs):
+        task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        log = run_dir.with_name(f"worker-{index}.log")
+        flags = (*WORKERS, "--strategy=multi_worker", f"--run_dir={run_dir}")
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lada_tf.train", *flags, *arguments],
+                env=os.environ | {"TF_CONFIG": json.dumps(task)},
+                stdout=file,
+                stderr=file,
+            )
+        workers.append((process, log))
+    return workers
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("localhost", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def finish(workers):
+    return [process.wait(timeout=240) for process, _ in workers]
+
+
+def wait_for_checkpoint(run_dir, images):
+    deadline = time.monotonic() + 240
+    while not any(run_dir.glob(f"checkpoints/images-*{images:05d}")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def checksums(run_dir):
+    newest = max(run_dir.glob("checkpoints/images-*"))
+    return newest.name, json.loads((newest / "manifest.json").read_text())["sha256"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    workers = start([folder, folder])
+    assert finish(workers) == [0, 0], [log.read_text() for _, log in workers]
+    return folder
+
+
+def test_a_lost_worker_ends_the_other_and_both_go_on(undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    workers = start([folder, folder])
+    wait_for_checkpoint(folder, 8)
+    workers[1][0].kill()
+    assert finish(workers) == [75, -9]
+    log = workers[0][1].read_text()
+    assert "error: another worker is gone; start all of them again" in log
+
+    workers = start([folder, folder])
+    reached = int(checksums(folder)[0].removeprefix("images-"))
+    wait_for_checkpoint(folder, reached + 8)
+    workers[0][0].terminate()  # saves, as on one device
+    assert finish(workers) == [143, 75]
+
+    workers = start([folder, folder])
+    assert finish(workers) == [0, 0]
+    assert all("going on from" in log.read_text() for _, log in workers)
+    assert checksums(folder) == checksums(undisturbed)
+    metrics = (folder / "metrics.jsonl").read_text()
+    assert metrics == (undisturbed / "metrics.jsonl").read_text()
+
+
+def test_workers_that_see_other_checkpoints_are_refused(undisturbed, tmp_path):
+    workers = start([undisturbed, tmp_path / "elsewhere"], "--total_images=800")
+    assert finish(workers) == [2, 2]
+    for _, log in workers:
+        assert "has to be on storage that all of them share" in log.read_text()
