@@ -16,7 +16,7 @@ demo: $(VENV)/demo
 	@echo "Portraits: $(RUN)/grid.png    Attention maps: $(RUN)/attention.png"
 
 test: lint
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-serving: $(VENV)/serve
 	$(VENV)/bin/python -m pytest tests/serving/servers
