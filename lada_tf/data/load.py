@@ -88,7 +88,8 @@ def decoded(
         while pending:
             yield from pending.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Without waiting: after an error this may run in a worker, as garbage.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _read(
