@@ -75,14 +75,16 @@ def describe(run_dir, gan: LadaGAN, evaluation=None, data_licence=None) -> Model
     metrics, made = (
         _read_evaluation(Path(evaluation)) if evaluation else _read_log(folder, gan)
     )
+    # A card is published: a path tells of the machine that it was trained on.
+    data = preset.data if preset.data in LICENCES else Path(preset.data).name
     return ModelCard(
-        data=preset.data if preset.data in LICENCES else Path(preset.data).name,
+        data=data,
         fingerprint=folder.read_setting("data fingerprint", UNKNOWN),
         licence=licence,
         preset=names[0] if names else "custom",
         images_seen=gan.images_seen,
         image_size=preset.image_size,
-        settings=dataclasses.asdict(preset),
+        settings=dataclasses.asdict(preset) | {"data": data},
         metrics=metrics,
         metrics_made=made,
         commit=_commit(),
