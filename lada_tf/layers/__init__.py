@@ -1,20 +1,28 @@
 """The layers, usable in any Keras 3 model and on any of its backends."""
 
 from lada_tf.layers.diff_augment import DiffAugment
+from lada_tf.layers.dot_product_attention import DotProductAttention
+from lada_tf.layers.fastformer_attention import FastformerAttention
 from lada_tf.layers.lada_attention import LadaAttention
 from lada_tf.layers.ladaformer import Ladaformer
 from lada_tf.layers.lee import LEE, PixelShuffle
+from lada_tf.layers.linformer_attention import LinformerAttention
 from lada_tf.layers.position_embedding import PositionEmbedding
 from lada_tf.layers.sln import SLN
 from lada_tf.layers.space_to_depth import SpaceToDepth
+from lada_tf.layers.window_attention import WindowAttention
 
 __all__ = [
     "LEE",
     "SLN",
     "DiffAugment",
+    "DotProductAttention",
+    "FastformerAttention",
     "LadaAttention",
     "Ladaformer",
+    "LinformerAttention",
     "PixelShuffle",
     "PositionEmbedding",
     "SpaceToDepth",
+    "WindowAttention",
 ]

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf.layers.dense import dense
+from lada_tf.layers.heads import head_size
 from lada_tf.layers.initializers import initializer_config
 
 SCORES = ("joint", "per_head")
@@ -65,11 +66,7 @@ class LadaAttention(keras.layers.Layer):
 
     def build(self, inputs_shape):
         width = inputs_shape[-1]
-        if width % self.num_heads:
-            raise ValueError(
-                f"num_heads={self.num_heads} does not divide the width {width}"
-            )
-        self.head_size = width // self.num_heads
+        self.head_size = head_size(width, self.num_heads)
         self.query = dense(self, width, "query")
         self.key = dense(self, width, "key")
         self.value = dense(self, width, "value")

@@ -5,7 +5,7 @@ from keras import ops
 
 from lada_tf.layers.dense import dense
 from lada_tf.layers.initializers import initializer_config
-from lada_tf.layers.lada_attention import LadaAttention
+from lada_tf.layers.mixers import check_mixer, make_mixer
 from lada_tf.layers.sln import SLN
 
 NORMS = ("sln", "layer_norm")
@@ -27,6 +27,7 @@ class Ladaformer(keras.layers.Layer):
         output = MLP(LayerNorm(x)) + x
 
     The MLP is D → `mlp_dim` → D with an exact (erf) GELU after the first map.
+    `mixer` puts another attention in the place of Lada's (Table I).
 
     Args:
         num_heads: int, heads of the attention.
@@ -34,6 +35,9 @@ class Ladaformer(keras.layers.Layer):
         norm: `"sln"` (takes latents) or `"layer_norm"` (with scale and offset).
         mlp_residual: bool, whether the MLP has a residual connection.
         score: score form of the attention, see `LadaAttention`.
+        mixer: the attention: `"lada"`, `"fastformer"`, `"linformer"`, `"dot_product"`,
+            `"swin"` (dot products in 8×8 windows), `"lada_swin"` (Lada in them), or
+            `"module:Class"`, see `lada_tf.layers.mixers`.
         epsilon: float, of the normalizations.
         kernel_initializer: initializer of every kernel.
 
@@ -47,8 +51,8 @@ class Ladaformer(keras.layers.Layer):
         float32 (B, num_heads, N).
 
     Raises:
-        ValueError: if `norm` is unknown, or latents are missing where `norm="sln"`, or
-            given where it is not.
+        ValueError: if `norm` or `mixer` is unknown, or latents are missing where
+            `norm="sln"`, or given where it is not.
 
     Example:
 
@@ -67,6 +71,7 @@ class Ladaformer(keras.layers.Layer):
         norm="sln",
         mlp_residual=False,
         score="joint",
+        mixer="lada",
         epsilon=1e-6,
         kernel_initializer="orthogonal",
         **kwargs,
@@ -78,18 +83,20 @@ class Ladaformer(keras.layers.Layer):
         self.mlp_dim = mlp_dim
         self.norm = norm
         self.mlp_residual = mlp_residual
+        check_mixer(mixer)
         self.score = score
+        self.mixer = mixer
         self.epsilon = epsilon
         self.kernel_initializer = initializer_config(kernel_initializer)
 
     def build(self, inputs_shape, latents_shape=None):
         self._check_latents(latents_shape)
-        self.attention = LadaAttention(
+        self.attention = make_mixer(
+            self.mixer,
             self.num_heads,
-            score=self.score,
-            kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name="attention",
+            self.score,
+            self.kernel_initializer,
+            self.dtype_policy,
         )
         self.attention.build(inputs_shape)
         self.mlp_hidden = dense(self, self.mlp_dim, "mlp_hidden", activation="gelu")
@@ -141,6 +148,7 @@ class Ladaformer(keras.layers.Layer):
             "norm": self.norm,
             "mlp_residual": self.mlp_residual,
             "score": self.score,
+            "mixer": self.mixer,
             "epsilon": self.epsilon,
             "kernel_initializer": self.kernel_initializer,
         }

@@ -5,8 +5,8 @@ from keras import ops
 
 from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
 from lada_tf.layers.initializers import initializer_config
+from lada_tf.layers.mixers import check_mixer
 
-KINDS = ("lada", "conv")
 GRID = 16  # side of the map that the down blocks end at
 CONV_KIND_WIDTH = 512
 
@@ -17,13 +17,14 @@ class Discriminator(keras.Model):
 
     A 3×3 convolution, then `DownBlock`s that halve the image down to 16×16. Of those
     256 positions, kind `lada` makes tokens: position embedding, Ladaformer,
-    SpaceToDepth to 8×8, 3×3 convolution. Kind `conv` has one more down block, to 512
-    channels, in their place. The 8×8 map ends as 5×5 logits.
+    SpaceToDepth to 8×8, 3×3 convolution; other kinds have another attention there. Kind
+    `conv` has one more down block, to 512 channels, in the place of all this. The 8×8
+    map ends as 5×5 logits.
 
     Args:
         image_size: int, side of the images: 16 · 2^k, k ≥ 1.
         widths: ints, channels of the first convolution and of each down block: k + 1.
-        kind: `"lada"` or `"conv"`.
+        kind: `"conv"`, or the attention, as `mixer` of `Ladaformer`: `"lada"`, ….
         out_widths: two ints, channels of the last two hidden maps (`conv` has the first
             fixed at 512).
         num_heads: int, heads of the attention.
@@ -96,7 +97,7 @@ class Discriminator(keras.Model):
             )
             for i, width in enumerate(down_widths)
         ]
-        if kind == "lada":
+        if kind != "conv":
             self.position_embedding = PositionEmbedding(
                 self.initializer, dtype=self.dtype_policy
             )
@@ -106,6 +107,7 @@ class Discriminator(keras.Model):
                 norm="layer_norm",
                 mlp_residual=True,
                 score=score,
+                mixer=kind,
                 kernel_initializer=self.initializer,
                 dtype=self.dtype_policy,
                 name="block",
@@ -132,7 +134,7 @@ class Discriminator(keras.Model):
         for block in self.down_blocks:
             block.build(shape)
             shape = block.compute_output_shape(shape)
-        if self.kind == "lada":
+        if self.kind != "conv":
             tokens = (None, GRID**2, self.widths[-1])
             self.position_embedding.build(tokens)
             self.block.build(tokens)
@@ -147,7 +149,7 @@ class Discriminator(keras.Model):
         x = self.activation(self.input_convolution(images))
         for block in self.down_blocks:
             x = block(x, training=training)
-        if self.kind == "lada":
+        if self.kind != "conv":
             x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))
             x = self.block(self.position_embedding(x))
             x = ops.reshape(x, (-1, GRID, GRID, self.widths[-1]))
@@ -156,8 +158,8 @@ class Discriminator(keras.Model):
         return ops.reshape(self.to_logits(x), (-1, 25))
 
     def _check_sizes(self):
-        if self.kind not in KINDS:
-            raise ValueError(f"kind={self.kind!r} is not one of {KINDS}")
+        if self.kind != "conv":
+            check_mixer(self.kind)
         if len(self.widths) < 2 or self.image_size != GRID * 2 ** (
             len(self.widths) - 1
         ):
@@ -168,7 +170,7 @@ class Discriminator(keras.Model):
             )
         if len(self.out_widths) != 2:
             raise ValueError(f"out_widths={self.out_widths} should be two widths")
-        if self.kind == "lada" and self.widths[-1] % self.num_heads:
+        if self.kind != "conv" and self.widths[-1] % self.num_heads:
             raise ValueError(
                 f"num_heads {self.num_heads} does not divide the width "
                 f"{self.widths[-1]}"

@@ -1,5 +1,7 @@
 """The generator: latent to tokens to image (eqs 9-13, Fig. 4a)."""
 
+import itertools
+
 import keras
 from keras import ops
 
@@ -34,6 +36,11 @@ class Generator(keras.Model):
         latent_dim: int, length of a latent.
         base_resolution: int, side of the first grid.
         score: score form of the attention, see `LadaAttention`.
+        mixer: the attention, see `Ladaformer`.
+        norm: `"sln"`, modulated by the latent, or `"layer_norm"`.
+        mlp_residual: bool, whether the MLPs have a residual connection.
+        lee_convolution: bool. If False, pixel shuffle alone grows the grid, and each
+            width has to be a quarter of the one before.
         initializer: initializer of every kernel and embedding.
         sync_batch_norm: bool, whether batch normalization takes the statistics of all
             replicas of a `tf.distribute` strategy.
@@ -70,6 +77,10 @@ class Generator(keras.Model):
         latent_dim=128,
         base_resolution=8,
         score="joint",
+        mixer="lada",
+        norm="sln",
+        mlp_residual=False,
+        lee_convolution=True,
         initializer="orthogonal",
         sync_batch_norm=False,
         **kwargs,
@@ -84,6 +95,10 @@ class Generator(keras.Model):
         self.latent_dim = latent_dim
         self.base_resolution = base_resolution
         self.score = score
+        self.mixer = mixer
+        self.norm = norm
+        self.mlp_residual = mlp_residual
+        self.lee_convolution = lee_convolution
         self.initializer = initializer_config(initializer)
         self.sync_batch_norm = sync_batch_norm
         self.resolutions = [base_resolution * 2**i for i in range(len(self.widths))]
@@ -108,7 +123,10 @@ class Generator(keras.Model):
             Ladaformer(
                 heads,
                 hidden,
+                norm=norm,
+                mlp_residual=mlp_residual,
                 score=score,
+                mixer=mixer,
                 kernel_initializer=self.initializer,
                 dtype=self.dtype_policy,
                 name=f"block_{side}",
@@ -119,6 +137,8 @@ class Generator(keras.Model):
         ]
         self.expansions = [
             LEE(width, self.initializer, dtype=self.dtype_policy, name=f"lee_{side}")
+            if lee_convolution
+            else PixelShuffle(2, dtype=self.dtype_policy, name=f"shuffle_{side}")
             for width, side in zip(self.widths[1:], self.resolutions[1:], strict=True)
         ]
         if head == "patch":
@@ -156,7 +176,7 @@ class Generator(keras.Model):
                 half = side // 2
                 self.expansions[i - 1].build((None, half, half, self.widths[i - 1]))
             self.position_embeddings[i].build(tokens)
-            self.blocks[i].build(tokens, latents)
+            self.blocks[i].build(tokens, latents if self.norm == "sln" else None)
         shape = (None, self.resolutions[-1], self.resolutions[-1], self.widths[-1])
         if self.head == "patch":
             self.patch_shuffle.build(shape)
@@ -169,6 +189,7 @@ class Generator(keras.Model):
 
     def call(self, latents, training=None, return_attention_maps=False):
         x = self.latent_projection(latents)
+        modulation = latents if self.norm == "sln" else None
         maps = []
         for i, (side, width) in enumerate(
             zip(self.resolutions, self.widths, strict=True)
@@ -177,7 +198,7 @@ class Generator(keras.Model):
                 x = self.expansions[i - 1](x)  # eq 11
             x = ops.reshape(x, (-1, side**2, width))
             x = self.position_embeddings[i](x)  # eq 10
-            x, stage_maps = self.blocks[i](x, latents, return_attention_maps=True)
+            x, stage_maps = self.blocks[i](x, modulation, return_attention_maps=True)
             maps.append(stage_maps)
             x = ops.reshape(x, (-1, side, side, width))
         if self.head == "patch":
@@ -203,6 +224,12 @@ class Generator(keras.Model):
         for width in self.widths[:-1]:
             if width % 4:
                 raise ValueError(f"pixel shuffle needs widths by 4, not {width}")
+        pairs = itertools.pairwise(self.widths)
+        if not self.lee_convolution and any(a != 4 * b for a, b in pairs):
+            raise ValueError(
+                f"widths={self.widths} with lee_convolution=False: pixel shuffle alone "
+                "makes each width a quarter of the one before"
+            )
         grid = self.resolutions[-1]
         if self.head == "patch":
             fits = self.image_size % grid == 0
@@ -237,6 +264,10 @@ class Generator(keras.Model):
             "latent_dim": self.latent_dim,
             "base_resolution": self.base_resolution,
             "score": self.score,
+            "mixer": self.mixer,
+            "norm": self.norm,
+            "mlp_residual": self.mlp_residual,
+            "lee_convolution": self.lee_convolution,
             "initializer": self.initializer,
             "sync_batch_norm": self.sync_batch_norm,
         }

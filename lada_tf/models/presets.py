@@ -35,7 +35,15 @@ class Preset:
     g_mlp: tuple[int, ...] = _field(
         "Generator's MLP widths: one, or one a stage.", (512,)
     )
-    discriminator: str = _field("Discriminator: lada or conv.", "lada")
+    g_mixer: str = _field(
+        "Generator's attention: lada, fastformer, linformer, dot_product, swin, "
+        "lada_swin, or module:Class.",
+        "lada",
+    )
+    g_norm: str = _field("Generator's normalization: sln or layer_norm.", "sln")
+    g_mlp_residual: bool = _field("Residual around the generator's MLPs.", False)
+    lee_convolution: bool = _field("Convolutions between the generator's stages.", True)
+    discriminator: str = _field("Discriminator: conv, or its attention.", "lada")
     d_out_widths: tuple[int, ...] = _field(
         "Channels of the discriminator's last two hidden maps.", (512, 1024)
     )

@@ -11,6 +11,9 @@ from lada_tf.errors import UserError
 from lada_tf.models.presets import PRESETS, Preset
 
 FIELDS = {field.name: field for field in dataclasses.fields(Preset)}
+REQUIRED = [
+    name for name, field in FIELDS.items() if field.default is dataclasses.MISSING
+]
 TYPES = typing.get_type_hints(Preset)
 DATA_COMMENT = "# data: "
 
@@ -41,10 +44,7 @@ def preset_from_flags(values: flags.FlagValues) -> Preset:
     }
     if values.preset:
         return dataclasses.replace(PRESETS[values.preset], **given)
-    required = [
-        name for name, field in FIELDS.items() if field.default is dataclasses.MISSING
-    ]
-    missing = [name for name in required if name not in given]
+    missing = [name for name in REQUIRED if name not in given]
     if missing:
         raise UserError(
             f"give --preset ({', '.join(PRESETS)}), or else --{' --'.join(missing)}"
@@ -104,8 +104,12 @@ def parse_settings(text: str) -> dict[str, str]:
 
 
 def preset_from_settings(settings: dict[str, str], path: Path) -> Preset:
-    """The preset whose fields a run folder's flagfile holds."""
-    try:
-        return Preset(**{name: parse_field(name, settings[name]) for name in FIELDS})
-    except KeyError as error:
-        raise UserError(f"{path}: lacks --{error.args[0]}") from None
+    """The preset whose fields a run folder's flagfile holds.
+
+    A field that an older version did not know yet has its default.
+    """
+    for name in REQUIRED:
+        if name not in settings:
+            raise UserError(f"{path}: lacks --{name}")
+    known = [name for name in FIELDS if name in settings]
+    return Preset(**{name: parse_field(name, settings[name]) for name in known})

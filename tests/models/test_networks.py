@@ -21,10 +21,19 @@ GENERATORS = {
     },
     "small_base": {"image_size": 16, "widths": (16, 8, 8), "base_resolution": 4},
     "four_stages": {"image_size": 64, "widths": (32, 16, 8, 8)},
+    "ablated": {
+        "image_size": 32,
+        "widths": (64, 16, 4),
+        "mixer": "swin",
+        "norm": "layer_norm",
+        "mlp_residual": True,
+        "lee_convolution": False,
+    },
 }
 DISCRIMINATORS = {
     "lada": {"image_size": 32, "widths": (4, 8), "out_widths": (8, 12)},
     "lada64": {"image_size": 64, "widths": (4, 6, 8), "score": "per_head"},
+    "fastformer": {"image_size": 32, "widths": (4, 8), "kind": "fastformer"},
     "conv": {"image_size": 32, "widths": (4, 8), "kind": "conv", "batch_norm": False},
 }
 
@@ -127,6 +136,8 @@ def test_decoder_normalizes_by_the_batch_in_training_only():
         ({"head": "decoder", "image_size": 64}, "decoder head needs them"),
         ({"head": "patch", "image_size": 512}, "256 divides, not 64"),
         ({"decoder_widths": (8,)}, "the others take none"),
+        ({"lee_convolution": False, "widths": (64, 16, 8)}, "a quarter of the one"),
+        ({"mixer": "dot"}, "mixer='dot' is not one of"),
         ({"score": "dot"}, "score='dot' is not one of"),
     ],
 )
@@ -140,7 +151,7 @@ def test_generator_sizes_that_do_not_fit(arguments, message):
     [
         ({"image_size": 64}, "image_size=64 does not fit 2 widths"),
         ({"image_size": 16, "widths": (8,)}, "does not fit 1 widths"),
-        ({"kind": "mlp"}, "kind='mlp' is not one of"),
+        ({"kind": "mlp"}, "mixer='mlp' is not one of"),
         ({"num_heads": 3}, "num_heads 3 does not divide the width 256"),
         ({"out_widths": (8,)}, "should be two widths"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 
 from lada_tf.errors import UserError
-from lada_tf.models import PRESETS
+from lada_tf.models import PRESETS, get_preset
 from lada_tf.training.configuration import (
     define_preset_flags,
     flagfile_text,
@@ -75,3 +75,11 @@ def test_without_a_preset_every_field_is_needed():
         from_flags("--g_widths=8")
     with pytest.raises(UserError, match=r"flags\.cfg: lacks --data"):
         preset_from_settings({}, "flags.cfg")
+
+
+def test_a_folder_of_before_the_ablations_has_their_defaults():
+    preset = get_preset("tiny", ema_decay=0.9)
+    settings = parse_settings(flagfile_text(dataclasses.asdict(preset)))
+    for name in ("g_mixer", "g_norm", "g_mlp_residual", "lee_convolution"):
+        del settings[name]
+    assert preset_from_settings(settings, "flags.cfg") == preset

@@ -1,0 +1,228 @@
+"""The attentions of the ablations, each against an independent reference."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lada_tf.layers import (
+    DotProductAttention,
+    FastformerAttention,
+    LadaAttention,
+    Ladaformer,
+    LinformerAttention,
+    WindowAttention,
+)
+from lada_tf.layers.mixers import NAMES, make_mixer
+from tests.layers.layer_checks import check_layer
+
+BATCH, SIDE, WIDTH, HEADS = 2, 8, 12, 3
+TOKENS, SIZE = SIDE**2, WIDTH // HEADS
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def tokens(count=TOKENS):
+    return tf.random.normal((BATCH, count, WIDTH))
+
+
+def built(layer, count=TOKENS):
+    """The layer with random weights: biases too, which Keras starts at zero."""
+    layer.build((None, count, WIDTH))
+    for weight in layer.weights:
+        weight.assign(tf.random.normal(weight.shape) / 2)
+    return layer
+
+
+def keras_attention(layer):
+    """`keras.layers.MultiHeadAttention` with the weights of a dot-product layer."""
+    attention = keras.layers.MultiHeadAttention(HEADS, SIZE)
+    attention.build((None, None, WIDTH), (None, None, WIDTH))
+    by_head = [
+        array.reshape(shape)
+        for dense in (layer.query, layer.key, layer.value)
+        for array, shape in zip(
+            dense.get_weights(), [(WIDTH, HEADS, SIZE), (HEADS, SIZE)], strict=True
+        )
+    ]
+    kernel, bias = layer.output_projection.get_weights()
+    attention.set_weights([*by_head, kernel.reshape(HEADS, SIZE, WIDTH), bias])
+    return attention
+
+
+def test_dot_products_are_keras_multi_head_attention():
+    layer, x = built(DotProductAttention(HEADS)), tokens()
+    output, maps = layer(x, return_attention_maps=True)
+    expected, scores = keras_attention(layer)(x, x, return_attention_scores=True)
+    np.testing.assert_allclose(output, expected, **CLOSE)
+    np.testing.assert_allclose(maps, tf.reduce_mean(scores, 2), **CLOSE)
+
+
+def test_dot_product_windows_are_keras_attention_on_each_window():
+    layer = built(WindowAttention(DotProductAttention(HEADS), window_size=4))
+    x = tokens()
+    attention = keras_attention(layer.attention)
+    grid = tf.reshape(x, (BATCH, SIDE, SIDE, WIDTH)).numpy()
+    expected, expected_maps = np.zeros_like(grid), np.zeros((BATCH, HEADS, SIDE, SIDE))
+    for top in (0, 4):
+        for left in (0, 4):
+            part = np.s_[top : top + 4, left : left + 4]
+            window = grid[:, *part].reshape(BATCH, 16, WIDTH)
+            mixed, scores = attention(window, window, return_attention_scores=True)
+            expected[:, *part] = np.reshape(mixed, (BATCH, 4, 4, WIDTH))
+            maps = np.mean(scores, axis=2).reshape(BATCH, HEADS, 4, 4)
+            expected_maps[:, :, *part] = maps / 4
+    output, maps = layer(x, return_attention_maps=True)
+    np.testing.assert_allclose(output, expected.reshape(x.shape), **CLOSE)
+    np.testing.assert_allclose(maps, expected_maps.reshape(maps.shape), **CLOSE)
+
+
+def test_one_window_is_the_attention_itself():
+    layer, x = built(WindowAttention(LadaAttention(HEADS), window_size=16)), tokens()
+    np.testing.assert_array_equal(layer(x), layer.attention(x))
+
+
+def test_linformer_that_keeps_every_token_is_full_attention():
+    layer, x = built(LinformerAttention(HEADS, projected_tokens=TOKENS)), tokens()
+    for projection in (layer.key_projection, layer.value_projection):
+        projection.assign(tf.eye(TOKENS))
+    output, maps = layer(x, return_attention_maps=True)
+    expected, scores = keras_attention(layer)(x, x, return_attention_scores=True)
+    np.testing.assert_allclose(output, expected, **CLOSE)
+    np.testing.assert_allclose(maps, tf.reduce_mean(scores, 2), **CLOSE)
+
+
+def test_linformer_attends_to_projected_keys_and_values():
+    layer, x = built(LinformerAttention(HEADS, projected_tokens=5)), tokens()
+    attention = keras_attention(layer)
+    # Keras' attention over five tokens, whose keys and values are the projected ones.
+    query, key, value = (
+        dense(x).numpy() for dense in (layer.query, layer.key, layer.value)
+    )
+    key, value = layer.key_projection @ key, layer.value_projection @ value
+    identity = np.eye(WIDTH, dtype=np.float32).reshape(WIDTH, HEADS, SIZE)
+    attention.set_weights(
+        [identity, np.zeros((HEADS, SIZE))] * 3 + attention.get_weights()[6:]
+    )
+    expected = attention(query, value, key)
+    np.testing.assert_allclose(layer(x), expected, **CLOSE)
+
+
+def fastformer_equations(layer, x):
+    """The paper's equations, a head and a token at a time, in float64."""
+    weights = {
+        w.path.split("/", 1)[1]: w.numpy().astype(np.float64) for w in layer.weights
+    }
+    x = x.numpy().astype(np.float64)
+
+    def linear(name, values):
+        return values @ weights[f"{name}/kernel"] + weights[f"{name}/bias"]
+
+    query, key = linear("query", x), linear("key", x)
+    output, maps = np.zeros_like(x), np.zeros((BATCH, HEADS, x.shape[1]))
+    for b in range(BATCH):
+
+        def softmax(name, values, head):
+            exponents = np.exp(linear(name, values)[:, head] / np.sqrt(SIZE))
+            return exponents / exponents.sum()
+
+        heads = [slice(h * SIZE, (h + 1) * SIZE) for h in range(HEADS)]
+        p = np.zeros_like(key[b])
+        for h, own in enumerate(heads):
+            alpha = softmax("query_score", query[b], h)
+            g = sum(alpha[i] * query[b, i, own] for i in range(len(alpha)))
+            p[:, own] = g * key[b, :, own]
+        u = np.zeros_like(p)
+        for h, own in enumerate(heads):
+            maps[b, h] = softmax("key_score", p, h)
+            k = sum(maps[b, h, i] * p[i, own] for i in range(len(p)))
+            u[:, own] = k * query[b, :, own]
+        output[b] = linear("transform", u) + query[b]
+    return output, maps
+
+
+def test_fastformer_equations():
+    layer, x = built(FastformerAttention(HEADS)), tokens(11)
+    output, maps = layer(x, return_attention_maps=True)
+    expected, expected_maps = fastformer_equations(layer, x)
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(maps, expected_maps, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        DotProductAttention(HEADS),
+        LinformerAttention(HEADS, projected_tokens=5),
+        FastformerAttention(HEADS),
+        WindowAttention(DotProductAttention(HEADS), window_size=4),
+        WindowAttention(LadaAttention(HEADS), window_size=4),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_common_behaviour(layer, tmp_path):
+    check_layer(layer, [tokens()], (BATCH, TOKENS, WIDTH), tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_mixer_in_a_block(name):
+    block, x = Ladaformer(HEADS, 16, norm="layer_norm", mixer=name), tokens(256)
+    output, maps = block(x, return_attention_maps=True)
+    assert output.shape == x.shape
+    assert maps.shape == (BATCH, HEADS, 256)
+    assert maps.dtype == "float32"
+    if name != "linformer":  # its projection has either sign
+        np.testing.assert_allclose(tf.reduce_sum(maps, -1), np.ones((2, HEADS)), 1e-4)
+    copy = Ladaformer.from_config(block.get_config())
+    copy(x)
+    copy.set_weights(block.get_weights())
+    np.testing.assert_allclose(copy(x), output, **CLOSE)
+
+
+@keras.saving.register_keras_serializable("tests")
+class MeanMixer(keras.layers.Layer):
+    """A mixer of somebody else's: every token becomes the mean of all."""
+
+    def __init__(self, num_heads, kernel_initializer="orthogonal", **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+
+    def call(self, inputs, return_attention_maps=False):
+        output = tf.reduce_mean(inputs, 1, keepdims=True) + tf.zeros_like(inputs)
+        maps = tf.ones((tf.shape(inputs)[0], self.num_heads, tf.shape(inputs)[1]))
+        return (output, maps) if return_attention_maps else output
+
+
+def test_a_mixer_of_ones_own_by_its_import_path():
+    block = Ladaformer(
+        HEADS, 16, norm="layer_norm", mixer=f"{__name__}:{MeanMixer.__name__}"
+    )
+    assert block(tokens()).shape == (BATCH, TOKENS, WIDTH)
+    assert type(block.attention).__name__ == "MeanMixer"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("performer", "mixer='performer' is not one of"),
+        ("no_such_module:Layer", "cannot be imported: No module named"),
+        ("lada_tf.layers:Nothing", "cannot be imported"),
+        ("os:system", "is not a Keras layer"),
+    ],
+)
+def test_unknown_mixers(name, message):
+    with pytest.raises(ValueError, match=message):
+        Ladaformer(HEADS, mixer=name)
+    with pytest.raises(ValueError, match=message):
+        make_mixer(name, HEADS, "joint", "zeros", "float32")
+
+
+def test_sizes_that_do_not_fit():
+    window = WindowAttention(LadaAttention(HEADS), window_size=3)
+    with pytest.raises(ValueError, match="square grid of tokens, not 11"):
+        window.build((None, 11, WIDTH))
+    with pytest.raises(ValueError, match="window_size=3 does not divide the 8×8"):
+        window.build((None, 64, WIDTH))
+    with pytest.raises(ValueError, match="a fixed number of tokens"):
+        LinformerAttention(HEADS).build((None, None, WIDTH))
+    with pytest.raises(ValueError, match="num_heads=5 does not divide the width 12"):
+        DotProductAttention(5).build((None, 4, WIDTH))
