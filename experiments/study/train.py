@@ -1,0 +1,89 @@
+"""Trains the study of docs/ablations.md: each attention, three seeds, equal cost.
+
+    python -m experiments.study.train --output=runs/study --jobs=2
+    python -m experiments.study.train --output=runs/study --only=lada --only=swin
+
+Started again, it goes on where it was. What each run logged is copied to
+experiments/results/study, from which experiments.study.report makes tables and plots.
+"""
+
+import concurrent.futures
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from lada_tf import app
+from lada_tf.errors import UserError
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results" / "study"
+# The first ones are of equal cost and differ in the attention alone.
+VARIANTS = (
+    "lada",
+    "fastformer",
+    "linformer",
+    "swin",
+    "dot_product",
+    "lada_residual",
+    "lada_layer_norm",
+    "linformer_residual",
+)
+MIXERS = VARIANTS[:5]
+
+flags.DEFINE_string("output", "runs/study", "Folder of the run folders.")
+flags.DEFINE_multi_enum("only", VARIANTS, VARIANTS, "Variants to train.")
+flags.DEFINE_integer("seeds", 3, "Seeds of each.", lower_bound=1)
+flags.DEFINE_integer("jobs", 1, "Runs at a time, of one thread each.", lower_bound=1)
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    # All attentions of one seed before the next seed: what is there can be compared.
+    runs = [
+        (name, seed)
+        for group in (MIXERS, VARIANTS[5:])
+        for seed in range(FLAGS.seeds)
+        for name in group
+        if name in FLAGS.only
+    ]
+    with concurrent.futures.ThreadPoolExecutor(FLAGS.jobs) as pool:
+        failed = [name for name in pool.map(_train, runs) if name]
+    if failed:
+        raise UserError(f"{', '.join(failed)} failed: see the log beside its folder")
+
+
+def _train(run: tuple[str, int]) -> str | None:
+    """Trains one run; its name if that failed."""
+    name = "{}-{}".format(*run)
+    folder = Path(FLAGS.output) / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".log").open("a") as log:
+        result = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "lada_tf.train",
+                f"--flagfile=experiments/study/{run[0]}.cfg",
+                f"--seed={run[1]}",
+                f"--run_dir={folder}",
+            ],
+            env=os.environ
+            | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
+            stdout=log,
+            stderr=log,
+            cwd=HERE.parent.parent,
+        )
+    if result.returncode:
+        return name
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    shutil.copy(folder / "metrics.jsonl", RESULTS / f"{name}.jsonl")
+    print(f"{name}: done", flush=True)
+    return None
+
+
+if __name__ == "__main__":
+    app.run(main)
