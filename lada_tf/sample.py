@@ -34,6 +34,7 @@ flags.DEFINE_integer(
     "of the grid; 0 for none.",
     lower_bound=0,
 )
+flags.DEFINE_boolean("spherical", False, "Interpolate along arcs, not lines.")
 FLAGS = flags.FLAGS
 
 
@@ -47,6 +48,7 @@ def main() -> None:
         FLAGS.num_images,
         seed=FLAGS.seed,
         interpolation_steps=FLAGS.interpolate,
+        spherical=FLAGS.spherical,
         batch_size=FLAGS.batch_size,
         attention_maps=FLAGS.attention_maps,
     )

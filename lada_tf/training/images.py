@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from lada_tf.errors import UserError
+
 # Black, violet, red, orange, pale yellow: dark to light, readable in grey as well.
 HEAT = np.array(
     [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], float
@@ -55,6 +57,18 @@ def heat_maps(maps: np.ndarray, side: int) -> np.ndarray:
     )
     pictures = colours.reshape(-1, grid, grid, 3).astype(np.uint8)
     return pictures.repeat(side // grid, axis=1).repeat(side // grid, axis=2)
+
+
+def one_head(maps, head: int) -> list[np.ndarray]:
+    """Of maps (N, heads, tokens), one a stage, those of one head: (N, 1, tokens).
+
+    Raises:
+        UserError: if a stage has no such head.
+    """
+    heads = min(stage.shape[1] for stage in maps)
+    if head >= heads:
+        raise UserError(f"--head={head}: the generator has heads 0 to {heads - 1}")
+    return [np.asarray(stage[:, head : head + 1]) for stage in maps]
 
 
 def image_grid(images, columns: int, side: int = 64) -> np.ndarray:

@@ -17,6 +17,7 @@ def generate(
     *,
     seed=0,
     interpolation_steps=0,
+    spherical=False,
     batch_size=64,
     attention_maps=False,
 ):
@@ -27,8 +28,9 @@ def generate(
         num_images: int, latents to draw.
         seed: int; the same seed draws the same latents, whatever the batch.
         interpolation_steps: int. If above 0, each latent is followed by this many
-            images in all on the straight line to the next latent; the last one goes
-            back to the first.
+            images in all on the way to the next latent; the last one goes back to the
+            first.
+        spherical: bool, whether that way is an arc and not a straight line.
         batch_size: int, images at a time.
         attention_maps: bool, whether to return the maps too.
 
@@ -40,10 +42,7 @@ def generate(
         keras.random.normal((num_images, generator.latent_dim), seed=seed)
     )
     if interpolation_steps:
-        to = np.roll(latents, -1, axis=0)
-        weight = np.linspace(0, 1, interpolation_steps, endpoint=False)[:, None]
-        lines = latents[:, None] * (1 - weight) + to[:, None] * weight
-        latents = lines.reshape(-1, generator.latent_dim).astype(np.float32)
+        latents = interpolate(latents, interpolation_steps, spherical)
     images, maps = [], []
     for start in range(0, len(latents), batch_size):
         made, made_maps = generator(
@@ -57,6 +56,36 @@ def generate(
     return np.concatenate(images), [
         np.concatenate(stage) for stage in zip(*maps, strict=True)
     ]
+
+
+def interpolate(latents, steps, spherical=False):
+    """From each latent to the next, and from the last to the first.
+
+    Args:
+        latents: float array (N, L).
+        steps: int, latents from one to the next, without the next.
+        spherical: bool. If True, along the arc between the two directions (slerp), on
+            which latents keep the length that is usual for normal ones; else along the
+            straight line, in whose middle they are shorter.
+
+    Returns:
+        A float32 array (N·steps, L).
+    """
+    end = np.roll(latents, -1, axis=0)[:, None]
+    start = latents[:, None]  # (N, 1, L)
+    weight = np.linspace(0, 1, steps, endpoint=False)[:, None]
+    if spherical:
+        norms = np.linalg.norm(start, axis=-1) * np.linalg.norm(end, axis=-1)
+        cosine = np.sum(start * end, axis=-1) / norms
+        angle = np.arccos(np.clip(cosine, -1, 1))[..., None]
+        # At an angle of 0 the arc is the line.
+        sine = np.where(angle > 1e-6, np.sin(angle), 1)
+        from_start = np.where(angle > 1e-6, np.sin((1 - weight) * angle), 1 - weight)
+        from_end = np.where(angle > 1e-6, np.sin(weight * angle), weight)
+        path = (start * from_start + end * from_end) / sine
+    else:
+        path = start * (1 - weight) + end * weight
+    return path.reshape(-1, latents.shape[-1]).astype(np.float32)
 
 
 def write_samples(output, images, maps=None, columns=None) -> None:

@@ -1,0 +1,107 @@
+"""Figure 5: gradient norms of both networks and the Fréchet distance, by epoch.
+
+    python -m experiments.figure5 --runs=runs/a --runs=runs/b --output=figure5.png
+    python -m experiments.figure5 --runs='results/study/lada-*.jsonl' \
+        --epoch_images=60000 --output=figure5.png
+
+`--runs` are run folders or metrics.jsonl files. Of several seeds of one name, `name-0`,
+`name-1` and so on, it draws the mean and, shaded, the range.
+"""
+
+import glob
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from lada_tf import app
+from lada_tf.errors import UserError
+
+PANELS = {
+    "g_grad_norm": "gradient norm of G",
+    "d_grad_norm": "gradient norm of D",
+    "distance": "Fréchet distance",
+}
+Curves = dict[str, list[np.ndarray]]  # of a metric: (images, value) of each seed
+
+
+def main() -> None:
+    values = flags.FLAGS
+    runs = read_runs(values.runs)
+    plot(runs, values.epoch_images, values.output)
+    print(f"{len(runs)} curves: {values.output}")
+
+
+def read_runs(patterns: list[str]) -> dict[str, Curves]:
+    """Each name's curves.
+
+    Raises:
+        UserError: if there is no such run, or it has no metrics.
+    """
+    runs: dict[str, Curves] = defaultdict(lambda: defaultdict(list))
+    for pattern in patterns:
+        found = sorted(glob.glob(pattern))
+        if not found:
+            raise UserError(f"--runs={pattern}: no such run folder or file")
+        for path in map(Path, found):
+            file = path / "metrics.jsonl" if path.is_dir() else path
+            name = re.sub(r"-\d+$", "", path.stem)
+            for metric, curve in read_curves(file).items():
+                runs[name][metric].append(curve)
+    return runs
+
+
+def read_curves(file: Path) -> dict[str, np.ndarray]:
+    """(images, value) of the panels' metrics, as arrays (2, n)."""
+    try:
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"--runs: {file} is no metrics.jsonl: {error}") from None
+    points: dict[str, list] = defaultdict(list)
+    for line in lines:
+        for name, value in line.items():
+            panel = "distance" if name.startswith(("FID", "FD")) else name
+            if panel in PANELS:
+                points[panel].append((line["images"], value))
+    return {name: np.array(values, float).T for name, values in points.items()}
+
+
+def plot(runs: dict[str, Curves], epoch_images: int, output: str) -> None:
+    """The three panels as a picture."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError("plots need `pip install 'lada_tf[experiments]'`") from None
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    for axes, (metric, title) in zip(
+        figure.subplots(1, len(PANELS)), PANELS.items(), strict=True
+    ):
+        for name, curves in runs.items():
+            # Seeds may have come to different ends: as far as all have come.
+            seeds = curves.get(metric, [])
+            length = min((curve.shape[1] for curve in seeds), default=0)
+            if not length:
+                continue
+            epochs = seeds[0][0, :length] / epoch_images
+            heights = np.stack([curve[1, :length] for curve in seeds])
+            (line,) = axes.plot(epochs, heights.mean(0), label=name)
+            low, high = heights.min(0), heights.max(0)
+            axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15)
+        axes.set(title=title, xlabel="epoch" if epoch_images > 1 else "images")
+        axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend()
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output, dpi=100)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_multi_string("runs", None, "Run folders or files.", required=True)
+    flags.DEFINE_string("output", "figure5.png", "Picture to write.")
+    flags.DEFINE_integer(
+        "epoch_images", 1, "Images of the dataset; 1 to plot images.", lower_bound=1
+    )
+    app.run(main)

@@ -1,0 +1,56 @@
+"""Figures 7 and 8: interpolations between samples, with the maps of one head.
+
+    python -m experiments.figure7 --run_dir=runs/portraits --output=figure7.png
+    python -m experiments.figure7 --run_dir=runs/portraits --spherical \
+        --frames=16 --output=figure8.gif
+
+A frame is a sample above its maps at each stage; PNG has the frames side by side, GIF
+and MP4 one after the other, from each sample to the next and back to the first.
+"""
+
+import numpy as np
+from absl import flags
+
+from experiments.frames import write_frames
+from lada_tf import app
+from lada_tf.training import load_run
+from lada_tf.training.images import heat_maps, magnify, one_head, to_uint8
+from lada_tf.training.sampling import generate
+
+flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
+flags.DEFINE_string("output", None, "A .png, .gif or .mp4.", required=True)
+flags.DEFINE_integer("head", 0, "Which head.", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
+flags.DEFINE_boolean("spherical", False, "Along arcs, not lines.")
+flags.DEFINE_integer("num_images", 2, "Samples to go through.", lower_bound=1)
+flags.DEFINE_integer("frames", 8, "Frames a sample.", lower_bound=1)
+flags.DEFINE_float("fps", 12, "Frames a second.", lower_bound=1)
+FLAGS = flags.FLAGS
+SIDE = 96  # of a picture, in pixels, about
+
+
+def main() -> None:
+    images, maps = generate(
+        load_run(FLAGS.run_dir).ema_generator,
+        FLAGS.num_images,
+        seed=FLAGS.seed,
+        interpolation_steps=FLAGS.frames,
+        spherical=FLAGS.spherical,
+        attention_maps=True,
+    )
+    frames = stacked(images, one_head(maps, FLAGS.head))
+    write_frames(FLAGS.output, frames, FLAGS.fps)
+    print(f"{len(frames)} frames: {FLAGS.output}")
+
+
+def stacked(images, maps) -> np.ndarray:
+    """Each image above its maps, as uint8 frames (N, H, W, 3)."""
+    pictures = magnify(to_uint8(images), SIDE)
+    side = pictures.shape[1]
+    return np.concatenate(
+        [pictures, *(heat_maps(stage[:, 0], side) for stage in maps)], axis=1
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

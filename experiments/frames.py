@@ -1,0 +1,68 @@
+"""A sequence of pictures as a file: GIF, MP4, or all of them in one PNG."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lada_tf.errors import UserError
+from lada_tf.training.images import png_bytes, tile
+from lada_tf.training.run_folder import write_atomically
+
+
+def write_frames(output: str, frames: np.ndarray, fps: float) -> None:
+    """Writes uint8 frames (N, H, W, 3) as the suffix of `output` says.
+
+    Args:
+        output: path; `.gif`, `.mp4` (needs imageio-ffmpeg), or `.png`: one picture
+            with the frames side by side.
+        fps: frames a second.
+
+    Raises:
+        UserError: another suffix, or imageio-ffmpeg is not installed.
+    """
+    path = Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".gif":
+        write_atomically(path, _gif(frames, fps))
+    elif path.suffix == ".mp4":
+        _write_mp4(path, frames, fps)
+    elif path.suffix == ".png":
+        write_atomically(path, png_bytes(tile(frames, len(frames), gap=2)))
+    else:
+        raise UserError(f"--output={output}: give a .gif, .mp4 or .png")
+
+
+def _gif(frames, fps) -> bytes:
+    stream = io.BytesIO()
+    first, *rest = (Image.fromarray(frame) for frame in frames)
+    first.save(
+        stream,
+        format="GIF",
+        save_all=True,
+        append_images=rest,
+        duration=round(1000 / fps),
+        loop=0,
+    )
+    return stream.getvalue()
+
+
+def _write_mp4(path, frames, fps):
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise UserError(
+            f"--output={path}: MP4 needs `pip install 'lada_tf[experiments]'`; "
+            "GIF needs nothing"
+        ) from error
+    height, width = (side - side % 2 for side in frames.shape[1:3])  # the codec's need
+    partial = path.with_name(f".partial.{path.name}")
+    writer = imageio_ffmpeg.write_frames(
+        str(partial), (width, height), fps=fps, macro_block_size=2
+    )
+    writer.send(None)
+    for frame in frames:
+        writer.send(np.ascontiguousarray(frame[:height, :width]))
+    writer.close()
+    partial.replace(path)

@@ -1,0 +1,32 @@
+"""A row of the paper made small enough to run everywhere, to prove that it runs."""
+
+from lada_tf.models import Preset
+
+STEPS = 3
+BATCH_SIZE = 4
+SHRINK = 16  # widths: 1024 becomes 64
+
+
+def smoke_flags(preset: Preset) -> dict[str, str]:
+    """What to replace in a row's configuration: same parts and image size, few of all.
+
+    The images are the embedded portraits, so that no download is needed.
+    """
+
+    def widths(values, least):
+        return ",".join(str(max(least, value // SHRINK)) for value in values)
+
+    changes = {
+        "data": "portraits",
+        "recipe": "pad",
+        "batch_size": str(BATCH_SIZE),
+        "total_images": str(STEPS * BATCH_SIZE),
+        "g_widths": widths(preset.g_widths, 4),  # four heads
+        "g_mlp": "16",
+        "d_widths": widths(preset.d_widths, 4),
+        "d_out_widths": widths(preset.d_out_widths, 4),
+        "d_mlp": "16",
+    }
+    if preset.decoder_widths:
+        changes["decoder_widths"] = widths(preset.decoder_widths, 2)
+    return changes

@@ -1,0 +1,113 @@
+"""The rows of the paper's tables: all there, of the paper's cost, and they run."""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from experiments.report import cost_table, report
+from experiments.rows import all_rows, rows_named
+from experiments.smoke import smoke_flags
+from lada_tf.errors import UserError
+from lada_tf.evaluation.protocols import PROTOCOLS
+from lada_tf.models import PRESETS, LadaGAN
+from lada_tf.models.cost import count_flops
+from lada_tf.models.networks import networks
+from lada_tf.training.configuration import parse_field
+
+ROWS = {row.name: row for row in all_rows()}
+NOT_MET = {"table1/02_lada_swin_residual": "0.5B"}  # its flagfile says why
+
+
+def test_every_table_is_there():
+    assert len(rows_named(["table1"])) == 16
+    assert len(rows_named(["table2"])) == 8
+    assert len(rows_named(["table3"])) == 6
+    assert set(PRESETS) - {"tiny"} == {name for name in ROWS if "/" not in name}
+    with pytest.raises(UserError, match="--row=table9: no such row"):
+        rows_named(["table9"])
+
+
+def test_expected_figures_are_the_protocols():
+    """The figures of the paper's own model stand twice: here and with the protocols."""
+    for name in set(PRESETS) - {"tiny"}:
+        for protocol, figures in ROWS[name].expected.items():
+            assert figures == PROTOCOLS[protocol].paper
+    for row in ROWS.values():
+        assert set(row.expected) <= set(PROTOCOLS)
+        assert f"--row={row.name} " in row.flagfile.read_text() or "/" not in row.name
+
+
+def test_costs_of_the_ablations_are_the_papers():
+    """Multiply-adds, cut to one decimal; tests/models/test_cost.py has the presets'."""
+    costs = {}
+    for row in rows_named(["table1"]):
+        preset = dataclasses.replace(
+            row.preset(), g_initializer="zeros", g_mlp_residual=False
+        )  # both add no multiplication
+        network = (preset.g_mixer, preset.g_norm, preset.lee_convolution)
+        if network not in costs:
+            generator, _ = networks(preset)
+            generator.build()
+            costs[network] = count_flops(generator) / 2e9
+        cut = f"{math.floor(costs[network] * 10) / 10}B"
+        assert cut == NOT_MET.get(row.name, row.g_cost), row.name
+
+
+def test_a_smoke_run_trains_scores_reports_and_resumes(tmp_path):
+    name = "table1/15_fastformer_both"
+    command = [sys.executable, "-m", "experiments.run", "--scale=smoke"]
+    command += [f"--row={name}", f"--output={tmp_path}"]
+    subprocess.run(command, check=True)
+    scores = tmp_path / name / "cifar10_50k.json"
+    first = json.loads(scores.read_text())
+    assert first["images_seen"] == 12
+    text = (tmp_path / "report.md").read_text()
+    assert "**Smoke runs**" in text
+    distance = first["metrics"]["FD (small classifier)"]
+    assert f"FD (small classifier) {distance:.2f} (" in text
+    scores.unlink()
+    again = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "compiling" not in again.stderr  # trained already
+    second = json.loads(scores.read_text())
+    assert second["metrics"] == first["metrics"]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_smoke_configuration_fits_together(name):
+    preset = ROWS[name].preset()
+    changes = {k: parse_field(k, v) for k, v in smoke_flags(preset).items()}
+    gan = LadaGAN.from_preset(dataclasses.replace(preset, **changes))
+    images = gan.ema_generator(gan.sample_latents(2))
+    assert gan.discriminator(images).shape == (2, 25)
+
+
+def test_paper_scale_says_what_is_missing_before_it_computes(tmp_path):
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.run",
+            f"--output={tmp_path / 'runs'}",
+            "--row=table1",
+            f"--inception_graph={tmp_path / 'graph.pb'}",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert "error: no Inception graph at" in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_report_shows_figures_of_the_paper_for_rows_that_have_not_run(tmp_path):
+    row = ROWS["table1/16_ladagan"]
+    line = report([row], tmp_path, smoke=False).splitlines()[-1]
+    assert line == (
+        "| table1/16_ladagan | cifar10_50k | — (3.29) | — (3.81) | — (9.66) | — (0.61) "
+        "| — (0.60) |"
+    )
+    assert "19.902M | 0.763B (0.7B) | 6.777M | 0.711B (0.7B)" in cost_table([row])
