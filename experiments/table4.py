@@ -1,0 +1,56 @@
+"""Table IV: our run's FID and the paper's beside those that others published.
+
+    python -m experiments.table4 --runs=runs/paper
+
+`published.csv` holds the others' figures with their sources; they were computed by
+their authors, with their own evaluators. A run that is missing has no figure.
+"""
+
+import csv
+import json
+from pathlib import Path
+
+from absl import flags
+
+from experiments.rows import FOLDER, rows_named
+from lada_tf import app
+
+DATA = {
+    "cifar10": "CIFAR-10",
+    "celeba64": "CelebA 64",
+    "ffhq128": "FFHQ 128",
+    "bedroom128": "LSUN Bedroom 128",
+    "bedroom256": "LSUN Bedroom 256",
+}
+
+
+def main() -> None:
+    print(table(Path(flags.FLAGS.runs)))
+
+
+def table(runs: Path) -> str:
+    """The rows as Markdown."""
+    with (FOLDER / "published.csv").open(newline="") as file:
+        published = list(csv.DictReader(file))
+    lines = ["| data | model | FID | source |", "|---" * 4 + "|"]
+    for row in rows_named(list(DATA)):
+        data = DATA[row.name]
+        for other in published:
+            if other["data"] == data:
+                cells = (data, other["model"], other["FID"], other["source"])
+                lines.append(f"| {' | '.join(cells)} |")
+        for protocol, figures in row.expected.items():
+            source = f"arXiv:2401.09596, {protocol}"
+            lines.append(f"| {data} | LadaGAN | {figures['FID']:.2f} | {source} |")
+            scores = runs / row.name / f"{protocol}.json"
+            ours = "—"
+            if scores.exists():
+                metrics = json.loads(scores.read_text())["metrics"]
+                ours = f"{metrics['FID']:.2f}" if "FID" in metrics else "—"
+            lines.append(f"| {data} | lada_tf | {ours} | {scores} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("runs", "runs/paper", "Output of experiments.run.")
+    app.run(main)
