@@ -1,12 +1,13 @@
 # make demo: train on the embedded portraits and show where the picture is.
 # make test: lint, types and tests. Both make .venv first.
 # make test-serving: the REST and gRPC servers' tests, whose packages are heavy.
+# make test-browser: the demo page in Chromium, which has to be installed.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := runs/portraits
 
-.PHONY: demo test test-serving lint clean
+.PHONY: demo test test-serving test-browser lint clean
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=$(RUN)
@@ -20,6 +21,9 @@ test: lint
 
 test-serving: $(VENV)/serve
 	$(VENV)/bin/python -m pytest tests/serving/servers
+
+test-browser: $(VENV)/browser
+	$(VENV)/bin/python -m pytest tests/serving/browser
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
@@ -38,6 +42,10 @@ $(VENV)/test: $(VENV)/demo
 
 $(VENV)/serve: $(VENV)/test
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test,serve]"
+	touch $@
+
+$(VENV)/browser: $(VENV)/test
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test,demo,browser]"
 	touch $@
 
 clean:

@@ -10,8 +10,11 @@ from lada_tf.models.presets import get_preset
 from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.run_folder import RunFolder
 
-# `make test-serving` installs what these need.
-collect_ignore = [] if importlib.util.find_spec("kserve") else ["servers"]
+# `make test-serving` and `make test-browser` install what these need.
+NEEDS = {"servers": "kserve", "browser": "playwright"}
+collect_ignore = [
+    folder for folder, name in NEEDS.items() if not importlib.util.find_spec(name)
+]
 
 # Every head's operations are in the decoder's, and the paper's attention score.
 SMALL = {

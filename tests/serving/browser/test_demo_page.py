@@ -1,0 +1,209 @@
+"""The demo page, clicked through in Chromium; its pictures are kept in $SCREENSHOTS."""
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lada_tf.serving.saved_model import write_saved_model
+
+# Notes every address that the server's process connects to.
+WATCH = """
+import os, socket
+connect = socket.socket.connect
+def watched(self, address):
+    with open(os.environ["WATCH_FILE"], "a") as file:
+        print(address[0] if isinstance(address, tuple) else "unix", file=file)
+    return connect(self, address)
+socket.socket.connect = watched
+"""
+
+
+@pytest.fixture(scope="module")
+def demo(run_dir, generator, tmp_path_factory):
+    """The page's address, with a run folder and an exported model."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "sitecustomize.py").write_text(WATCH)
+    exported = folder / "model" / "7"
+    write_saved_model(generator, exported)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = folder / "log"
+    command = [sys.executable, "-m", "lada_tf.demo", f"--run_dir={run_dir}"]
+    command += [f"--model={exported}", f"--port={port}", "--requests_per_minute=200"]
+    environment = os.environ | {
+        "WATCH_FILE": str(folder / "connections"),
+        "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}",
+    }
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stderr=file, stdout=file, env=environment)
+    url = f"http://127.0.0.1:{port}/"
+    deadline = time.monotonic() + 180
+    while True:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        try:
+            urllib.request.urlopen(url)
+            break
+        except OSError:
+            time.sleep(0.5)
+    yield url
+    assert process.poll() is None, log.read_text()
+    process.terminate()
+    process.wait(timeout=30)
+    addresses = set((folder / "connections").read_text().split())
+    assert addresses <= {"127.0.0.1", "localhost", "unix"}
+    # Gradio prints what it refuses, with a traceback; nothing else may have one.
+    lines = log.read_text().splitlines()
+    refused = [line for line in lines if line.startswith("gradio.exceptions.Error")]
+    assert sum(line.startswith("Traceback") for line in lines) == len(refused)
+
+
+@pytest.fixture
+def page(visit, demo):
+    page = visit(demo)
+    page.wait_for_function("document.querySelectorAll('.grid-wrap img').length == 24")
+    return page
+
+
+def pixels(page, locator):
+    """The picture that an <img> shows."""
+    url = page.locator(locator).first.get_attribute("src")
+    return np.asarray(Image.open(io.BytesIO(page.request.get(url).body())))[..., :3]
+
+
+def screenshot(page, name):
+    if folder := os.environ.get("SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.wait_for_timeout(500)  # until pictures have faded in
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
+def fill(page, label, value):
+    """Types a number into the box beside a slider, or into a field."""
+    page.get_by_label(f"number input for {label}").fill(str(value))
+    page.keyboard.press("Tab")
+
+
+def wait_for_another(page, locator, before):
+    """Waits until an <img> shows something else; returns that."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        now = pixels(page, locator)
+        if now.shape != before.shape or (now != before).any():
+            return now
+        page.wait_for_timeout(200)
+    raise AssertionError(f"{locator} did not change")
+
+
+def test_gallery_shows_the_images_of_a_seed_and_of_another(page, run_dir):
+    screenshot(page, "gallery")
+    first = pixels(page, ".grid-wrap img")
+    assert first.shape == (128, 128, 3)
+    page.get_by_role("button", name="Another seed").click()
+    wait_for_another(page, ".grid-wrap img", first)
+    page.get_by_label("Seed").fill("0")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(3000)
+    np.testing.assert_array_equal(pixels(page, ".grid-wrap img"), first)
+    fill(page, "Images", 5)
+    page.wait_for_function("document.querySelectorAll('.grid-wrap img').length == 5")
+
+
+def test_other_models_are_named_by_their_folders(page):
+    first = pixels(page, ".grid-wrap img")
+    page.get_by_label("Model").click()
+    names = page.get_by_role("option").all_inner_texts()
+    assert [name.strip("✓ \n") for name in names][1] == "model/7"
+    page.get_by_role("option", name="model/7").click()
+    page.wait_for_timeout(4000)
+    # The SavedModel was made of the run's generator.
+    again = pixels(page, ".grid-wrap img").astype(int)
+    assert np.abs(again - first).max() <= 1
+
+
+def test_two_clicks_choose_the_ends_of_a_way(page):
+    page.locator(".grid-wrap button.thumbnail-item").nth(4).click()
+    page.keyboard.press("Escape")
+    page.locator(".grid-wrap button.thumbnail-item").nth(10).click()
+    page.get_by_role("tab", name="Between two").click()
+    page.wait_for_timeout(2000)
+    ends = [
+        page.get_by_label(f"number input for {label}").input_value()
+        for label in ("From image", "To image")
+    ]
+    assert ends == ["5", "11"]
+    picture = "[role=tabpanel]:visible img"
+    middle = pixels(page, picture)
+    screenshot(page, "between")
+    fill(page, "Position", 0)
+    wait_for_another(page, picture, middle)
+
+
+def test_directions_move_an_image_and_back(page):
+    page.get_by_role("tab", name="Directions").click()
+    picture = "[role=tabpanel]:visible img"
+    page.wait_for_selector(picture)
+    image = pixels(page, picture)
+    fill(page, "Direction 1", 4)
+    moved = wait_for_another(page, picture, image)
+    screenshot(page, "directions")
+    page.get_by_role("button", name="Back to the image").click()
+    np.testing.assert_array_equal(wait_for_another(page, picture, moved), image)
+
+
+def test_attention_of_each_stage_and_head(page):
+    page.get_by_role("tab", name="Attention").click()
+    captions = page.locator("[role=tabpanel]:visible .caption-label")
+    captions.first.wait_for()
+    # Stages of 4×4 with two heads and of 8×8 with four, each after the image itself.
+    assert captions.all_inner_texts() == [
+        "the image",
+        *(f"4×4, head {i}" for i in (1, 2)),
+        "the image",
+        *(f"8×8, head {i}" for i in (1, 2, 3, 4)),
+    ]
+    screenshot(page, "attention")
+
+
+def test_files_of_a_gallery(page, generator):
+    page.get_by_role("button", name="Make files of these").click()
+    links = page.locator("a[download]")
+    links.nth(1).wait_for()
+    contents = {
+        link.get_attribute("download"): page.request.get(
+            link.get_attribute("href")
+        ).body()
+        for link in links.all()
+    }
+    assert set(contents) == {"seed-0.png", "seed-0.json"}
+    record = json.loads(contents["seed-0.json"])
+    assert (record["seed"], record["images"]) == (0, 24)
+    grid = np.asarray(Image.open(io.BytesIO(contents["seed-0.png"])))
+    assert grid.shape == (5 * 32, 5 * 32, 3)
+
+
+@pytest.mark.parametrize("seed", ["-1", "99999999999"])
+def test_a_seed_that_is_none_is_refused_in_words(page, seed):
+    page.get_by_label("Seed").fill(seed)
+    page.keyboard.press("Tab")
+    page.get_by_text("Seed").first.wait_for()
+    toast = page.locator(".toast-body, [data-testid=toast-body]").first
+    toast.wait_for(timeout=15_000)
+
+
+def test_no_file_of_the_machine_is_served(demo):
+    for path in ("gradio_api/file=/etc/passwd", "file=/etc/passwd"):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(demo + path)
+        assert error.value.code in (403, 404)
