@@ -13,11 +13,6 @@ from lada_tf.training import load_run
 from lada_tf.training.images import one_head
 from lada_tf.training.sampling import generate, write_samples
 
-flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
-flags.DEFINE_string("output", None, "Picture to write, .png.", required=True)
-flags.DEFINE_integer("head", 0, "Which head.", lower_bound=0)
-flags.DEFINE_integer("num_images", 8, "Samples.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
 FLAGS = flags.FLAGS
 
 
@@ -35,4 +30,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
+    flags.DEFINE_string("output", None, "Picture to write, .png.", required=True)
+    flags.DEFINE_integer("head", 0, "Which head.", lower_bound=0)
+    flags.DEFINE_integer("num_images", 8, "Samples.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
     app.run(main)

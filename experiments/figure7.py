@@ -17,14 +17,6 @@ from lada_tf.training import load_run
 from lada_tf.training.images import heat_maps, magnify, one_head, to_uint8
 from lada_tf.training.sampling import generate
 
-flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
-flags.DEFINE_string("output", None, "A .png, .gif or .mp4.", required=True)
-flags.DEFINE_integer("head", 0, "Which head.", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
-flags.DEFINE_boolean("spherical", False, "Along arcs, not lines.")
-flags.DEFINE_integer("num_images", 2, "Samples to go through.", lower_bound=1)
-flags.DEFINE_integer("frames", 8, "Frames a sample.", lower_bound=1)
-flags.DEFINE_float("fps", 12, "Frames a second.", lower_bound=1)
 FLAGS = flags.FLAGS
 SIDE = 96  # of a picture, in pixels, about
 
@@ -53,4 +45,12 @@ def stacked(images, maps) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
+    flags.DEFINE_string("output", None, "A .png, .gif or .mp4.", required=True)
+    flags.DEFINE_integer("head", 0, "Which head.", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
+    flags.DEFINE_boolean("spherical", False, "Along arcs, not lines.")
+    flags.DEFINE_integer("num_images", 2, "Samples to go through.", lower_bound=1)
+    flags.DEFINE_integer("frames", 8, "Frames a sample.", lower_bound=1)
+    flags.DEFINE_float("fps", 12, "Frames a second.", lower_bound=1)
     app.run(main)

@@ -13,9 +13,6 @@ from experiments.frames import write_frames
 from lada_tf import app
 from lada_tf.errors import UserError
 
-flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
-flags.DEFINE_string("output", None, "progress.gif, .mp4 or .png.", required=True)
-flags.DEFINE_float("fps", 4, "Grids a second.", lower_bound=1)
 FLAGS = flags.FLAGS
 
 
@@ -30,4 +27,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
+    flags.DEFINE_string("output", None, "progress.gif, .mp4 or .png.", required=True)
+    flags.DEFINE_float("fps", 4, "Grids a second.", lower_bound=1)
     app.run(main)

@@ -27,16 +27,6 @@ from lada_tf.evaluation.open_extractor import open_extractor
 from lada_tf.evaluation.protocols import PROTOCOLS
 from lada_tf.training.run_folder import write_atomically
 
-flags.DEFINE_boolean("list", False, "Show the rows, and do nothing.")
-flags.DEFINE_multi_string("row", None, "Rows or their folders; by default all.")
-flags.DEFINE_enum("scale", "paper", ["paper", "smoke"], "Size of what runs.")
-flags.DEFINE_string("output", "runs/paper", "Folder of run folders and the report.")
-flags.DEFINE_multi_string(
-    "data", [], "PRESET=SOURCE: where a preset's images are, if not in TFDS."
-)
-flags.DEFINE_integer("seed", 0, "Seed of the runs.", lower_bound=0)
-flags.DEFINE_string("features", "inception", "As of lada_tf.evaluate.")
-flags.DEFINE_string("inception_graph", None, "As of lada_tf.evaluate.")
 FLAGS = flags.FLAGS
 
 SMOKE_SCORE = {
@@ -144,4 +134,14 @@ def _call(command: str, options: dict[str, str], capture: bool = False) -> str:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_boolean("list", False, "Show the rows, and do nothing.")
+    flags.DEFINE_multi_string("row", None, "Rows or their folders; by default all.")
+    flags.DEFINE_enum("scale", "paper", ["paper", "smoke"], "Size of what runs.")
+    flags.DEFINE_string("output", "runs/paper", "Folder of run folders and the report.")
+    flags.DEFINE_multi_string(
+        "data", [], "PRESET=SOURCE: where a preset's images are, if not in TFDS."
+    )
+    flags.DEFINE_integer("seed", 0, "Seed of the runs.", lower_bound=0)
+    flags.DEFINE_string("features", "inception", "As of lada_tf.evaluate.")
+    flags.DEFINE_string("inception_graph", None, "As of lada_tf.evaluate.")
     app.run(main)

@@ -3,8 +3,9 @@
     python -m experiments.study.train --output=runs/study --jobs=2
     python -m experiments.study.train --output=runs/study --only=lada --only=swin
 
-Started again, it goes on where it was. What each run logged is copied to
-experiments/results/study, from which experiments.study.report makes tables and plots.
+Started again, it goes on where it was. What each run logged, and its last grid, is
+copied to experiments/results/study, from which experiments.study.report makes tables
+and plots; a run whose results are there is not trained again.
 """
 
 import concurrent.futures
@@ -34,10 +35,6 @@ VARIANTS = (
 )
 MIXERS = VARIANTS[:5]
 
-flags.DEFINE_string("output", "runs/study", "Folder of the run folders.")
-flags.DEFINE_multi_enum("only", VARIANTS, VARIANTS, "Variants to train.")
-flags.DEFINE_integer("seeds", 3, "Seeds of each.", lower_bound=1)
-flags.DEFINE_integer("jobs", 1, "Runs at a time, of one thread each.", lower_bound=1)
 FLAGS = flags.FLAGS
 
 
@@ -48,7 +45,7 @@ def main() -> None:
         for group in (MIXERS, VARIANTS[5:])
         for seed in range(FLAGS.seeds)
         for name in group
-        if name in FLAGS.only
+        if name in FLAGS.only and not _results(name, seed).exists()
     ]
     with concurrent.futures.ThreadPoolExecutor(FLAGS.jobs) as pool:
         failed = [name for name in pool.map(_train, runs) if name]
@@ -56,9 +53,13 @@ def main() -> None:
         raise UserError(f"{', '.join(failed)} failed: see the log beside its folder")
 
 
+def _results(name: str, seed: int) -> Path:
+    return RESULTS / f"{name}-{seed}.jsonl"
+
+
 def _train(run: tuple[str, int]) -> str | None:
     """Trains one run; its name if that failed."""
-    name = "{}-{}".format(*run)
+    name = _results(*run).stem
     folder = Path(FLAGS.output) / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".log").open("a") as log:
@@ -80,10 +81,17 @@ def _train(run: tuple[str, int]) -> str | None:
     if result.returncode:
         return name
     RESULTS.mkdir(parents=True, exist_ok=True)
-    shutil.copy(folder / "metrics.jsonl", RESULTS / f"{name}.jsonl")
+    shutil.copy(max(folder.glob("samples/grid-*.png")), RESULTS / f"{name}.png")
+    shutil.copy(folder / "metrics.jsonl", _results(*run))
     print(f"{name}: done", flush=True)
     return None
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("output", "runs/study", "Folder of the run folders.")
+    flags.DEFINE_multi_enum("only", VARIANTS, VARIANTS, "Variants to train.")
+    flags.DEFINE_integer("seeds", 3, "Seeds of each.", lower_bound=1)
+    flags.DEFINE_integer(
+        "jobs", 1, "Runs at a time, of one thread each.", lower_bound=1
+    )
     app.run(main)
