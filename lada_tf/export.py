@@ -4,6 +4,7 @@ python -m lada_tf.export --run_dir=runs/c10 --output=models/c10/1
 python -m lada_tf.export --run_dir=runs/c10 --format=onnx --precision=float16 \\
     --output=c10.onnx
 
+python -m lada_tf.export --run_dir=runs/c10 --format=web --output=c10-page
 python -m lada_tf.export --run_dir=runs/c10 --hub_layout --output=c10-hub
 
 A SavedModel's folder is ready for TensorFlow Serving. What was written is loaded in

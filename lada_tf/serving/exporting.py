@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lada_tf.errors import ExportFailed, UserError
+from lada_tf.evaluation.cache import default_cache_dir
 from lada_tf.serving.comparison import Comparison, compare
 from lada_tf.serving.exported import load_exported
 from lada_tf.serving.formats import FORMATS, TOLERANCES, Format, get_format
@@ -27,6 +28,9 @@ images = generator(latents)  # about [-1, 1]
     "onnx": """```python
 session = onnxruntime.InferenceSession("generator.onnx")
 (images,) = session.run(["images"], {"latents": latents})  # about [-1, 1]
+```""",
+    "web": """```sh
+python -m http.server --directory .  # or any other web host
 ```""",
     "litert": """```python
 interpreter = ai_edge_litert.interpreter.Interpreter("generator.tflite")
@@ -92,6 +96,10 @@ def _write(generator, path: Path, format, precision, max_batch) -> None:
         from lada_tf.serving.onnx_file import write_onnx
 
         write_onnx(generator, path, precision)
+    elif format == "web":
+        from lada_tf.serving.web_page import write_web_page
+
+        write_web_page(generator, path.parent, precision, Path(default_cache_dir()))
     else:
         from lada_tf.serving.litert_file import write_litert
 

@@ -29,11 +29,13 @@ class Format:
 
     @property
     def suffix(self) -> str:
-        """Ending of the file; empty for a SavedModel."""
-        return "." + self.file.rpartition(".")[2] if self.file != SAVED_MODEL else ""
+        """Ending of the file; empty where the model is a folder of several."""
+        folders = (SAVED_MODEL, WEB_PAGE)
+        return "" if self.file in folders else "." + self.file.rpartition(".")[2]
 
 
 SAVED_MODEL = "saved_model.pb"
+WEB_PAGE = "index.html"
 FORMATS = {
     "savedmodel": Format(SAVED_MODEL),
     "keras": Format("generator.keras"),
@@ -42,6 +44,9 @@ FORMATS = {
         ("float32", "float16"),
         ("onnx", "onnxruntime", "tf2onnx"),
         "onnx",
+    ),
+    "web": Format(
+        WEB_PAGE, ("float16", "float32"), ("onnx", "onnxruntime", "tf2onnx"), "onnx"
     ),
     "litert": Format(
         "generator.tflite",
@@ -75,6 +80,6 @@ def require(form: Format) -> None:
     absent = [name for name in form.modules if not importlib.util.find_spec(name)]
     if absent:
         raise UserError(
-            f"{form.suffix} needs {', '.join(absent)}: "
+            f"{form.file} needs {', '.join(absent)}: "
             f"pip install 'lada_tf[{form.extra}]'"
         )

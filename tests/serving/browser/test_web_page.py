@@ -1,0 +1,95 @@
+"""The static page: exported, served by Python's own web server, used in Chromium."""
+
+import functools
+import http.server
+import threading
+
+import numpy as np
+import pytest
+
+from lada_tf.serving.exporting import export_generator
+from lada_tf.training.images import to_uint8
+from tests.serving.browser.test_demo_page import screenshot
+
+DRAWN = "document.getElementById('state').textContent == '' && window.ladagan"
+
+
+@pytest.fixture(scope="module")
+def address(generator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("web") / "page"
+    export_generator(generator, folder, "web")
+    handler = functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=str(folder)
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def page(visit, address):
+    page = visit(address)
+    page.wait_for_function(DRAWN, timeout=60_000)
+    return page
+
+
+def pixels(page, locator):
+    """What a canvas shows, uint8 (H, W, 3)."""
+    values = page.locator(locator).evaluate(
+        "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+    )
+    side = round((len(values) / 4) ** 0.5)
+    return np.array(values, np.uint8).reshape(side, side, 4)[..., :3]
+
+
+def latents(page, seed, count):
+    rows = page.evaluate(
+        f"ladagan.latentsOf({seed}, {count}).map(latent => [...latent])"
+    )
+    return np.array(rows, np.float32)
+
+
+def check(shown, generator, latent):
+    """Half-precision weights: a few levels of 255 at most, less in the mean."""
+    expected = to_uint8(generator(latent[None]))[0].astype(int)
+    assert np.abs(shown - expected).max() <= 8
+    assert np.abs(shown - expected).mean() < 1
+
+
+def test_the_browser_makes_the_generators_images(page, generator):
+    screenshot(page, "web")
+    assert page.locator("#gallery canvas").count() == 24
+    drawn = latents(page, 0, 24)
+    for i in (0, 23):
+        check(pixels(page, f"#gallery canvas >> nth={i}"), generator, drawn[i])
+    page.get_by_label("Seed").fill("7")
+    page.keyboard.press("Tab")
+    page.wait_for_function(DRAWN)
+    check(pixels(page, "#gallery canvas >> nth=5"), generator, latents(page, 7, 6)[5])
+
+
+def test_latents_are_standard_normal_and_those_of_their_seed(page):
+    drawn = latents(page, 3, 3000)
+    assert abs(drawn.mean()) < 0.03
+    assert abs(drawn.std() - 1) < 0.03
+    assert abs(np.corrcoef(drawn[:-1].ravel(), drawn[1:].ravel())[0, 1]) < 0.03
+    np.testing.assert_array_equal(latents(page, 3, 2), drawn[:2])
+    assert (latents(page, 4, 2) != drawn[:2]).all()
+
+
+@pytest.mark.parametrize("arc", [True, False])
+def test_two_clicks_and_the_way_between_them(page, generator, arc):
+    page.locator("#gallery canvas").nth(3).click()
+    page.locator("#gallery canvas").nth(9).click()
+    page.get_by_label("along an arc").set_checked(arc)
+    a, b = latents(page, 0, 10)[[3, 9]]
+    middle = (a + b) / 2
+    if arc:  # the sine rule at equal weights
+        cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        middle = (a + b) / (2 * np.cos(np.arccos(cosine) / 2))
+    page.wait_for_function(DRAWN)
+    check(pixels(page, "#between"), generator, middle)
+    page.get_by_label("Position").fill("1")
+    page.wait_for_function(DRAWN)
+    check(pixels(page, "#between"), generator, b)
