@@ -26,8 +26,8 @@ PAGE_FILES = ("index.html", "page.css", "page.js")
 def write_web_page(generator, folder: Path, precision: str, cache_dir: Path) -> None:
     """Writes a folder for any web host: page, ONNX model and its runtime.
 
-    A visitor's browser asks that host only. The runtime, 14 MB, is fetched by `npm pack`
-    once and kept in `cache_dir`.
+    A visitor's browser asks that host only. The runtime, 14 MB of a package of 33, is
+    fetched by `npm pack` once and kept in `cache_dir`.
 
     Args:
         generator: a built `Generator`.
