@@ -55,7 +55,7 @@ def read_runs(patterns: list[str]) -> dict[str, Curves]:
 
 
 def read_curves(file: Path) -> dict[str, np.ndarray]:
-    """(images, value) of the panels' metrics, as arrays (2, n)."""
+    """(images, value) of each metric, as arrays (2, n)."""
     try:
         lines = [json.loads(line) for line in file.read_text().splitlines()]
     except (OSError, ValueError) as error:
@@ -63,21 +63,23 @@ def read_curves(file: Path) -> dict[str, np.ndarray]:
     points: dict[str, list] = defaultdict(list)
     for line in lines:
         for name, value in line.items():
-            panel = "distance" if name.startswith(("FID", "FD")) else name
-            if panel in PANELS:
-                points[panel].append((line["images"], value))
+            metric = "distance" if name.startswith(("FID", "FD")) else name
+            if metric != "images":
+                points[metric].append((line["images"], value))
     return {name: np.array(values, float).T for name, values in points.items()}
 
 
-def plot(runs: dict[str, Curves], epoch_images: int, output: str) -> None:
-    """The three panels as a picture."""
+def plot(
+    runs: dict[str, Curves], epoch_images: int, output: str, panels=PANELS
+) -> None:
+    """The panels, metrics and their titles, as a picture."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise UserError("plots need `pip install 'lada_tf[experiments]'`") from None
     figure = Figure(figsize=(13, 4), layout="constrained")
     for axes, (metric, title) in zip(
-        figure.subplots(1, len(PANELS)), PANELS.items(), strict=True
+        figure.subplots(1, len(panels)), panels.items(), strict=True
     ):
         for name, curves in runs.items():
             # Seeds may have come to different ends: as far as all have come.

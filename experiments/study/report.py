@@ -3,55 +3,89 @@
     python -m experiments.study.report --images=docs/images
 
 Prints, as Markdown, each variant's distance at the end and its gradient norms over the
-second half of training: the mean of the seeds and their range.
+second half of training, then the authors' code beside ours: means of the seeds and
+their range.
 """
 
 from pathlib import Path
 
 import numpy as np
 from absl import flags
+from PIL import Image
 
-from experiments.figure5 import plot, read_runs
+from experiments.figure5 import PANELS, plot, read_runs
 from experiments.study.train import MIXERS, RESULTS, VARIANTS
 from lada_tf import app
 
 EPOCH_IMAGES = 60_000
+COLUMNS = 5  # of grids
+# What both codes log.
+COMMON = {
+    "d_loss": "loss of D",
+    "g_loss": "loss of G",
+    "r1_weighted": "weighted R1",
+    "distance": "FD-classifier",
+}
+PLOTS = {
+    "study_mixers.png": (MIXERS, PANELS),
+    "study_lada.png": (("lada", "lada_residual", "lada_layer_norm"), PANELS),
+    "study_official.png": (("lada", "official"), COMMON),
+}
 
 
 def main() -> None:
     runs = read_runs([f"{RESULTS}/*.jsonl"])
-    print(table(runs))
+    print(table(runs, VARIANTS, PANELS), end="\n\n")
+    print(table(runs, ("lada", "official"), COMMON))
     output = Path(flags.FLAGS.images)
-    for name, variants in (
-        ("study_mixers.png", MIXERS),
-        ("study_lada.png", ("lada", "lada_residual", "lada_layer_norm")),
-    ):
+    for name, (variants, panels) in PLOTS.items():
         chosen = {name: runs[name] for name in variants if name in runs}
-        plot(chosen, EPOCH_IMAGES, str(output / name))
+        plot(chosen, EPOCH_IMAGES, str(output / name), panels)
+    _plot_grids(output / "study_grids.png")
 
 
-def table(runs) -> str:
-    """A line for each variant, in the order of VARIANTS."""
+def table(runs, variants, metrics: dict[str, str]) -> str:
+    """A line for each variant: the distance at the end, other metrics as means of the
+    second half of training."""
     lines = [
-        "| variant | seeds | FD-classifier, end | gradient norm of G | of D |",
-        "|---" * 5 + "|",
+        f"| variant | seeds | {' | '.join(metrics.values())} |",
+        "|---" * (2 + len(metrics)) + "|",
     ]
-    for name in VARIANTS:
+    for name in variants:
         if name not in runs:
             continue
-        curves = runs[name]
-        distances = [curve[1, -1] for curve in curves["distance"]]
-        norms = [
-            [curve[1, curve.shape[1] // 2 :].mean() for curve in curves[metric]]
-            for metric in ("g_grad_norm", "d_grad_norm")
-        ]
-        cells = (name, str(len(distances)), *map(_spread, (distances, *norms)))
+        cells = [name, str(len(runs[name]["distance"]))]
+        for metric in metrics:
+            curves = [curve[1] for curve in runs[name][metric]]
+            if metric == "distance":
+                cells.append(_spread([curve[-1] for curve in curves]))
+            else:
+                cells.append(_spread([c[len(c) // 2 :].mean() for c in curves]))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _spread(values: list[float]) -> str:
     return f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _plot_grids(output: Path) -> None:
+    """The last grids of the first seed, named."""
+    from matplotlib.figure import Figure
+
+    grids = {
+        name: grid
+        for name in (*VARIANTS, "official")
+        if (grid := RESULTS / f"{name}-0.png").exists()
+    }
+    rows = -(-len(grids) // COLUMNS)
+    figure = Figure(figsize=(3 * COLUMNS, 3.3 * rows), layout="constrained")
+    for axes in figure.subplots(rows, COLUMNS, squeeze=False).flat:
+        axes.axis("off")
+    for axes, (name, grid) in zip(figure.axes, grids.items(), strict=False):
+        axes.imshow(Image.open(grid))
+        axes.set_title(name)
+    figure.savefig(output, dpi=80)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from absl import flags
 
+from experiments.study.settings import HERE
 from lada_tf import app
 from lada_tf.errors import UserError
 
-HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "study"
 # The first ones are of equal cost and differ in the attention alone.
 VARIANTS = (

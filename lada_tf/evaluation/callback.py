@@ -85,7 +85,9 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
         """Measures, logs and returns the distance of the model as it is now."""
         images_seen = self.model.images_seen
         if self._real is None or self._generator is None:
-            self._real = self._features_of_real()
+            self._real = real_features(
+                self._source, self._extractor, self._num_images, self._batch_size
+            )
             self._generator = quantized(self.model.ema_generator)
         generated = generate(
             self._generator,
@@ -105,10 +107,14 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
         self._due = self._next_multiple(images_seen)
         return distance
 
-    def _features_of_real(self) -> np.ndarray:
-        order = np.random.default_rng(SEED).permutation(len(self._source))
-        real = batches(self._source, order[: self._num_images], self._batch_size)
-        return gather(real, self._num_images, self._extractor).features
-
     def _next_multiple(self, images_seen: int) -> int:
         return (images_seen // self._every_images + 1) * self._every_images
+
+
+def real_features(
+    source: ImageSource, extractor: Extractor, num_images: int, batch_size: int = 64
+) -> np.ndarray:
+    """float32 (num_images, d), the features of random images, always the same."""
+    order = np.random.default_rng(SEED).permutation(len(source))
+    real = batches(source, order[:num_images], batch_size)
+    return gather(real, num_images, extractor).features

@@ -128,7 +128,7 @@ def build_page(explorers: dict[str, Explorer], per_minute: int) -> gr.Blocks:
                         gr.Slider(-6, 6, 0, step=0.25, label=f"Direction {i + 1}")
                         for i in range(NUM_DIRECTIONS)
                     ]
-                moved = _picture(height=1.5 * SIDE)
+                moved = _picture(height=SIDE * 3 // 2)
             reset = gr.Button("Back to the image")
         with gr.Tab("Attention"):
             looked = _number_slider("Image", 1)
@@ -171,7 +171,7 @@ def _number_slider(label: str, value: int) -> gr.Slider:
     return gr.Slider(1, MAX_IMAGES, value, step=1, label=label)
 
 
-def _picture(height: float | None = None) -> gr.Image:
+def _picture(height: int | None = None) -> gr.Image:
     return gr.Image(
         show_label=False,
         format="png",

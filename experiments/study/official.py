@@ -1,0 +1,144 @@
+"""The study's second part: the authors' code on the same configuration and data.
+
+    git clone https://github.com/milmor/LadaGAN
+    python -m venv official && official/bin/pip install tensorflow==2.13.1 tqdm pillow
+    python -m experiments.study.official --checkout=LadaGAN --python=official/bin/python
+
+Trains their networks by their step as `lada.cfg` says, as many steps, with three seeds,
+and measures their samples as ours are measured during training. What is logged goes to
+experiments/results/study beside ours; a seed whose results are there is left out.
+
+Cost: 1,000 steps of 16 images, about six minutes a seed on one CPU core.
+Expected: curves within the spread of the seeds; see docs/ablations.md.
+"""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from experiments.study.settings import HERE, variant_preset, variant_settings
+from experiments.study.train import RESULTS
+from lada_tf import app
+from lada_tf.data import open_source
+from lada_tf.errors import UserError
+from lada_tf.evaluation.callback import real_features
+from lada_tf.evaluation.frechet import frechet_distance
+from lada_tf.evaluation.gather import gather
+from lada_tf.evaluation.open_extractor import open_extractor
+from lada_tf.models import Preset
+from lada_tf.training.images import png_bytes, tile
+from lada_tf.training.official_checkpoint import LOSSES
+
+FLAGS = flags.FLAGS
+GRID = 64  # images of the last samples to keep
+
+
+def main() -> None:
+    settings, preset = variant_settings("lada"), variant_preset("lada")
+    source = open_source(preset.data, preset.image_size)
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images.npy"
+        np.save(images, source.images(np.arange(len(source))))
+        for seed in range(FLAGS.seeds):
+            results = RESULTS / f"official-{seed}.jsonl"
+            if results.exists():
+                continue
+            output = Path(folder) / str(seed)
+            output.mkdir()
+            _train(preset, settings, images, output, seed)
+            _measure(source, settings, output)
+            last = np.load(max(output.glob("samples-*.npy")))[:GRID]
+            results.with_suffix(".png").write_bytes(png_bytes(tile(last, 8)))
+            results.write_text((output / "metrics.jsonl").read_text())
+            print(f"official-{seed}: done", flush=True)
+
+
+def official_config(preset: Preset) -> dict:
+    """The configuration in the terms of the authors' config.py."""
+    losses = {ours: theirs for theirs, ours in LOSSES.items()}
+    return {
+        "img_size": preset.image_size,
+        "batch_size": preset.batch_size,
+        "noise_dim": preset.latent_dim,
+        "g_dim": preset.g_widths,
+        "g_heads": _per_stage(preset.g_heads, preset),
+        "g_mlp": _per_stage(preset.g_mlp, preset),
+        "dec_dim": preset.decoder_widths or False,
+        "d_enc_dim": preset.d_widths,
+        "d_out_dim": preset.d_out_widths,
+        "d_heads": preset.d_heads,
+        "d_mlp": preset.d_mlp,
+        "d_initializer": preset.d_initializer,
+        "gp_weight": preset.r1_gamma,
+        "policy": preset.augment,
+        "bcr": preset.bcr_real > 0,
+        "cr_weight": preset.bcr_real,
+        "loss": losses[preset.loss],
+        "ema_decay": preset.ema_decay,
+        "g_lr": preset.g_learning_rate,
+        "g_beta1": preset.g_betas[0],
+        "g_beta2": preset.g_betas[1],
+        "d_lr": preset.d_learning_rate,
+        "d_beta1": preset.d_betas[0],
+        "d_beta2": preset.d_betas[1],
+    }
+
+
+def _per_stage(values, preset):
+    return values if len(values) > 1 else values * len(preset.g_widths)
+
+
+def _train(preset: Preset, settings, images: Path, output: Path, seed: int) -> None:
+    job = output / "job.json"
+    job.write_text(
+        json.dumps(
+            {
+                "config": official_config(preset),
+                "images": str(images),
+                "output": str(output),
+                "seed": seed,
+                "steps": -(-preset.total_images // preset.batch_size),
+                "log_images": int(settings["log_images"]),
+                "sample_images": int(settings["fd_images"]),
+                "num_samples": int(settings["fd_samples"]),
+            }
+        )
+    )
+    result = subprocess.run(
+        [FLAGS.python, HERE / "official_worker.py", FLAGS.checkout, job],
+        env=os.environ | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        last = (result.stderr.strip() or "no message").splitlines()[-1]
+        raise UserError(f"--checkout={FLAGS.checkout}: their side failed: {last}")
+
+
+def _measure(source, settings, output: Path) -> None:
+    """Adds the distance of each set of samples to what was logged."""
+    extractor = open_extractor("small_classifier")
+    count = int(settings["fd_samples"])
+    real = real_features(source, extractor, count)
+    with (output / "metrics.jsonl").open("a") as log:
+        for file in sorted(output.glob("samples-*.npy")):
+            features = gather(np.array_split(np.load(file), 32), count, extractor)
+            seen = int(re.findall(r"\d+", file.stem)[0])
+            distance = frechet_distance(real, features.features)
+            values = {"images": seen, extractor.metric_name("FID"): distance}
+            print(json.dumps(values), file=log)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("checkout", None, "Of the authors' repository.", required=True)
+    flags.DEFINE_string(
+        "python", None, "Interpreter with their TensorFlow.", required=True
+    )
+    flags.DEFINE_integer("seeds", 3, "How many.", lower_bound=1)
+    app.run(main)

@@ -1,0 +1,121 @@
+"""Trains the authors' LadaGAN, in an interpreter that has their TensorFlow.
+
+Run by experiments.study.official; it imports their modules from a checkout's folder
+`tensorflow`, and nothing of ours.
+
+    python official_worker.py CHECKOUT JOB.json
+
+The job: `config`, as their config.json; `images`, a .npy of uint8 (N, H, W, 3);
+`output`, a folder; `seed`, `steps`; `log_images` and `sample_images`, intervals;
+`num_samples`. It writes metrics.jsonl with our names for their metrics, and
+samples-IMAGES.npy of the averaged generator, uint8.
+"""
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+# Their names for running means of what a step computes, and ours.
+NAMES = {
+    "d_loss": "d_loss",
+    "d_total": "d_total_loss",
+    "g_loss": "g_loss",
+    "gp": "r1_weighted",
+}
+BATCH = 50  # samples at a time
+
+
+def main(checkout: str, job_file: str) -> None:
+    job = json.loads(Path(job_file).read_text())
+    tf.keras.utils.set_random_seed(job["seed"])
+    gan = official_gan(checkout, job["config"])
+    # Their step is compiled by XLA, which is the slower way on these processors for
+    # networks of this size; the computation is the same.
+    step = tf.function(gan.train_step.python_function)
+    output, batch_size = Path(job["output"]), job["config"]["batch_size"]
+    with (output / "metrics.jsonl").open("w") as log:
+        for number, real in zip(range(job["steps"]), batches(job), strict=False):
+            step(tf.constant(real))
+            seen = (number + 1) * batch_size
+            if seen % job["log_images"] == 0:
+                values = {
+                    ours: float(gan.train_metrics[theirs].result())
+                    for theirs, ours in NAMES.items()
+                }
+                for metric in gan.train_metrics.values():
+                    metric.reset_states()
+                print(json.dumps({"images": seen, **values}), file=log, flush=True)
+            if seen % job["sample_images"] == 0:
+                images = samples(gan, job["num_samples"])
+                np.save(output / f"samples-{seen:08d}.npy", images)
+
+
+def official_gan(checkout: str, config: dict):
+    """Their pair of networks with optimizers, as their train.py makes it."""
+    hub = types.ModuleType("huggingface_hub")  # theirs imports it to download from
+    hub.hf_hub_download = None
+    sys.modules.setdefault("huggingface_hub", hub)
+    sys.path.insert(0, str(Path(checkout) / "tensorflow"))
+    from model import Discriminator, Generator
+    from trainer import LadaGAN
+    from utils import get_loss
+
+    conf = types.SimpleNamespace(**config)
+    generator = Generator(
+        img_size=conf.img_size,
+        model_dim=conf.g_dim,
+        heads=conf.g_heads,
+        mlp_dim=conf.g_mlp,
+        dec_dim=conf.dec_dim,
+    )
+    generator(tf.zeros((conf.batch_size, conf.noise_dim)))
+    discriminator = Discriminator(
+        img_size=conf.img_size,
+        enc_dim=conf.d_enc_dim,
+        out_dim=conf.d_out_dim,
+        heads=conf.d_heads,
+        mlp_dim=conf.d_mlp,
+        initializer=conf.d_initializer,
+    )
+    discriminator(tf.zeros((conf.batch_size, conf.img_size, conf.img_size, 3)))
+    gan = LadaGAN(generator=generator, discriminator=discriminator, conf=conf)
+    g_loss, d_loss = get_loss(conf.loss)
+    adam = tf.keras.optimizers.Adam
+    gan.build(
+        g_optimizer=adam(conf.g_lr, beta_1=conf.g_beta1, beta_2=conf.g_beta2),
+        d_optimizer=adam(conf.d_lr, beta_1=conf.d_beta1, beta_2=conf.d_beta2),
+        g_loss=g_loss,
+        d_loss=d_loss,
+    )
+    return gan
+
+
+def batches(job: dict):
+    """Real batches in [-1, 1], in a new order each epoch."""
+    images = np.load(job["images"], mmap_mode="r")
+    random = np.random.default_rng(job["seed"])
+    size = job["config"]["batch_size"]
+    while True:
+        order = random.permutation(len(images))
+        for start in range(0, len(order) - size + 1, size):
+            batch = images[np.sort(order[start : start + size])]
+            yield batch.astype(np.float32) / 127.5 - 1
+
+
+def samples(gan, count: int) -> np.ndarray:
+    """uint8 images of the averaged generator."""
+    made = []
+    for start in range(0, count, BATCH):
+        size = min(BATCH, count - start)
+        latents = tf.random.normal((size, gan.noise_dim))
+        images = gan.ema_generator(latents, training=False)[0].numpy()
+        made.append(np.clip(np.rint(images * 127.5 + 127.5), 0, 255).astype(np.uint8))
+    return np.concatenate(made)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
