@@ -10,20 +10,35 @@ from lada_tf.errors import UserError
 
 
 @contextlib.contextmanager
-def replacing(path: str) -> Iterator[str]:
-    """Yields a temporary name beside `path`, and moves it there once it is on disk."""
-    temporary = path + ".tmp"
-    yield temporary
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    _sync_folder(os.path.dirname(path))
+def replacing(path: str | os.PathLike) -> Iterator[str]:
+    """Yields a temporary name beside `path`, and moves it there once it is on disk.
+
+    At an error what was written is removed, and what was at `path` stays.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.partial")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def write_atomically(
+    path: str | os.PathLike, content: str | bytes | memoryview
+) -> None:
+    """Writes a file whole or not at all, whatever moment the process dies at."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: str, content: dict) -> None:
-    with replacing(path) as temporary, open(temporary, "w") as file:
-        json.dump(content, file, indent=1)
-        file.write("\n")
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_json(path: str) -> dict:

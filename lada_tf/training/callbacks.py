@@ -12,9 +12,10 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
+from lada_tf.data.files import write_atomically
 from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.images import attention_grid, image_grid, png_bytes
-from lada_tf.training.run_folder import RunFolder, write_atomically
+from lada_tf.training.run_folder import RunFolder
 
 GRID_IMAGES = 64
 ATTENTION_IMAGES = 8

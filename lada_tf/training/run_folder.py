@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 
+from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
 from lada_tf.models.presets import Preset
 from lada_tf.training.configuration import (
@@ -177,17 +178,6 @@ class RunFolder:
                 f"--run_dir={self.path} holds a run of another configuration "
                 f"({'; '.join(differences)}): give the same flags or a new folder"
             )
-
-
-def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
-    """Writes a file whole or not at all, whatever moment the process dies at."""
-    partial = path.with_name(f".{path.name}.partial")
-    data = content.encode() if isinstance(content, str) else content
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def _images_of(line: str) -> float:

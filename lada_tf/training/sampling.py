@@ -6,9 +6,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
 from lada_tf.training.images import attention_grid, image_grid, png_bytes, to_uint8
-from lada_tf.training.run_folder import write_atomically
 
 
 def generate(

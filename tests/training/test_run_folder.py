@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
 from lada_tf.models import PRESETS
-from lada_tf.training.run_folder import RunFolder, write_atomically
+from lada_tf.training.run_folder import RunFolder
 
 PRESET = PRESETS["tiny"]
 OPTIONS = {"seed": 0, "flip": False, "log_images": 100}
@@ -109,3 +110,4 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
