@@ -19,6 +19,7 @@ FONTS = ("system-ui", "sans-serif")
 CSS = """
 .gradio-container main {width: min(1100px, 100%) !important; margin: 0 auto}
 .pixels img {image-rendering: pixelated}
+.pixels .grid-wrap {max-height: none !important}
 .pixels .caption-label {font-size: 11px; padding: 1px 6px; opacity: 0.85}
 #title h1 {font-weight: 650; letter-spacing: -0.02em; margin-bottom: 0}
 #title p {opacity: 0.7; margin-top: 0.2em}
