@@ -1,11 +1,9 @@
 """Takes outputs, counts and what a machine left out of the notebooks.
 
-python scripts/clean_notebooks.py            # rewrites those that are not clean
-python scripts/clean_notebooks.py --check    # names them, and exits with 1
+python scripts/clean_notebooks.py
 """
 
 import json
-import sys
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -26,18 +24,14 @@ def clean(text: str) -> str:
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def main(check: bool) -> int:
-    dirty = [
-        path
-        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
-        if path.read_text() != clean(path.read_text())
-    ]
-    for path in dirty:
-        print(path.name)
-        if not check:
-            path.write_text(clean(path.read_text()))
-    return 1 if check and dirty else 0
+def main() -> None:
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        before = path.read_text()
+        after = clean(before)
+        if after != before:
+            path.write_text(after)
+            print(f"cleaned {path.name}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(check="--check" in sys.argv[1:]))
+    main()
