@@ -28,7 +28,7 @@ test-browser: $(VENV)/browser
 
 test-notebooks: $(VENV)/notebooks
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
-		$(VENV)/bin/python -m pytest --nbmake --nbmake-timeout=180 notebooks
+		$(VENV)/bin/python -m pytest --nbmake --nbmake-timeout=600 notebooks
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
