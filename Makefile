@@ -2,12 +2,13 @@
 # make test: lint, types and tests. Both make .venv first.
 # make test-serving: the REST and gRPC servers' tests, whose packages are heavy.
 # make test-browser: the demo page in Chromium, which has to be installed.
+# make test-notebooks: runs the notebooks from top to bottom, minutes on 2 cores.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := runs/portraits
 
-.PHONY: demo test test-serving test-browser lint clean
+.PHONY: demo test test-serving test-browser test-notebooks lint clean
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=$(RUN)
@@ -24,6 +25,10 @@ test-serving: $(VENV)/serve
 
 test-browser: $(VENV)/browser
 	$(VENV)/bin/python -m pytest tests/serving/browser
+
+test-notebooks: $(VENV)/notebooks
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
+		$(VENV)/bin/python -m pytest --nbmake --nbmake-timeout=600 notebooks
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
@@ -46,6 +51,11 @@ $(VENV)/serve: $(VENV)/test
 
 $(VENV)/browser: $(VENV)/test
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test,demo,browser]"
+	touch $@
+
+# IPython 9 and kserve, which test-serving wants, ask for different versions of psutil.
+$(VENV)/notebooks: $(VENV)/test
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test,notebooks]" "ipython<9"
 	touch $@
 
 clean:

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,10 @@ __all__ = [
     "serving",
     "training",
 ]
-__version__ = version("lada_tf")
+try:
+    __version__ = version("lada_tf")
+except PackageNotFoundError:  # a checkout on the path, not installed
+    __version__ = "0+unknown"
 
 _HOMES = {
     "Discriminator": "lada_tf.models",

@@ -50,6 +50,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except (flags.Error, OSError) as error:  # OSError: an unreadable --flagfile
         _exit_with(error, UserError.exit_code)
+    except SystemExit:  # of --help, which absl ends with 1
+        sys.exit(0)
 
 
 def _guarded(main, argv: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Trains a LadaGAN.
 
-    python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=runs/demo
+    python -m lada_tf.train --preset=tiny --run_dir=runs/demo
     python -m lada_tf.train --preset=cifar10 --data=my_images/ --run_dir=runs/mine
 
 Started again on the same run folder, it goes on from the last checkpoint.
@@ -90,6 +90,7 @@ flags.DEFINE_boolean(
     "dry_run", False, "Print the plan, build the models, run one step, write nothing."
 )
 configuration.define_preset_flags()
+flags.adopt_module_key_flags(configuration)  # or --help would leave them out
 FLAGS = flags.FLAGS
 
 

@@ -1,7 +1,6 @@
 """The commands as a user runs them: processes, exit codes, files."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -210,10 +209,3 @@ def test_a_run_of_another_configuration_is_refused(trained):
     result = run("train", *TINY, f"--run_dir={trained}", "--r1_gamma=3")
     assert result.returncode == 2
     assert "r1_gamma 0.01 there, 3.0 now" in result.stderr
-
-
-def test_the_console_script_lists_its_commands():
-    script = os.path.join(os.path.dirname(sys.executable), "lada-tf")
-    result = subprocess.run([script], capture_output=True, text=True)
-    assert result.returncode == 2
-    assert "train" in result.stderr

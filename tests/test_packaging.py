@@ -1,9 +1,81 @@
-"""The project's own files agree with each other."""
+"""What is built and installed is what the checkout holds, and runs outside it."""
 
 import configparser
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.parser import BytesParser
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+NEEDED = ("lada_tf", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
+IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+MAX_WHEEL_BYTES = 3_000_000
+
+
+def run(*command, cwd, **environment):
+    result = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    return result.returncode, result.stdout, result.stderr
+
+
+def git(*arguments, cwd):
+    identity = ("-c", "user.name=T", "-c", "user.email=t@example.org")
+    subprocess.run(
+        ["git", *identity, *arguments], cwd=cwd, check=True, capture_output=True
+    )
+
+
+def copy_sources(folder):
+    """The files that a build needs, as an archive without history has them."""
+    folder.mkdir()
+    for name in NEEDED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=IGNORED)
+        else:
+            shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def build(kind, sources):
+    """Calls the build backend as `python -m build` does, and returns the file."""
+    code = f"from setuptools import build_meta; build_meta.build_{kind}('dist')"
+    status, _, errors = run("-c", code, cwd=sources)
+    assert status == 0, errors
+    (made,) = (sources / "dist").iterdir()
+    return made
+
+
+def read_metadata(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
+        return BytesParser().parsebytes(archive.read(name))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from an archive: no git there to tell the version or the files."""
+    return build("wheel", copy_sources(tmp_path_factory.mktemp("wheel") / "sources"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A folder with the wheel installed; what it needs is already in this Python."""
+    target = tmp_path_factory.mktemp("installed")
+    options = ("--quiet", "--no-deps", "--no-index", "--target")
+    status, _, errors = run("-m", "pip", "install", *options, target, wheel, cwd="/")
+    assert status == 0, errors
+    return target
 
 
 def test_requirements_are_those_of_setup_cfg():
@@ -12,3 +84,144 @@ def test_requirements_are_those_of_setup_cfg():
     needed = config["options"]["install_requires"].split()
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     assert [line for line in lines if not line.startswith("#")] == needed
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel):
+    assert wheel.stat().st_size < MAX_WHEEL_BYTES
+    with zipfile.ZipFile(wheel) as archive:
+        names = {n for n in archive.namelist() if ".dist-info/" not in n}
+    there = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "lada_tf").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert names == there
+
+
+def test_wheel_carries_its_licences(wheel):
+    metadata = read_metadata(wheel)
+    assert metadata["License"] == "MIT AND Apache-2.0"
+    with zipfile.ZipFile(wheel) as archive:
+        licences = {
+            name.partition(".dist-info/licenses/")[2]: archive.read(name).decode()
+            for name in archive.namelist()
+            if ".dist-info/licenses/" in name
+        }
+    assert set(metadata.get_all("License-File")) == set(licences)
+    assert "Apache License" in licences["lada_tf/data/embedded/APACHE-2.0"]
+    assert "Noto Emoji" in licences["lada_tf/data/embedded/NOTICE"]
+
+
+def test_version_without_git_is_the_fallback(wheel):
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    fallback = settings["tool"]["setuptools_scm"]["fallback_version"]
+    assert read_metadata(wheel)["Version"] == fallback
+
+
+def test_version_is_the_tag_and_a_shallow_clone_builds(tmp_path):
+    sources = copy_sources(tmp_path / "sources")
+    git("init", "--quiet", cwd=sources)
+    git("add", ".", cwd=sources)
+    git("commit", "--quiet", "--message=one", cwd=sources)
+    git("tag", "v1.2.3", cwd=sources)
+    wheel = build("wheel", sources)
+    assert wheel.name == "lada_tf-1.2.3-py3-none-any.whl"
+    git("commit", "--quiet", "--allow-empty", "--message=two", cwd=sources)
+    shallow = tmp_path / "shallow"
+    git("clone", "--depth=1", sources.as_uri(), shallow, cwd=tmp_path)
+    assert build("wheel", shallow).name.startswith("lada_tf-0.1.")
+
+
+def test_sdist_makes_the_same_wheel(wheel, tmp_path):
+    """From a checkout the archive holds every file that git knows, the tests too."""
+    sources = copy_sources(tmp_path / "sources")
+    (sources / "tests").mkdir()
+    (sources / "tests" / "test_a.py").write_text("")
+    (sources / "stray.txt").write_text("not git's")
+    git("init", "--quiet", cwd=sources)
+    git("add", *NEEDED, "tests", cwd=sources)
+    git("commit", "--quiet", "--message=one", cwd=sources)
+    git("tag", "v1.2.3", cwd=sources)
+    shutil.unpack_archive(build("sdist", sources), tmp_path, filter="data")
+    unpacked = tmp_path / "lada_tf-1.2.3"
+    assert (unpacked / "tests" / "test_a.py").exists()
+    assert not (unpacked / "stray.txt").exists()
+    rebuilt = build("wheel", unpacked)
+    assert rebuilt.name == "lada_tf-1.2.3-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(rebuilt) as other:
+        first, second = (
+            {n for n in a.namelist() if ".dist-info/" not in n} for a in (one, other)
+        )
+    assert first == second
+
+
+def test_installed_package_trains_outside_the_checkout(installed, tmp_path):
+    widths = ("--g_widths=8,8,8", "--d_widths=4,8", "--d_out_widths=8,8")
+    status, printed, errors = run(
+        installed / "bin" / "lada-tf",
+        "train",
+        "--preset=tiny",
+        *widths,
+        "--batch_size=4",
+        "--total_images=4",
+        "--run_dir=run",
+        cwd=tmp_path,
+        PYTHONPATH=str(installed),
+    )
+    assert status == 0, errors
+    assert (tmp_path / "run" / "samples" / "grid-0000000004.png").exists()
+    assert "samples: run/samples" in printed
+
+
+def test_help_lists_every_command_at_once(installed, tmp_path):
+    """At once: without the seconds that TensorFlow's import takes."""
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('was imported')")
+    status, printed, errors = run(
+        installed / "bin" / "lada-tf",
+        "--help",
+        cwd=tmp_path,
+        PYTHONPATH=f"{tmp_path}{os.pathsep}{installed}",
+    )
+    assert status == 0, errors
+    apps = {
+        path.stem
+        for path in (ROOT / "lada_tf").glob("*.py")
+        if "app.run(main)" in path.read_text()
+    }
+    described = dict(
+        line.split(maxsplit=1) for line in printed.splitlines() if line.startswith("  ")
+    )
+    assert set(described) == apps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "usage: lada-tf COMMAND"),
+        (("tarin",), "error: no command 'tarin': did you mean train?"),
+        (("--preset=tiny",), "error: no command '--preset=tiny': there are train,"),
+    ],
+)
+def test_without_a_command_it_ends_with_2(arguments, message, installed):
+    status, _, errors = run("-m", "lada_tf", *arguments, cwd=installed)
+    assert status == 2
+    assert errors.startswith(message)
+
+
+def test_version_is_that_of_the_distribution(wheel, installed):
+    status, printed, _ = run("-m", "lada_tf", "--version", cwd=installed)
+    assert (status, printed) == (0, f"lada_tf {read_metadata(wheel)['Version']}\n")
+
+
+def test_a_checkout_that_is_not_installed_has_a_version(tmp_path):
+    """As after `pip install -r requirements.txt`. -S: without any distribution."""
+    sources = copy_sources(tmp_path / "sources")
+    result = run("-S", "-m", "lada_tf", "--version", cwd=sources)
+    assert result == (0, "lada_tf 0+unknown\n", "")
+
+
+def test_help_of_train_lists_the_fields_of_a_preset(installed):
+    status, printed, _ = run("-m", "lada_tf", "train", "--help", cwd=installed)
+    assert status == 0
+    for flag in ("--run_dir", "--preset", "--data", "--batch_size"):
+        assert f"\n  {flag}: " in printed

@@ -1,0 +1,37 @@
+"""Takes outputs, counts and what a machine left out of the notebooks.
+
+python scripts/clean_notebooks.py
+"""
+
+import json
+from pathlib import Path
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def clean(text: str) -> str:
+    """The notebook as it belongs into git."""
+    notebook = json.loads(text)
+    notebook["metadata"] = METADATA
+    for cell in notebook["cells"]:
+        cell["metadata"] = {}
+        if cell["cell_type"] == "code":
+            cell |= {"execution_count": None, "outputs": []}
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        before = path.read_text()
+        after = clean(before)
+        if after != before:
+            path.write_text(after)
+            print(f"cleaned {path.name}")
+
+
+if __name__ == "__main__":
+    main()
