@@ -2,12 +2,13 @@
 # make test: lint, types and tests. Both make .venv first.
 # make test-serving: the REST and gRPC servers' tests, whose packages are heavy.
 # make test-browser: the demo page in Chromium, which has to be installed.
+# make docs: the documentation as web pages, site/index.html; warnings are errors.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := runs/portraits
 
-.PHONY: demo test test-serving test-browser lint clean
+.PHONY: demo test test-serving test-browser docs lint clean
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=$(RUN)
@@ -24,6 +25,9 @@ test-serving: $(VENV)/serve
 
 test-browser: $(VENV)/browser
 	$(VENV)/bin/python -m pytest tests/serving/browser
+
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
@@ -48,5 +52,9 @@ $(VENV)/browser: $(VENV)/test
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test,demo,browser]"
 	touch $@
 
+$(VENV)/docs: $(VENV)/demo
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info
