@@ -1,7 +1,7 @@
 """Reads our docstrings for the documentation site (an extension of griffe).
 
-Two of their habits are not Google's: layers have "Call arguments:", and examples are not
-indented.
+Two of their habits are not Google's: layers have "Call arguments:", and examples are
+not indented.
 """
 
 import re

@@ -42,10 +42,15 @@ INSTEAD = {  # what cannot be had or would take too long
     "d_widths=(4, 8), d_out_widths=(8, 8), g_mlp=(8,), d_mlp=8)",
     "steps_per_epoch=1000, epochs=5": "steps_per_epoch=1, epochs=2",
 }
-OTHERS = (  # flags of the authors' train.py
-    "file_pattern eval_dir model_dir metrics_inter fid_inter total_iter "
-    "max_ckpt_to_keep"
-).split()
+THEIRS = {  # flags of the authors' train.py
+    "file_pattern",
+    "eval_dir",
+    "model_dir",
+    "metrics_inter",
+    "fid_inter",
+    "total_iter",
+    "max_ckpt_to_keep",
+}
 BEFORE = {  # what a Python block takes for granted
     "gan.fit(dataset": "import numpy, tensorflow as tf\n"
     "dataset = tf.data.Dataset.from_tensors(numpy.zeros((4, 32, 32, 3), 'float32'))\n"
@@ -134,7 +139,7 @@ def test_commands_are_in_blocks_that_say_so():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_pages_name_exists(page):
-    """Commands, modules, make targets and flags, also in prose and in blocks not run."""
+    """Commands, modules, make targets and flags, also in prose."""
     text = page.read_text().replace("\\\n", " ")
     for name in re.findall(r"\blada-tf ([a-z]\w+)", text):
         assert name in COMMANDS, f"lada-tf {name}"
@@ -143,7 +148,7 @@ def test_what_pages_name_exists(page):
         assert path.with_suffix(".py").exists() or path.is_dir(), module
     for target in re.findall(r"`make ([\w-]+)`", text):
         check_target(target)
-    known = set().union(*(flags_of(name) for name in COMMANDS), OTHERS)
+    known = set().union(*(flags_of(name) for name in COMMANDS), THEIRS)
     named = set(re.findall(r"`--(\w+)", prose(page))) - known
     assert not {name for name in named if name.removeprefix("no") not in known}
 
