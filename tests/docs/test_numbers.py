@@ -125,7 +125,7 @@ def test_memory_in_the_guide():
         )
 
 
-@pytest.mark.parametrize("run", ["portraits", "weak_r1"])
+@pytest.mark.parametrize("run", ["portraits", "weak_r1", "collapsed"])
 def test_logged_values_in_the_guide(run):
     logged = {}
     for line in (DATA / f"{run}.jsonl").read_text().splitlines():
