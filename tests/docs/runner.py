@@ -3,7 +3,6 @@
 Each is forked off a server that imported the packages once: a start costs no seconds.
 """
 
-import contextlib
 import multiprocessing
 import os
 import runpy
@@ -56,8 +55,6 @@ def _guarded(folder, log, work, arguments):
 
 def _module(module, arguments):
     sys.argv = [module, *arguments]
-    with contextlib.suppress(KeyError):
-        del sys.modules[module]  # its flags are to be defined by the run alone
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
