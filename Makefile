@@ -3,12 +3,14 @@
 # make test-serving: the REST and gRPC servers' tests, whose packages are heavy.
 # make test-browser: the demo page in Chromium, which has to be installed.
 # make test-notebooks: runs the notebooks from top to bottom, minutes on 2 cores.
+# make docs: the documentation as web pages, site/index.html; warnings are errors.
 
 PYTHON ?= python3
 VENV := .venv
+INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check -e
 RUN := runs/portraits
 
-.PHONY: demo test test-serving test-browser test-notebooks lint clean
+.PHONY: demo test test-serving test-browser test-notebooks docs lint clean
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=$(RUN)
@@ -30,6 +32,9 @@ test-notebooks: $(VENV)/notebooks
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
 		$(VENV)/bin/python -m pytest --nbmake --nbmake-timeout=600 notebooks
 
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -38,25 +43,29 @@ lint: $(VENV)/test
 $(VENV)/demo: setup.cfg pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e .
+	$(INSTALL) .
 	touch $@
 
 $(VENV)/test: $(VENV)/demo
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test]"
+	$(INSTALL) ".[test]"
 	touch $@
 
 $(VENV)/serve: $(VENV)/test
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test,serve]"
+	$(INSTALL) ".[test,serve]"
 	touch $@
 
 $(VENV)/browser: $(VENV)/test
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test,demo,browser]"
+	$(INSTALL) ".[test,demo,browser]"
 	touch $@
 
 # IPython 9 and kserve, which test-serving wants, ask for different versions of psutil.
 $(VENV)/notebooks: $(VENV)/test
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test,notebooks]" "ipython<9"
+	$(INSTALL) ".[test,notebooks]" "ipython<9"
+	touch $@
+
+$(VENV)/docs: $(VENV)/demo
+	$(INSTALL) ".[docs]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info

@@ -41,7 +41,9 @@ class Options:
     Attributes:
         seed: of the initial weights, latents, augmentation and order of the data.
         flip: whether to mirror half of the real images.
-        log_images, sample_images, checkpoint_images: intervals.
+        log_images: interval of log lines.
+        sample_images: interval of grids.
+        checkpoint_images: interval of checkpoints.
         keep_checkpoints: how many of the last ones to keep.
         fd_images: interval of the Fréchet distance over the small classifier's
             features; 0 for none. The best checkpoint by it is kept.

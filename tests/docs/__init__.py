@@ -1,0 +1,1 @@
+"""Whether the words of the README and the documentation are true."""

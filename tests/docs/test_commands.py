@@ -1,0 +1,185 @@
+"""Every command block of the pages runs, in reduced form, or says why it does not.
+
+Shell blocks run word for word, but for what `INSTEAD` replaces and the flags that
+`SMALLER` appends: tiny networks and few images. Blocks that cannot run here have a
+comment above them, `<!-- not run here: the reason -->`; their commands, modules and
+flags exist all the same.
+"""
+
+import re
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lada_tf.__main__ import COMMANDS
+from lada_tf.training.configuration import FIELDS
+from lada_tf.training.official_checkpoint import import_official_checkpoint
+from tests.docs.pages import PAGES, ROOT, blocks, prose
+from tests.docs.runner import run_module, run_source
+
+SHELL = ("sh", "bash")
+MODULE = re.compile(r"python -m ((?:lada_tf|experiments|benchmarks)\.[\w.]+)")
+BLOCKS = [block for block in blocks() if block.language in (*SHELL, "python")]
+TINY = (
+    "--g_widths=8,8,8 --d_out_widths=8,8 --g_mlp=8 --d_mlp=8 --batch_size=4 "
+    "--total_images=16 --log_images=8 --sample_images=16 --checkpoint_images=16 "
+    "--fd_images=0 --jit_compile=false"
+)
+SMALLER = {  # what a train command contains: the flags to append
+    "--preset=celeba64": f"{TINY} --d_widths=4,4,8",
+    "cifar10.cfg": f"{TINY} --d_widths=4,8 --data=portraits",
+    "portraits.cfg": f"{TINY} --d_widths=4,8",
+    "official_cifar10/flags.cfg": "--data=portraits --total_images=20",
+}
+INSTEAD = {  # what cannot be had or would take too long
+    "--protocol=cifar10_50k": "--real=portraits --num_generated=64 "
+    "--features=small_classifier",
+    "--num_generated=1000": "--num_generated=64",
+    "--output=docs/images/curves.png": "--output=curves.png",
+    'from_preset("cifar10")': 'from_preset("cifar10", g_widths=(8, 8, 8), '
+    "d_widths=(4, 8), d_out_widths=(8, 8), g_mlp=(8,), d_mlp=8)",
+    "steps_per_epoch=1000, epochs=5": "steps_per_epoch=1, epochs=2",
+}
+THEIRS = {  # flags of the authors' train.py
+    "file_pattern",
+    "eval_dir",
+    "model_dir",
+    "metrics_inter",
+    "fid_inter",
+    "total_iter",
+    "max_ckpt_to_keep",
+}
+NOT_HERE = (  # single lines of blocks that run
+    "lada-tf demo ",  # serves until it is stopped; make test-browser does
+    "--format=web",  # fetches its runtime by npm; make test-browser does
+)
+BEFORE = {  # what a Python block takes for granted
+    "gan.fit(dataset": "import numpy, tensorflow as tf\n"
+    "dataset = tf.data.Dataset.from_tensors(numpy.zeros((4, 32, 32, 3), 'float32'))\n"
+    "dataset = dataset.repeat()\n",
+    "frechet_distance(real_features": "import numpy\n"
+    "real_features, generated_features = numpy.random.randn(2, 1000, 8)\n"
+    "probabilities = numpy.full((100, 4), 0.25)\n",
+}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with what the pages speak of: the checkout, photos, a run, theirs."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "experiments").symlink_to(ROOT / "experiments")
+    draw = np.random.default_rng(0)
+    for name in ("photos", "ffhq"):
+        (folder / name).mkdir()
+        for i in range(24):
+            pixels = draw.integers(0, 256, (140, 160, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    theirs = ROOT / "tests/data/official/pixel32"
+    shutil.copytree(theirs / "after", folder / "cifar10/best-training-checkpoints")
+    shutil.copy(theirs / "config.json", folder / "cifar10")
+    import_official_checkpoint(
+        theirs / "after", theirs / "config.json", folder / "runs/c10"
+    )
+    return folder
+
+
+def run_command(command, folder):
+    """One line of a shell block."""
+    if any(words in command for words in NOT_HERE):
+        return
+    for words, others in INSTEAD.items():
+        command = command.replace(words, others)
+    if command.startswith("lada-tf train"):
+        (more,) = [flags for words, flags in SMALLER.items() if words in command]
+        command = f"{command} {more}"
+    match shlex.split(command):
+        case ["lada-tf", name, *arguments]:
+            run_module(f"lada_tf.{name}", arguments, folder)
+        case ["python", "-m", module, *arguments]:
+            run_module(module, arguments, folder)
+        case ["pip", "install", package]:
+            check_extra(package)
+        case ["make", target]:
+            check_target(target)
+        case _:
+            raise AssertionError(f"no way to run: {command}")
+
+
+def check_extra(package):
+    extras = re.search(r"\[(.*)\]", package)
+    if extras:
+        assert f"\n{extras[1]} =\n" in (ROOT / "setup.cfg").read_text(), package
+
+
+def check_target(target):
+    assert f"\n{target}:" in (ROOT / "Makefile").read_text(), target
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for block in BLOCKS if not block.reason],
+    ids=lambda block: f"{block.page}:{block.line}",
+)
+def test_block(block, workplace):
+    if block.language == "python":
+        source = block.text
+        for words, others in INSTEAD.items():
+            source = source.replace(words, others)
+        for words, before in BEFORE.items():
+            source = before + source if words in source else source
+        run_source(source, workplace)
+    for command in block.commands if block.language in SHELL else ():
+        run_command(command, workplace)
+
+
+def test_commands_are_in_blocks_that_say_so():
+    """None hides in a block without a language, where nothing would look at it."""
+    for block in blocks():
+        if block.language not in (*SHELL, "python"):
+            assert not re.search(r"^(lada-tf|python|pip|make) ", block.text, re.M), (
+                f"{block.page}:{block.line}"
+            )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_pages_name_exists(page):
+    """Commands, modules, make targets and flags, also in prose."""
+    text = page.read_text().replace("\\\n", " ")
+    for name in re.findall(r"\blada-tf ([a-z]\w+)", text):
+        assert name in COMMANDS, f"lada-tf {name}"
+    for module in MODULE.findall(text):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or path.is_dir(), module
+    for target in re.findall(r"`make ([\w-]+)`", text):
+        check_target(target)
+    known = set().union(*(flags_of(name) for name in COMMANDS), THEIRS)
+    named = set(re.findall(r"`--(\w+)", prose(page))) - known
+    assert not {name for name in named if name.removeprefix("no") not in known}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for block in BLOCKS if block.language in SHELL and block.reason],
+    ids=lambda block: f"{block.page}:{block.line}",
+)
+def test_flags_in_blocks_that_are_not_run_exist(block):
+    for command in block.commands:
+        match = re.search(r"lada-tf (\w+)", command)
+        given = set(re.findall(r" --(\w+)", command))
+        assert not match or given <= flags_of(match[1])
+
+
+def flags_of(command):
+    """The flags that `lada-tf command` defines."""
+    source = (ROOT / f"lada_tf/{command}.py").read_text()
+    names = {"flagfile", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source)}
+    return names | {"preset", *FIELDS} if "define_preset_flags()" in source else names
+
+
+def test_replacements_are_needed():
+    text = "\n".join(block.text for block in BLOCKS)
+    for words in (*INSTEAD, *SMALLER, *BEFORE):
+        assert words in text, words

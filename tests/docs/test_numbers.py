@@ -1,0 +1,146 @@
+"""Numbers in the pages' tables are those of the code, or of a file a command wrote."""
+
+import json
+import re
+
+import pytest
+
+from experiments.rows import rows_named
+from experiments.table5 import PAPER_THROUGHPUT
+from lada_tf.evaluation.protocols import PROTOCOLS
+from lada_tf.models import PRESETS
+from lada_tf.models.cost import PAPER_COSTS
+from lada_tf.summary import count
+from tests.docs.pages import ROOT, table
+
+README = ROOT / "README.md"
+GUIDE = ROOT / "docs/guide.md"
+DATA = ROOT / "docs/data"
+SUMMARY = json.loads((DATA / "summary.json").read_text())
+RESULTS = {  # the README's rows by the protocol that they are of
+    "CIFAR-10, 50,000": "cifar10_50k",
+    "CIFAR-10, 10,000": "cifar10_10k",
+    "CelebA 64, 19,962": "celeba64_19k",
+    "CelebA 64, 50,000": "celeba64_50k",
+    "FFHQ 128, 50,000": "ffhq128_50k",
+    "LSUN Bedroom 128, 30,000": "bedroom128_30k",
+    "LSUN Bedroom 128, 50,000": "bedroom128_50k",
+    "LSUN Bedroom 256, 50,000": "bedroom256_50k",
+}
+
+
+def hours(name):
+    """Of the paper's images at the paper's rate."""
+    return f"{PRESETS[name].total_images / PAPER_THROUGHPUT[name] / 3600:.0f}"
+
+
+def millions(count):
+    return f"{count / 1e6:.0f}M" if count >= 1e6 else f"{count:,}"
+
+
+def test_the_summary_is_of_this_code():
+    assert list(SUMMARY) == list(PRESETS)
+    assert count("tiny") == SUMMARY["tiny"]
+    for name, preset in PRESETS.items():
+        assert SUMMARY[name]["total_images"] == preset.total_images
+
+
+def test_costs_in_the_readme():
+    lines = README.read_text().splitlines()
+    rows = [line for line in lines if re.match(r"\| `\w+`.*\d[MG] ", line)]
+    expected = []
+    for name, figures in SUMMARY.items():
+        row = ["`tiny` (the demo)" if name == "tiny" else f"`{name}`"]
+        paper = PAPER_COSTS.get(name)
+        for network, quoted in (
+            ("generator", paper and paper.g_flops),
+            ("discriminator", paper and paper.d_flops),
+        ):
+            row.append(f"{figures[f'{network}_parameters'] / 1e6:.3f}M")
+            macs = f"{figures[f'{network}_flops'] / 2e9:.3f}G"
+            given = quoted and quoted != "not given"
+            row.append(f"{macs} ({quoted.rstrip('B')})" if given else macs)
+        row.append(millions(figures["total_images"]))
+        row.append(hours(name) if paper else "")
+        expected.append("| " + " | ".join(row).rstrip() + " |")
+    assert rows == expected
+
+
+def test_results_in_the_readme():
+    rows = table(README, "data, images generated")
+    assert [RESULTS[row["data, images generated"]] for row in rows] == list(PROTOCOLS)
+    for row, protocol in zip(rows, PROTOCOLS.values(), strict=True):
+        assert row["paper"] == f"{protocol.paper['FID']:.2f}"
+        assert row["authors' README"] in ("", row["paper"])
+        assert f"{protocol.num_generated:,}" in row["data, images generated"]
+
+
+def test_protocols_in_the_evaluation_page():
+    rows = table(ROOT / "docs/evaluation.md", "`--protocol`")
+    assert [row["`--protocol`"].strip("`") for row in rows] == list(PROTOCOLS)
+    for row, protocol in zip(rows, PROTOCOLS.values(), strict=True):
+        assert row["generated"] == f"{protocol.num_generated:,}"
+        assert row["FID in the paper"] == f"{protocol.paper['FID']:.2f}"
+
+
+def test_shares_of_cifar10():
+    """Table III, in the guide's table and in the README's advice."""
+    fid = {
+        row.name: f"{row.expected['cifar10_50k']['FID']:.2f}"
+        for row in rows_named(["table3"])
+    }
+    for row, share in zip(
+        table(GUIDE, "images | with bCR"), ("100", "020", "010"), strict=True
+    ):
+        assert row["images"] == f"{int(share) * 500:,}"
+        assert row["with bCR"] == fid[f"table3/cifar10_{share}_bcr"]
+        assert row["without"] == fid[f"table3/cifar10_{share}_plain"]
+        text = f"{fid[f'table3/cifar10_{share}_bcr']} of {row['images']}"
+        assert text in README.read_text()
+
+
+def test_hours_in_the_guide():
+    rows = table(GUIDE, "preset | images")
+    assert [row["preset"].strip("`") for row in rows] == list(PAPER_THROUGHPUT)
+    for row in rows:
+        name = row["preset"].strip("`")
+        assert row["hours at the paper's rate"] == hours(name)
+        assert row["images"] == millions(PRESETS[name].total_images)
+
+
+def test_memory_in_the_guide():
+    measured = json.loads((DATA / "training_memory.json").read_text())
+    rows = table(GUIDE, "preset | weights, MiB")
+    assert [row["preset"].strip("`") for row in rows] == list(PRESETS)
+    for row in rows:
+        name = row["preset"].strip("`")
+        figures = measured[name]
+        fixed = SUMMARY[name]["training_bytes"] / 2**20
+        image = figures["mib_an_image"]
+        assert row["weights, MiB"] == f"{fixed:,.0f}"
+        assert row["an image, MiB"] == f"{image:.0f}"
+        batch = PRESETS[name].batch_size
+        assert row["at the preset's batch, GiB"] == (
+            f"{(fixed + batch * image) / 1024:.1f} ({batch})"
+        )
+
+
+@pytest.mark.parametrize("run", ["portraits", "weak_r1", "collapsed"])
+def test_logged_values_in_the_guide(run):
+    logged = {}
+    for line in (DATA / f"{run}.jsonl").read_text().splitlines():
+        values = json.loads(line)
+        logged.setdefault(values["images"], {}).update(values)
+    for row in table(GUIDE, f"`{run}`, images"):
+        name = row.pop(f"`{run}`, images").strip("`")
+        name = {"distance": "FD (small classifier)"}.get(name, name)
+        for images, shown in row.items():
+            value = logged[int(images.replace(",", ""))][name]
+            places = len(shown.partition(".")[2])
+            assert shown == f"{value:,.{places}f}"
+
+
+def test_speed_of_the_attention_in_the_readme():
+    printed = (ROOT / "docs/performance.md").read_text()
+    speedup = float(re.search(r"4096 tokens.*speedup +([\d.]+)", printed)[1])
+    assert f"4,096 tokens it takes 1/{speedup:.0f} of the" in README.read_text()
