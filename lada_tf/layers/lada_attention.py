@@ -84,29 +84,36 @@ class LadaAttention(keras.layers.Layer):
             )
 
     def call(self, inputs, return_attention_maps=False):
-        query = self.query(inputs)  # (B, N, D)
-        maps = self._attention_maps(query)  # (B, N, h)
-        tokens = ops.shape(inputs)[1]
-        heads = (-1, tokens, self.num_heads, self.head_size)
-        weighted = ops.expand_dims(ops.cast(maps, query.dtype), -1)
-        global_query = ops.sum(
-            weighted * ops.reshape(query, heads), axis=1, keepdims=True
-        )  # (B, 1, h, d)
-        global_query = ops.reshape(global_query, (-1, 1, query.shape[-1]))
+        # Scores and global query are linear in the queries, which are linear in the
+        # inputs: the same numbers come of D × h and one product for each head, and no
+        # query is computed for each token.
+        kernel, bias = self._query_by_heads()  # (D, h, d), (h, d)
+        maps = self._attention_maps(inputs, kernel, bias)  # (B, N, h)
+        weights = ops.transpose(ops.cast(maps, self.compute_dtype), (0, 2, 1))
+        mean = ops.matmul(weights, inputs)  # (B, h, D): Σᵢ αᵢ xᵢ of each head
+        global_query = ops.einsum("bhc,chd->bhd", mean, kernel) + bias
+        global_query = ops.reshape(global_query, (-1, 1, inputs.shape[-1]))
         mixed = global_query * self.key(inputs) * self.value(inputs)
         output = self.output_projection(mixed)
         if return_attention_maps:
             return output, ops.transpose(maps, (0, 2, 1))
         return output
 
-    def _attention_maps(self, query):
-        """Queries (B, N, D) → α (B, N, h) in float32, softmax over the tokens."""
+    def _query_by_heads(self):
+        heads = (self.num_heads, self.head_size)
+        kernel = ops.reshape(self.query.kernel, (-1, *heads))
+        return kernel, ops.reshape(self.query.bias, heads)
+
+    def _attention_maps(self, inputs, kernel, bias):
+        """Inputs (B, N, D) → α (B, N, h) in float32, softmax over the tokens."""
         if self.score == "joint":
-            scores = self.score_map(query)
+            score = ops.reshape(self.score_map.kernel, (*bias.shape, self.num_heads))
+            offset = ops.tensordot(bias, score, 2) + self.score_map.bias
+            map_to_scores = ops.tensordot(kernel, score, 2)  # (D, h)
         else:
-            tokens = ops.shape(query)[1]
-            own = ops.reshape(query, (-1, tokens, self.num_heads, self.head_size))
-            scores = ops.sum(own * ops.cast(self.score_vectors, own.dtype), axis=-1)
+            offset = ops.sum(bias * self.score_vectors, axis=-1)
+            map_to_scores = ops.sum(kernel * self.score_vectors, axis=-1)
+        scores = ops.matmul(inputs, ops.cast(map_to_scores, inputs.dtype)) + offset
         scores = ops.cast(scores, "float32") / self.head_size**0.5
         return ops.softmax(scores, axis=1)
 

@@ -1,7 +1,7 @@
 """What happens beside the steps: progress, metrics, pictures, checkpoints.
 
 Every callback acts when the count of images passes a multiple of its interval, so that
-a resumed run acts at the same counts, whatever `steps_per_execution` is.
+a resumed run acts at the same counts.
 """
 
 import signal

@@ -210,6 +210,7 @@ class _Run:
             ),
             -(-preset.total_images // preset.batch_size) - gan.steps,
             callbacks,
+            self._steps_to_act,
         )
 
     def record(self, step: NonFiniteStep) -> None:
@@ -276,6 +277,18 @@ class _Run:
             *callbacks,
             CheckpointEvery(self.checkpoints, options.checkpoint_images),
         ]
+
+    def _steps_to_act(self) -> int:
+        """Steps until the first of the callbacks that act at intervals is due."""
+        options, seen = self.options, self.gan.images_seen
+        intervals = (
+            options.log_images,
+            options.sample_images,
+            options.checkpoint_images,
+            options.fd_images or self.preset.total_images,
+        )
+        images = min(interval - seen % interval for interval in intervals)
+        return -(-images // self.preset.batch_size)
 
     def _frechet_distance(self, log: MetricsLog) -> FrechetDistanceCallback:
         return FrechetDistanceCallback(

@@ -1,0 +1,92 @@
+"""This package as a benchmark's worker.
+
+Settings: `task`, `train` or `sample`; `preset`, its name; `batch_size`; `jit_compile`.
+"""
+
+import tempfile
+import time
+
+from lada_tf import app  # noqa: F401  imports TensorFlow quietly
+
+import tensorflow as tf
+
+from benchmarks.worker import peak_mb, reset_peak, serve
+from lada_tf.models import LadaGAN, get_preset
+from lada_tf.models.cost import count_step_flops
+from lada_tf.serving.saved_model import write_saved_model
+from lada_tf.training.loop import Loop
+from lada_tf.training.sampling import compiled
+from lada_tf.training.trainer import Options, build, compiles
+
+GEMM = 2048
+
+
+def start(settings):
+    return {"train": start_training, "sample": start_sampling}[settings["task"]](
+        settings
+    )
+
+
+def start_training(settings):
+    options = Options(jit_compile=settings.get("jit_compile", "auto"))
+    preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
+    strategy = tf.distribute.get_strategy()
+    gan = build(preset, options)
+    loop = Loop(gan, strategy, compiles(options, strategy))
+    shape = (preset.batch_size, preset.image_size, preset.image_size, 3)
+    batches = tf.data.Dataset.from_tensors(tf.random.uniform(shape, -1, 1)).repeat()
+
+    def train(steps):
+        reset_peak()
+        begin = time.perf_counter()
+        loop.run(batches, steps, steps_to_act=lambda: steps)
+        return {"seconds": time.perf_counter() - begin, "peak_mb": peak_mb()}
+
+    def flops():
+        return count_step_flops(gan, preset.batch_size)
+
+    first = train(1)
+    report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
+    return report, {"train": train, "gemm": gemm, "flops": flops}
+
+
+def start_sampling(settings):
+    """The averaged generator as `lada_tf.sample` calls it, or as a SavedModel."""
+    preset = get_preset(settings["preset"], g_initializer="zeros")
+    gan = LadaGAN.from_preset(preset)
+    if settings["saved_model"]:
+        with tempfile.TemporaryDirectory() as folder:
+            write_saved_model(gan.ema_generator, folder)
+            loaded = tf.saved_model.load(folder)
+        call = loaded.signatures["serving_default"]
+        make = lambda latents: call(latents=latents)["images"]  # noqa: E731
+    else:
+        graph = compiled(gan.ema_generator)
+        make = lambda latents: graph(latents)[0]  # noqa: E731
+
+    def sample(batch_size, calls):
+        reset_peak()
+        begin = time.perf_counter()
+        for _ in range(calls):
+            make(tf.random.normal((batch_size, gan.latent_dim))).numpy()
+        return {"seconds": time.perf_counter() - begin, "peak_mb": peak_mb()}
+
+    first = sample(1, 1)
+    report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
+    return report, {"sample": sample}
+
+
+def gemm(times):
+    """GFLOP/s of a float32 matrix product."""
+    a = tf.random.normal((GEMM, GEMM))
+    multiply = tf.function(tf.matmul)
+    multiply(a, a).numpy()
+    begin = time.perf_counter()
+    for _ in range(times):
+        product = multiply(a, a)
+    product.numpy()
+    return 2e-9 * times * GEMM**3 / (time.perf_counter() - begin)
+
+
+if __name__ == "__main__":
+    serve(start)
