@@ -6,12 +6,11 @@ made and called as by their train.py and trainer.py.
 """
 
 import sys
-import time
 import types
 
 import tensorflow as tf
 
-from benchmarks.worker import peak_mb, reset_peak, serve
+from benchmarks.worker import serve, timed
 
 
 def start(settings):
@@ -27,24 +26,24 @@ def start_training(gan):
     real = tf.random.uniform((gan.batch_size, side, side, 3), -1, 1)
 
     def train(steps):
-        reset_peak()
-        begin = time.perf_counter()
-        for _ in range(steps):
-            gan.train_step(real)
-        gan.train_metrics["g_loss"].result().numpy()  # waits
-        return {"seconds": time.perf_counter() - begin, "peak_mb": peak_mb()}
+        def run():
+            for _ in range(steps):
+                gan.train_step(real)
+            gan.train_metrics["g_loss"].result().numpy()  # waits
+
+        return timed(run)
 
     return first_of(train(1)), {"train": train}
 
 
 def start_sampling(gan):
     def sample(batch_size, calls):
-        reset_peak()
-        begin = time.perf_counter()
-        for _ in range(calls):
-            noise = tf.random.normal([batch_size, gan.noise_dim])
-            gan.ema_generator(noise, training=False)[0].numpy()
-        return {"seconds": time.perf_counter() - begin, "peak_mb": peak_mb()}
+        def run():
+            for _ in range(calls):
+                noise = tf.random.normal([batch_size, gan.noise_dim])
+                gan.ema_generator(noise, training=False)[0].numpy()
+
+        return timed(run)
 
     return first_of(sample(1, 1)), {"sample": sample}
 

@@ -10,7 +10,7 @@ from lada_tf import app  # noqa: F401  imports TensorFlow quietly
 
 import tensorflow as tf
 
-from benchmarks.worker import peak_mb, reset_peak, serve
+from benchmarks.worker import serve, timed
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.models.cost import count_step_flops
 from lada_tf.serving.saved_model import write_saved_model
@@ -37,10 +37,7 @@ def start_training(settings):
     batches = tf.data.Dataset.from_tensors(tf.random.uniform(shape, -1, 1)).repeat()
 
     def train(steps):
-        reset_peak()
-        begin = time.perf_counter()
-        loop.run(batches, steps, steps_to_act=lambda: steps)
-        return {"seconds": time.perf_counter() - begin, "peak_mb": peak_mb()}
+        return timed(lambda: loop.run(batches, steps, steps_to_act=lambda: steps))
 
     def flops():
         return count_step_flops(gan, preset.batch_size)
@@ -65,11 +62,11 @@ def start_sampling(settings):
         make = lambda latents: graph(latents)[0]  # noqa: E731
 
     def sample(batch_size, calls):
-        reset_peak()
-        begin = time.perf_counter()
-        for _ in range(calls):
-            make(tf.random.normal((batch_size, gan.latent_dim))).numpy()
-        return {"seconds": time.perf_counter() - begin, "peak_mb": peak_mb()}
+        def run():
+            for _ in range(calls):
+                make(tf.random.normal((batch_size, gan.latent_dim))).numpy()
+
+        return timed(run)
 
     first = sample(1, 1)
     report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
