@@ -1,16 +1,16 @@
 """This package as a benchmark's worker.
 
-Settings: `task`, `train` or `sample`; `preset`, its name; `batch_size`; `jit_compile`.
+Settings: `task`, `train` or `sample`; `preset`, its name; `batch_size` of training;
+`saved_model`, whether to sample with one.
 """
 
 import tempfile
 import time
 
-from lada_tf import app  # noqa: F401  imports TensorFlow quietly
-
 import tensorflow as tf
 
 from benchmarks.worker import serve, timed
+from lada_tf import app  # noqa: F401  imports TensorFlow quietly
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.models.cost import count_step_flops
 from lada_tf.serving.saved_model import write_saved_model
@@ -28,7 +28,7 @@ def start(settings):
 
 
 def start_training(settings):
-    options = Options(jit_compile=settings.get("jit_compile", "auto"))
+    options = Options()
     preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
     strategy = tf.distribute.get_strategy()
     gan = build(preset, options)
@@ -55,11 +55,15 @@ def start_sampling(settings):
         with tempfile.TemporaryDirectory() as folder:
             write_saved_model(gan.ema_generator, folder)
             loaded = tf.saved_model.load(folder)
-        call = loaded.signatures["serving_default"]
-        make = lambda latents: call(latents=latents)["images"]  # noqa: E731
+        signature = loaded.signatures["serving_default"]
+
+        def make(latents):
+            return signature(latents=latents)["images"]
     else:
         graph = compiled(gan.ema_generator)
-        make = lambda latents: graph(latents)[0]  # noqa: E731
+
+        def make(latents):
+            return graph(latents)[0]
 
     def sample(batch_size, calls):
         def run():

@@ -3,9 +3,9 @@
     python -m benchmarks.sampling --official=LadaGAN/tensorflow \\
         --official_python=authors-venv/bin/python
 
-Both flags as in `benchmarks.train_step`. Ours makes images as `lada_tf.sample` does, and
-as a SavedModel that was just loaded; theirs as their trainer does, eagerly. Each is a
-process of its own; they take turns, and what is compared is medians over the turns.
+Both flags as in `benchmarks.train_step`. Ours makes images as `lada_tf.sample` does,
+and as a SavedModel that was just loaded; theirs as their trainer does, eagerly. Each is
+a process of its own; they take turns, and medians over the turns are compared.
 """
 
 import contextlib

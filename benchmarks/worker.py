@@ -1,7 +1,7 @@
-"""A benchmark's two sides as processes of their own, that wait while it is not their turn.
+"""A benchmark's sides as processes of their own, which wait while it is not their turn.
 
 A worker answers one JSON line for each JSON line it is asked. It needs nothing but the
-standard library, so that a side may run in another environment, with another TensorFlow.
+standard library, so that a side may run in another environment and TensorFlow.
 """
 
 import json
@@ -22,15 +22,14 @@ class Worker:
         python: interpreter of the worker's environment.
         module: module of this repository that calls `serve`.
         settings: what it is started with; JSON.
-        environment: variables to set for it.
 
     Attributes:
         first: what it reports once it has started.
         start_seconds: from the start of the process until then.
     """
 
-    def __init__(self, python, module, settings, environment=None):
-        self._log = tempfile.TemporaryFile("w+")
+    def __init__(self, python, module, settings):
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  the process's
         start = time.perf_counter()
         self._process = subprocess.Popen(
             [python, "-m", module, json.dumps(settings)],
@@ -39,7 +38,7 @@ class Worker:
             stderr=self._log,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         self.first = self._answer()
         self.start_seconds = time.perf_counter() - start
