@@ -14,6 +14,7 @@ from lada_tf import app  # noqa: F401  imports TensorFlow quietly
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.models.cost import count_step_flops
 from lada_tf.serving.saved_model import write_saved_model
+from lada_tf.training.callbacks import ProgressBar
 from lada_tf.training.loop import Loop
 from lada_tf.training.sampling import compiled
 from lada_tf.training.trainer import Options, build, compiles
@@ -39,12 +40,30 @@ def start_training(settings):
     def train(steps):
         return timed(lambda: loop.run(batches, steps, steps_to_act=lambda: steps))
 
+    def host_share(steps):
+        """Of the time of some steps, how much passed outside the graph's calls."""
+        inside = []
+
+        def timed_call(*arguments):
+            begin = time.perf_counter()
+            values, finite = Loop._call(loop, *arguments)
+            values.numpy()  # waits
+            inside.append(time.perf_counter() - begin)
+            return values, finite
+
+        loop._call = timed_call
+        bar = ProgressBar(gan.images_seen + steps * preset.batch_size)
+        whole = timed(lambda: loop.run(batches, steps, [bar], lambda: steps))
+        del loop._call
+        return 1 - sum(inside) / whole["seconds"]
+
     def flops():
         return count_step_flops(gan, preset.batch_size)
 
     first = train(1)
     report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
-    return report, {"train": train, "gemm": gemm, "flops": flops}
+    commands = {"train": train, "host_share": host_share, "gemm": gemm, "flops": flops}
+    return report, commands
 
 
 def start_sampling(settings):

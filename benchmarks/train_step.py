@@ -13,7 +13,8 @@ each turn the machine's own float32 matrix product (2048 × 2048) is timed as we
 Start is the time from the start of a process to the end of its first step, and of a
 second such process. Peak memory is the process's, TensorFlow's import (some 500 MB)
 included: until the first step is done, and of the steps after it. The FLOPs are those
-of the matrix products and convolutions that a step needs.
+of the matrix products and convolutions that a step needs. Host is the share of the time
+that passes outside the calls of the graph: Python, the progress bar, reading metrics.
 """
 
 import contextlib
@@ -69,6 +70,9 @@ def measure(preset: str) -> dict:
                 row[side]["step_seconds"].append(turn["seconds"] / steps[side])
                 row[side]["step_peak_mb"] = turn["peak_mb"]
             row["gemm"].append(workers["ours"].ask("gemm", times=GEMMS))
+        for _ in range(2):  # the first one warms up
+            share = workers["ours"].ask("host_share", steps=4 * steps["ours"])
+        row["ours"]["host_share"] = share
         row["ours"]["flops"] = workers["ours"].ask("flops")
     return row
 
@@ -86,6 +90,7 @@ def cells(preset: str, row: dict) -> dict[str, str]:
         "GFLOP an image": f"{giga / batch:.2f}",
         "GFLOP/s": f"{giga / step:.0f}",
         "of the GEMM": ratio(ideal, ours["step_seconds"]),
+        "host": f"{100 * ours['host_share']:.1f} %",
         "first step, s": " / ".join(f"{s:.0f}" for s in ours["start_seconds"]),
         "peak MB, start": f"{ours['peak_mb']:.0f}",
         "peak MB, steps": f"{ours['step_peak_mb']:.0f}",

@@ -96,6 +96,14 @@ def timed(run) -> dict[str, float]:
 
 
 def peak_mb() -> float:
+    return _status_mb("VmHWM")
+
+
+def resident_mb() -> float:
+    return _status_mb("VmRSS")
+
+
+def _status_mb(field: str) -> float:
     status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    (line,) = (line for line in status.splitlines() if line.startswith(field))
     return int(line.split()[1]) / 1024

@@ -192,7 +192,8 @@ class _Run:
         if seen >= self.preset.total_images:
             print(f"{seen} images are done already: raise --total_images")
         else:
-            print(f"training on {describe_devices(self.strategy)}")
+            how = describe_compilation(self.options, self.strategy)
+            print(f"training on {describe_devices(self.strategy)}, {how}")
 
     def go_on(self) -> None:
         """Trains from the state at hand to the end."""
@@ -300,6 +301,20 @@ class _Run:
             on_best=self.checkpoints.save_best,
             best=self.checkpoints.best_distance(),
         )
+
+
+def describe_compilation(options: Options, strategy: tf.distribute.Strategy) -> str:
+    """Whether XLA compiles the step, and why, in words."""
+    chosen = "compiled by XLA" if compiles(options, strategy) else "as a graph"
+    if options.jit_compile != "auto":
+        return chosen
+    if strategy.num_replicas_in_sync > 1:
+        reason = "several replicas"
+    elif tf.config.list_physical_devices("GPU"):
+        reason = "one accelerator"
+    else:
+        reason = "on processors XLA starts later and is no faster"
+    return f"{chosen} (--jit_compile=auto: {reason})"
 
 
 def describe_devices(strategy: tf.distribute.Strategy) -> str:
