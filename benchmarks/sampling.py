@@ -14,18 +14,12 @@ import statistics
 from absl import app, flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
-from benchmarks.sides import both_sides
-
-PRESETS = flags.DEFINE_list("presets", ["cifar10"], "Presets.")
-BATCHES = flags.DEFINE_list("batches", ["1", "64"], "Images a call.")
-TURNS = flags.DEFINE_integer("turns", 7, "Turns of each side.", lower_bound=1)
-SECONDS = flags.DEFINE_float("seconds", 2.0, "Length of a turn, or a call if longer.")
-OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+from benchmarks.sides import both_sides, define_flags
 
 
 def main(argv: list[str]) -> None:
     del argv
-    found = {preset: measure(preset) for preset in PRESETS.value}
+    found = {preset: measure(preset) for preset in flags.FLAGS.presets}
     rows = [
         cells(preset, batch, side, sides)
         for preset, batches in found.items()
@@ -33,7 +27,7 @@ def main(argv: list[str]) -> None:
         for side in sides
     ]
     print_markdown(rows)
-    write_json(OUTPUT.value, {"machine": machine(), "presets": found})
+    write_json(flags.FLAGS.output, {"machine": machine(), "presets": found})
 
 
 def measure(preset: str) -> dict:
@@ -43,14 +37,14 @@ def measure(preset: str) -> dict:
     found: dict[str, dict] = {}
     with contextlib.ExitStack() as stack:
         workers = {side: stack.enter_context(make()) for side, make in makers.items()}
-        for batch in BATCHES.value:
+        for batch in flags.FLAGS.batches:
             sides = found[batch] = {side: {"seconds": []} for side in workers}
             calls = {}
             for side, worker in workers.items():
                 for _ in range(2):  # the first one traces
                     once = worker.ask("sample", batch_size=int(batch), calls=1)
-                calls[side] = max(1, round(SECONDS.value / once["seconds"]))
-            for _ in range(TURNS.value):
+                calls[side] = max(1, round(flags.FLAGS.seconds / once["seconds"]))
+            for _ in range(flags.FLAGS.turns):
                 for side, worker in workers.items():
                     turn = worker.ask(
                         "sample", batch_size=int(batch), calls=calls[side]
@@ -78,4 +72,10 @@ def cells(preset: str, batch: str, side: str, sides: dict) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    define_flags()
+    flags.DEFINE_list("presets", ["cifar10"], "Presets.")
+    flags.DEFINE_list("batches", ["1", "64"], "Images a call.")
+    flags.DEFINE_integer("turns", 7, "Turns of each side.", lower_bound=1)
+    flags.DEFINE_float("seconds", 2.0, "Length of a turn, or a call if longer.")
+    flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

@@ -8,19 +8,20 @@ from absl import flags
 from benchmarks.worker import Worker
 from lada_tf.models.presets import get_preset
 
-OFFICIAL = flags.DEFINE_string(
-    "official", None, "Folder of the authors' TensorFlow code; without it, ours alone."
-)
-OFFICIAL_PYTHON = flags.DEFINE_string(
-    "official_python", None, "Interpreter of an environment that it runs in."
-)
 
-
-@flags.multi_flags_validator(
-    ["official", "official_python"], "give --official and --official_python together"
-)
-def _both_or_none(values):
-    return len({value is None for value in values.values()}) == 1
+def define_flags() -> None:
+    """Flags of the program that measures both sides."""
+    flags.DEFINE_string(
+        "official", None, "Folder of the authors' TensorFlow code; without it, ours."
+    )
+    flags.DEFINE_string(
+        "official_python", None, "Interpreter of an environment that it runs in."
+    )
+    flags.register_multi_flags_validator(
+        ["official", "official_python"],
+        lambda values: len({value is None for value in values.values()}) == 1,
+        "--official and --official_python belong together",
+    )
 
 
 def both_sides(task: str, preset: str, batch_size: int, **ours) -> dict:
@@ -36,14 +37,14 @@ def both_sides(task: str, preset: str, batch_size: int, **ours) -> dict:
     sides = {
         "ours": functools.partial(Worker, sys.executable, "benchmarks.ours", settings)
     }
-    if OFFICIAL.value:
+    if flags.FLAGS.official:
         sides["official"] = functools.partial(
             Worker,
-            OFFICIAL_PYTHON.value,
+            flags.FLAGS.official_python,
             "benchmarks.official",
             {
                 "task": task,
-                "path": OFFICIAL.value,
+                "path": flags.FLAGS.official,
                 "conf": official_conf(preset, batch_size),
             },
         )

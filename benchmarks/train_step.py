@@ -23,26 +23,20 @@ import statistics
 from absl import app, flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
-from benchmarks.sides import both_sides
+from benchmarks.sides import both_sides, define_flags
 
 BATCHES = {"cifar10": 16, "celeba64": 8, "ffhq128": 4, "tiny": 16}
 GEMMS = 8
-
-PRESETS = flags.DEFINE_list("presets", list(BATCHES), "Presets.")
-TURNS = flags.DEFINE_integer("turns", 5, "Turns of each side.", lower_bound=1)
-SECONDS = flags.DEFINE_float("seconds", 5.0, "Length of a turn, or a step if longer.")
-STARTS = flags.DEFINE_integer("starts", 2, "Starts to time, 1 or 2.", 1, 2)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 
 def main(argv: list[str]) -> None:
     del argv
     rows = {}
-    for preset in PRESETS.value:
+    for preset in flags.FLAGS.presets:
         rows[preset] = measure(preset)
         print(f"{preset}: {rows[preset]}", flush=True)
     print_markdown([cells(preset, row) for preset, row in rows.items()])
-    write_json(OUTPUT.value, {"machine": machine(), "presets": rows})
+    write_json(flags.FLAGS.output, {"machine": machine(), "presets": rows})
 
 
 def measure(preset: str) -> dict:
@@ -53,18 +47,20 @@ def measure(preset: str) -> dict:
         workers = {}
         for side, start in make.items():
             starts = []
-            for _ in range(STARTS.value - 1):
+            for _ in range(flags.FLAGS.starts - 1):
                 with start() as first:
                     starts.append(first.start_seconds)
             worker = workers[side] = stack.enter_context(start())
             starts.append(worker.start_seconds)
             row[side] = worker.first | {"start_seconds": starts, "step_seconds": []}
         steps = {
-            side: max(1, round(SECONDS.value / worker.ask("train", steps=1)["seconds"]))
+            side: max(
+                1, round(flags.FLAGS.seconds / worker.ask("train", steps=1)["seconds"])
+            )
             for side, worker in workers.items()
         }
         row["gemm"] = []
-        for _ in range(TURNS.value):
+        for _ in range(flags.FLAGS.turns):
             for side, worker in workers.items():
                 turn = worker.ask("train", steps=steps[side])
                 row[side]["step_seconds"].append(turn["seconds"] / steps[side])
@@ -107,4 +103,10 @@ def cells(preset: str, row: dict) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    define_flags()
+    flags.DEFINE_list("presets", list(BATCHES), "Presets.")
+    flags.DEFINE_integer("turns", 5, "Turns of each side.", lower_bound=1)
+    flags.DEFINE_float("seconds", 5.0, "Length of a turn, or a step if longer.")
+    flags.DEFINE_integer("starts", 2, "Starts to time, 1 or 2.", 1, 2)
+    flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

@@ -60,7 +60,9 @@ def count_step_flops(gan, batch_size: int) -> int:
 
 def _product_flops(operation: tf.Operation) -> int:
     """2 × multiply-adds of a matrix product or convolution; 0 of others."""
-    inputs, (output, *_) = operation.inputs, operation.outputs or (None,)
+    if not operation.outputs:
+        return 0
+    inputs, output = operation.inputs, operation.outputs[0]
     match operation.type:
         case "MatMul" | "BatchMatMulV2":
             flag = "transpose_a" if operation.type == "MatMul" else "adj_x"
