@@ -142,7 +142,7 @@ class SampleGrids(EveryImages):
 class CheckpointEvery(EveryImages):
     """Checkpoints at intervals, at the end, and when the process is asked to stop.
 
-    On SIGTERM or SIGINT the step in progress is finished and saved, and the process
+    On SIGTERM or SIGINT the steps in progress are finished and saved, and the process
     exits with 143 or 130.
     """
 
