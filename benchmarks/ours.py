@@ -35,7 +35,8 @@ def start_training(settings):
     gan = build(preset, options)
     loop = Loop(gan, strategy, compiles(options, strategy))
     shape = (preset.batch_size, preset.image_size, preset.image_size, 3)
-    batches = tf.data.Dataset.from_tensors(tf.random.uniform(shape, -1, 1)).repeat()
+    real = tf.data.Dataset.from_tensors(tf.random.uniform(shape, -1, 1))
+    batches = iter(real.repeat())  # to make one anew and delete it is no step's time
 
     def train(steps):
         return timed(lambda: loop.run(batches, steps, steps_to_act=lambda: steps))

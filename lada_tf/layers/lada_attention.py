@@ -84,14 +84,15 @@ class LadaAttention(keras.layers.Layer):
             )
 
     def call(self, inputs, return_attention_maps=False):
-        # Scores and global query are linear in the queries, which are linear in the
-        # inputs: the same numbers come of D × h and one product for each head, and no
-        # query is computed for each token.
-        kernel, bias = self._query_by_heads()  # (D, h, d), (h, d)
-        maps = self._attention_maps(inputs, kernel, bias)  # (B, N, h)
+        # Scores are linear in the queries and α sums to 1, so that a head's global
+        # query is the query of its mean input: none is computed for each token.
+        maps = self._attention_maps(inputs)  # (B, N, h)
         weights = ops.transpose(ops.cast(maps, self.compute_dtype), (0, 2, 1))
-        mean = ops.matmul(weights, inputs)  # (B, h, D): Σᵢ αᵢ xᵢ of each head
-        global_query = ops.einsum("bhc,chd->bhd", mean, kernel) + bias
+        means = ops.matmul(weights, inputs)  # (B, h, D): Σᵢ αᵢ xᵢ
+        heads = (self.num_heads, self.head_size)
+        queries = ops.reshape(self.query(means), (-1, self.num_heads, *heads))
+        own = ops.expand_dims(ops.eye(self.num_heads, dtype=queries.dtype), -1)
+        global_query = ops.sum(queries * own, axis=1)  # (B, h, d)
         global_query = ops.reshape(global_query, (-1, 1, inputs.shape[-1]))
         mixed = global_query * self.key(inputs) * self.value(inputs)
         output = self.output_projection(mixed)
@@ -99,23 +100,25 @@ class LadaAttention(keras.layers.Layer):
             return output, ops.transpose(maps, (0, 2, 1))
         return output
 
-    def _query_by_heads(self):
-        heads = (self.num_heads, self.head_size)
-        kernel = ops.reshape(self.query.kernel, (-1, *heads))
-        return kernel, ops.reshape(self.query.bias, heads)
-
-    def _attention_maps(self, inputs, kernel, bias):
+    def _attention_maps(self, inputs):
         """Inputs (B, N, D) → α (B, N, h) in float32, softmax over the tokens."""
+        kernel, bias = self.query.kernel, ops.expand_dims(self.query.bias, 0)
         if self.score == "joint":
-            score = ops.reshape(self.score_map.kernel, (*bias.shape, self.num_heads))
-            offset = ops.tensordot(bias, score, 2) + self.score_map.bias
-            map_to_scores = ops.tensordot(kernel, score, 2)  # (D, h)
+            score = self.score_map.kernel  # (D, h)
+            to_scores = ops.matmul(kernel, score)
+            offsets = ops.matmul(bias, score) + self.score_map.bias
         else:
-            offset = ops.sum(bias * self.score_vectors, axis=-1)
-            map_to_scores = ops.sum(kernel * self.score_vectors, axis=-1)
-        scores = ops.matmul(inputs, ops.cast(map_to_scores, inputs.dtype)) + offset
-        scores = ops.cast(scores, "float32") / self.head_size**0.5
-        return ops.softmax(scores, axis=1)
+            to_scores, offsets = (
+                ops.sum(
+                    ops.reshape(tensor, (-1, self.num_heads, self.head_size))
+                    * self.score_vectors,
+                    axis=-1,
+                )
+                for tensor in (kernel, bias)
+            )
+        scores = ops.matmul(inputs, ops.cast(to_scores, inputs.dtype))
+        scores = scores + ops.cast(offsets, inputs.dtype)
+        return ops.softmax(ops.cast(scores, "float32") / self.head_size**0.5, axis=1)
 
     def get_config(self):
         return {
