@@ -131,7 +131,7 @@ def plot(rows: list[dict], path: str) -> None:
             )
         axes.set(xlabel="tokens", ylabel=label)
         axes.grid(alpha=0.3)
-        axes.legend()
+    figure.axes[0].legend(loc="upper left")
     figure.savefig(path, dpi=110)
 
 

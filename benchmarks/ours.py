@@ -1,7 +1,7 @@
 """This package as a benchmark's worker.
 
-Settings: `task`, `train` or `sample`; `preset`, its name; `batch_size` of training;
-`saved_model`, whether to sample with one.
+Settings: `task`, `train` or `sample`; `preset`, its name; `batch_size` and
+`jit_compile` of training; `saved_model`, whether to sample with one.
 """
 
 import tempfile
@@ -29,7 +29,7 @@ def start(settings):
 
 
 def start_training(settings):
-    options = Options()
+    options = Options(jit_compile=settings["jit_compile"])
     preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
     strategy = tf.distribute.get_strategy()
     gan = build(preset, options)

@@ -41,7 +41,8 @@ def main(argv: list[str]) -> None:
 
 def measure(preset: str) -> dict:
     """What each side reported, the seconds of its steps, and the GEMM's GFLOP/s."""
-    make = both_sides("train", preset, BATCHES[preset])
+    jit_compile = {"true": True, "false": False}.get(flags.FLAGS.jit_compile, "auto")
+    make = both_sides("train", preset, BATCHES[preset], jit_compile=jit_compile)
     row: dict[str, dict] = {}
     with contextlib.ExitStack() as stack:
         workers = {}
@@ -108,5 +109,8 @@ if __name__ == "__main__":
     flags.DEFINE_integer("turns", 5, "Turns of each side.", lower_bound=1)
     flags.DEFINE_float("seconds", 5.0, "Length of a turn, or a step if longer.")
     flags.DEFINE_integer("starts", 2, "Starts to time, 1 or 2.", 1, 2)
+    flags.DEFINE_enum(
+        "jit_compile", "auto", ["auto", "true", "false"], "As of lada_tf.train; ours."
+    )
     flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)
