@@ -82,7 +82,7 @@ class Loop:
             start = (0, tf.zeros(len(METRICS)), True)
             return tf.while_loop(go_on, body, start, parallel_iterations=1)[1:]
 
-        # Collective operations of several replicas do not run in a loop's graph.
+        # Several replicas talk within a step: a loop of that in one graph is not tried.
         self._one_at_a_time = strategy.num_replicas_in_sync > 1
         self._run = tf.function(
             (lambda iterator, steps: one_step(iterator))
@@ -121,11 +121,12 @@ class Loop:
             start = time.monotonic()
             values, finite = self._call(iterator, size)
             logs = dict(zip(METRICS, map(float, values.numpy()), strict=True))
+            seconds = time.monotonic() - start
             if not finite:
                 raise NonFiniteStep(self.gan.steps - 1, logs)
             done += size
             every.on_train_batch_end(done - 1, logs)
-            size = self._next_size(size, time.monotonic() - start)
+            size = self._next_size(size, seconds)
         every.on_train_end()
 
     def _next_size(self, size, seconds):
