@@ -1,17 +1,18 @@
-"""LadaAttention against keras.layers.MultiHeadAttention: time over the tokens.
+"""LadaAttention against keras.layers.MultiHeadAttention: time and memory over tokens.
 
     python -m benchmarks.attention
-    python -m benchmarks.attention --output=attention.json
+    python -m benchmarks.attention --output=attention.json --plot=attention_cost.png
 
 Forward and backward (gradients of the input and all weights) as one graph, batch 1,
 D = 64, 4 heads, N = 64 … 16,384 tokens. At each N the two take turns, and what is
-compared is the median of each. The slope is that of log time over log N by least
+compared is the median of each. Memory is by how much a fresh process, which has run 64
+tokens, grows for N. The slopes are those of log time and log memory over log N by least
 squares, over N of at least 1,024: below, calling the graph is most of the time.
 MultiHeadAttention stops at 4,096, where its scores already take 256 MB a copy.
 """
 
-import json
 import statistics
+import sys
 import time
 
 import keras
@@ -19,63 +20,67 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks.report import machine, print_markdown, write_json
+from benchmarks.worker import Worker
 from lada_tf.layers import LadaAttention
-
-ROUNDS = flags.DEFINE_integer("rounds", 15, "Turns of each layer.", lower_bound=1)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 WIDTH = 64
 HEADS = 4
+FEW_TOKENS = 64
 TOKENS = tuple(2**n for n in range(6, 15))
-LAST_OF_MULTI_HEAD = 4096
+LAST = {"lada": TOKENS[-1], "multi_head": 4096}
 FIRST_OF_SLOPE = 1024
+
+
+def multi_head():
+    inputs = keras.Input((None, WIDTH))
+    attention = keras.layers.MultiHeadAttention(HEADS, WIDTH // HEADS)
+    return keras.Model(inputs, attention(inputs, inputs))
+
+
+LAYERS = {"lada": lambda: LadaAttention(HEADS), "multi_head": multi_head}
 
 
 def main(argv: list[str]) -> None:
     del argv
     rows = [measure(tokens) for tokens in TOKENS]
-    result = {
-        "rows": rows,
-        "slope": slope(rows),
-        "speedup_at_4096": next(
-            row["speedup"] for row in rows if row["tokens"] == LAST_OF_MULTI_HEAD
-        ),
-    }
-    print(f"slope <= 1.05: {result['slope']:.2f}")
-    print(f"speed-up at 4,096 tokens >= 20: {result['speedup_at_4096']:.0f}")
-    if OUTPUT.value:
-        with open(OUTPUT.value, "w") as file:
-            json.dump(result, file, indent=1)
+    print_markdown([cells(row) for row in rows])
+    result = {"machine": machine(), "rows": rows}
+    for what in ("lada_ms", "lada_mb", "multi_head_ms", "multi_head_mb"):
+        result[f"slope_{what}"] = slope(rows, what)
+        print(f"slope of {what}: {result[f'slope_{what}']:.2f}")
+    write_json(flags.FLAGS.output, result)
+    if flags.FLAGS.plot:
+        plot(rows, flags.FLAGS.plot)
 
 
 def measure(tokens: int) -> dict:
-    """Medians in milliseconds at a number of tokens, and their ratio."""
-    layers = {"lada_ms": LadaAttention(HEADS)}
-    if tokens <= LAST_OF_MULTI_HEAD:
-        attention = keras.layers.MultiHeadAttention(HEADS, WIDTH // HEADS)
-        inputs = keras.Input((None, WIDTH))
-        layers["multi_head_ms"] = keras.Model(inputs, attention(inputs, inputs))
+    """Median milliseconds and megabytes of each layer at a number of tokens."""
+    row = {"tokens": tokens}
+    steps = {
+        name: forward_and_backward(make())
+        for name, make in LAYERS.items()
+        if tokens <= LAST[name]
+    }
     inputs = tf.random.normal((1, tokens, WIDTH))
-    steps = {name: forward_and_backward(layer) for name, layer in layers.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step(inputs)  # traces
-    for _ in range(ROUNDS.value):
+    for _ in range(flags.FLAGS.rounds):
         for name, step in steps.items():
             start = time.perf_counter()
             step(inputs)[0].numpy()
             times[name].append(1e3 * (time.perf_counter() - start))
-    row = {"tokens": tokens}
-    row |= {name: statistics.median(values) for name, values in times.items()}
-    if "multi_head_ms" in row:
-        row["speedup"] = row["multi_head_ms"] / row["lada_ms"]
-    cells = (f"{name} {value:8.1f}" for name, value in row.items() if name != "tokens")
-    print(f"{tokens:6} tokens ", *cells, flush=True)
+    for name, values in times.items():
+        row[f"{name}_ms"] = statistics.median(values)
+        if tokens >= FIRST_OF_SLOPE:
+            with Worker(sys.executable, "benchmarks.attention_memory", name) as worker:
+                row[f"{name}_mb"] = worker.ask("grown_mb", tokens=tokens)
     return row
 
 
 def forward_and_backward(layer):
-    @tf.function
+    @tf.function(reduce_retracing=True)
     def step(inputs):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
@@ -85,16 +90,53 @@ def forward_and_backward(layer):
     return step
 
 
-def slope(rows: list[dict]) -> float:
-    rows = [row for row in rows if row["tokens"] >= FIRST_OF_SLOPE]
-    return float(
-        np.polyfit(
-            np.log([row["tokens"] for row in rows]),
-            np.log([row["lada_ms"] for row in rows]),
-            1,
-        )[0]
-    )
+def cells(row: dict) -> dict[str, str]:
+    def show(name):
+        return f"{row[name]:.1f}" if name in row else ""
+
+    faster = "multi_head_ms" in row and row["multi_head_ms"] / row["lada_ms"]
+    return {
+        "tokens": f"{row['tokens']:,}",
+        "LadaAttention, ms": show("lada_ms"),
+        "MultiHeadAttention, ms": show("multi_head_ms"),
+        "times as fast": f"{faster:.1f}" if faster else "",
+        "LadaAttention, MB": show("lada_mb"),
+        "MultiHeadAttention, MB": show("multi_head_mb"),
+    }
+
+
+def slope(rows: list[dict], what: str) -> float:
+    rows = [row for row in rows if row["tokens"] >= FIRST_OF_SLOPE and what in row]
+    logs = (np.log([row[key] for row in rows]) for key in ("tokens", what))
+    return float(np.polyfit(*logs, 1)[0])
+
+
+def plot(rows: list[dict], path: str) -> None:
+    from matplotlib.figure import Figure  # an extra
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    for axes, unit, label in zip(
+        figure.subplots(1, 2), ("ms", "mb"), ("milliseconds", "megabytes"), strict=True
+    ):
+        for name, title in (
+            ("lada", "LadaAttention"),
+            ("multi_head", "MultiHeadAttention"),
+        ):
+            points = [row for row in rows if f"{name}_{unit}" in row]
+            axes.loglog(
+                [row["tokens"] for row in points],
+                [row[f"{name}_{unit}"] for row in points],
+                marker="o",
+                label=title,
+            )
+        axes.set(xlabel="tokens", ylabel=label)
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend(loc="upper left")
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":
+    flags.DEFINE_integer("rounds", 15, "Turns of each layer.", lower_bound=1)
+    flags.DEFINE_string("output", None, "JSON file to write.")
+    flags.DEFINE_string("plot", None, "Picture to write.")
     app.run(main)

@@ -84,31 +84,41 @@ class LadaAttention(keras.layers.Layer):
             )
 
     def call(self, inputs, return_attention_maps=False):
-        query = self.query(inputs)  # (B, N, D)
-        maps = self._attention_maps(query)  # (B, N, h)
-        tokens = ops.shape(inputs)[1]
-        heads = (-1, tokens, self.num_heads, self.head_size)
-        weighted = ops.expand_dims(ops.cast(maps, query.dtype), -1)
-        global_query = ops.sum(
-            weighted * ops.reshape(query, heads), axis=1, keepdims=True
-        )  # (B, 1, h, d)
-        global_query = ops.reshape(global_query, (-1, 1, query.shape[-1]))
+        # Scores are linear in the queries and α sums to 1, so that a head's global
+        # query is the query of its mean input: none is computed for each token.
+        maps = self._attention_maps(inputs)  # (B, N, h)
+        weights = ops.transpose(ops.cast(maps, self.compute_dtype), (0, 2, 1))
+        means = ops.matmul(weights, inputs)  # (B, h, D): Σᵢ αᵢ xᵢ
+        heads = (self.num_heads, self.head_size)
+        queries = ops.reshape(self.query(means), (-1, self.num_heads, *heads))
+        own = ops.expand_dims(ops.eye(self.num_heads, dtype=queries.dtype), -1)
+        global_query = ops.sum(queries * own, axis=1)  # (B, h, d)
+        global_query = ops.reshape(global_query, (-1, 1, inputs.shape[-1]))
         mixed = global_query * self.key(inputs) * self.value(inputs)
         output = self.output_projection(mixed)
         if return_attention_maps:
             return output, ops.transpose(maps, (0, 2, 1))
         return output
 
-    def _attention_maps(self, query):
-        """Queries (B, N, D) → α (B, N, h) in float32, softmax over the tokens."""
+    def _attention_maps(self, inputs):
+        """Inputs (B, N, D) → α (B, N, h) in float32, softmax over the tokens."""
+        kernel, bias = self.query.kernel, ops.expand_dims(self.query.bias, 0)
         if self.score == "joint":
-            scores = self.score_map(query)
+            score = self.score_map.kernel  # (D, h)
+            to_scores = ops.matmul(kernel, score)
+            offsets = ops.matmul(bias, score) + self.score_map.bias
         else:
-            tokens = ops.shape(query)[1]
-            own = ops.reshape(query, (-1, tokens, self.num_heads, self.head_size))
-            scores = ops.sum(own * ops.cast(self.score_vectors, own.dtype), axis=-1)
-        scores = ops.cast(scores, "float32") / self.head_size**0.5
-        return ops.softmax(scores, axis=1)
+            to_scores, offsets = (
+                ops.sum(
+                    ops.reshape(tensor, (-1, self.num_heads, self.head_size))
+                    * self.score_vectors,
+                    axis=-1,
+                )
+                for tensor in (kernel, bias)
+            )
+        scores = ops.matmul(inputs, ops.cast(to_scores, inputs.dtype))
+        scores = scores + ops.cast(offsets, inputs.dtype)
+        return ops.softmax(ops.cast(scores, "float32") / self.head_size**0.5, axis=1)
 
     def get_config(self):
         return {

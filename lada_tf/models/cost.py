@@ -35,6 +35,50 @@ def count_flops(model: keras.Model) -> int:
     return profile.total_float_ops
 
 
+def count_step_flops(gan, batch_size: int) -> int:
+    """FLOPs of the matrix products and convolutions of one training step.
+
+    Counted on the step's graph, as far as its results depend on it: forward, backward,
+    and through R1's gradient. The rest (normalization, Adam, the average) is not in it.
+
+    Args:
+        gan: a compiled `LadaGAN`.
+        batch_size: images of the step.
+    """
+    images = tf.TensorSpec((batch_size, gan.image_size, gan.image_size, 3))
+    graph = tf.function(gan.step).get_concrete_function(images).graph
+    waiting = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
+    needed = set()
+    while waiting:
+        operation = waiting.pop()
+        if operation not in needed:
+            needed.add(operation)
+            waiting += [tensor.op for tensor in operation.inputs]
+            waiting += operation.control_inputs
+    return sum(map(_product_flops, needed))
+
+
+def _product_flops(operation: tf.Operation) -> int:
+    """2 × multiply-adds of a matrix product or convolution; 0 of others."""
+    if not operation.outputs:
+        return 0
+    inputs, output = operation.inputs, operation.outputs[0]
+    match operation.type:
+        case "MatMul" | "BatchMatMulV2":
+            flag = "transpose_a" if operation.type == "MatMul" else "adj_x"
+            inner = inputs[0].shape[-2 if operation.get_attr(flag) else -1]
+            return 2 * output.shape.num_elements() * inner
+        case "Conv2D":  # a kernel (height, width, input channels, output channels)
+            products, kernel = output.shape, inputs[1].shape
+        case "Conv2DBackpropInput":
+            products, kernel = inputs[2].shape, inputs[1].shape
+        case "Conv2DBackpropFilter":
+            products, kernel = inputs[2].shape, output.shape
+        case _:
+            return 0
+    return 2 * products.num_elements() * kernel[:3].num_elements()
+
+
 class PaperCost(NamedTuple):
     """What the paper's Tables II and V say of a preset, in its own words.
 

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from lada_tf.layers import DiffAugment
+from lada_tf.models.adam import FusedAdam
 from lada_tf.models.losses import LOSSES
 from lada_tf.models.networks import networks
 from lada_tf.models.objectives import (
@@ -371,7 +372,7 @@ class LadaGAN(keras.Model):
 
 
 def _adam(learning_rate, betas, network):
-    adam = keras.optimizers.Adam(learning_rate, beta_1=betas[0], beta_2=betas[1])
+    adam = FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
     if network.compute_dtype == "float16":
         return keras.optimizers.LossScaleOptimizer(adam)
     return adam

@@ -48,8 +48,10 @@ def update(draw, objective, network, optimizer, seeds, micro_batches=1):
     gradients = _mean_over_parts(gradients, replicas, replicas * micro_batches)
     values = _mean_over_parts([tf.stack(values)], replicas, replicas * micro_batches)
     values = dict(zip(more_values, tf.unstack(values[0]), strict=True))
-    # `apply` sums over the replicas.
-    optimizer.apply([gradient / replicas for gradient in gradients], variables)
+    shares = gradients
+    if replicas > 1:  # `apply` sums over them
+        shares = [gradient / replicas for gradient in gradients]
+    optimizer.apply(shares, variables)
 
     scale = optimizer.scale_loss(tf.ones(()))
     norm = tf.linalg.global_norm(gradients) / scale

@@ -1,7 +1,7 @@
 """What happens beside the steps: progress, metrics, pictures, checkpoints.
 
 Every callback acts when the count of images passes a multiple of its interval, so that
-a resumed run acts at the same counts, whatever `steps_per_execution` is.
+a resumed run acts at the same counts.
 """
 
 import signal
@@ -143,7 +143,7 @@ class SampleGrids(EveryImages):
 class CheckpointEvery(EveryImages):
     """Checkpoints at intervals, at the end, and when the process is asked to stop.
 
-    On SIGTERM or SIGINT the step in progress is finished and saved, and the process
+    On SIGTERM or SIGINT the steps in progress are finished and saved, and the process
     exits with 143 or 130.
     """
 

@@ -4,7 +4,8 @@
 (keras#20585), and it hides which step it was that went wrong.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -24,6 +25,10 @@ PEER_ERRORS = (
     tf.errors.InternalError,
 )
 
+# How long a signal or the progress bar waits at most for the end of a call, unless a
+# single step takes longer.
+CALL_SECONDS = 0.5
+
 
 class NonFiniteStep(TrainingDiverged):
     """A step whose losses or gradients were not finite.
@@ -42,7 +47,11 @@ class NonFiniteStep(TrainingDiverged):
 
 
 class Loop:
-    """Runs `gan.step` on every replica, and callbacks between steps.
+    """Runs `gan.step` on every replica, and callbacks between calls of several steps.
+
+    A call is one graph that loops over steps: Python and the device wait for each other
+    once a call, not once a step. It is the same graph for any number of steps, so that
+    how many there are in a call changes no bit of any of them.
 
     Args:
         gan: compiled `LadaGAN`, made in the strategy's scope.
@@ -55,8 +64,7 @@ class Loop:
         self.strategy = strategy
         step = tf.function(gan.step, jit_compile=jit_compile)
 
-        @tf.function(reduce_retracing=True)
-        def run(iterator):
+        def one_step(iterator):
             values, finite = strategy.run(step, args=(next(iterator),))
             # Every replica returns the values of the global batch.
             return (
@@ -64,21 +72,41 @@ class Loop:
                 strategy.experimental_local_results(finite)[0],
             )
 
-        self._run = run
+        def several_steps(iterator, steps):
+            def go_on(number, values, finite):
+                return tf.logical_and(number < steps, finite)
+
+            def body(number, values, finite):
+                return number + 1, *one_step(iterator)
+
+            start = (0, tf.zeros(len(METRICS)), True)
+            return tf.while_loop(go_on, body, start, parallel_iterations=1)[1:]
+
+        # Several replicas talk within a step: a loop of that in one graph is not tried.
+        self._one_at_a_time = strategy.num_replicas_in_sync > 1
+        self._run = tf.function(
+            (lambda iterator, steps: one_step(iterator))
+            if self._one_at_a_time
+            else several_steps,
+            reduce_retracing=True,
+        )
 
     def run(
         self,
         batches: tf.data.Dataset | tf.distribute.DistributedDataset,
         steps: int,
         callbacks: Iterable[keras.callbacks.Callback] = (),
+        steps_to_act: Callable[[], int] = lambda: 1,
     ) -> None:
         """Trains for a number of steps.
 
         Args:
             batches: real images; endless, from the step on that the model is at.
             steps: how many.
-            callbacks: told of begin, of each step, and of the end; `logs` are the
-                step's own metrics.
+            callbacks: told of begin, of the last step of each call, and of the end;
+                `logs` are that step's own metrics.
+            steps_to_act: after how many steps the callbacks have to be told at the
+                latest, asked before each call. By default they are told of every step.
 
         Raises:
             NonFiniteStep: at the first such step; callbacks are not told of it.
@@ -87,17 +115,29 @@ class Loop:
         iterator = iter(batches)
         every = keras.callbacks.CallbackList(list(callbacks), model=self.gan)
         every.on_train_begin()
-        for number in range(steps):
-            values, finite = self._step(iterator)
+        done, size = 0, 1
+        while done < steps:
+            size = min(size, steps - done, steps_to_act())
+            start = time.monotonic()
+            values, finite = self._call(iterator, size)
             logs = dict(zip(METRICS, map(float, values.numpy()), strict=True))
+            seconds = time.monotonic() - start
             if not finite:
                 raise NonFiniteStep(self.gan.steps - 1, logs)
-            every.on_train_batch_end(number, logs)
+            done += size
+            every.on_train_batch_end(done - 1, logs)
+            size = self._next_size(size, seconds)
         every.on_train_end()
 
-    def _step(self, iterator):
+    def _next_size(self, size, seconds):
+        """Steps of the next call: as fit the time, at most twice those of the last."""
+        if self._one_at_a_time:
+            return 1
+        return max(1, min(2 * size, int(size * CALL_SECONDS / seconds)))
+
+    def _call(self, iterator, steps):
         try:
-            return self._run(iterator)
+            return self._run(iterator, tf.constant(steps))
         except PEER_ERRORS as error:
             if count_workers(self.strategy) == 1:
                 raise

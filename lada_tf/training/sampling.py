@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
@@ -44,10 +45,9 @@ def generate(
     if interpolation_steps:
         latents = interpolate(latents, interpolation_steps, spherical)
     images, maps = [], []
+    make = compiled(generator)
     for start in range(0, len(latents), batch_size):
-        made, made_maps = generator(
-            latents[start : start + batch_size], return_attention_maps=True
-        )
+        made, made_maps = make(latents[start : start + batch_size])
         images.append(np.asarray(made))
         if attention_maps:
             maps.append([np.asarray(stage) for stage in made_maps])
@@ -56,6 +56,20 @@ def generate(
     return np.concatenate(images), [
         np.concatenate(stage) for stage in zip(*maps, strict=True)
     ]
+
+
+def compiled(generator):
+    """A generator as a graph: latents → images, attention maps.
+
+    Called layer by layer, from Python, an image takes several times as long.
+    """
+    latents = tf.TensorSpec((None, generator.latent_dim), tf.float32)
+
+    @tf.function(input_signature=[latents])
+    def make(latents):
+        return generator(latents, training=False, return_attention_maps=True)
+
+    return make
 
 
 def interpolate(latents, steps, spherical=False):

@@ -194,7 +194,8 @@ class _Run:
         if seen >= self.preset.total_images:
             print(f"{seen} images are done already: raise --total_images")
         else:
-            print(f"training on {describe_devices(self.strategy)}")
+            how = describe_compilation(self.options, self.strategy)
+            print(f"training on {describe_devices(self.strategy)}, {how}")
 
     def go_on(self) -> None:
         """Trains from the state at hand to the end."""
@@ -212,6 +213,7 @@ class _Run:
             ),
             -(-preset.total_images // preset.batch_size) - gan.steps,
             callbacks,
+            self._steps_to_act,
         )
 
     def record(self, step: NonFiniteStep) -> None:
@@ -279,6 +281,18 @@ class _Run:
             CheckpointEvery(self.checkpoints, options.checkpoint_images),
         ]
 
+    def _steps_to_act(self) -> int:
+        """Steps until the first of the callbacks that act at intervals is due."""
+        options, seen = self.options, self.gan.images_seen
+        intervals = (
+            options.log_images,
+            options.sample_images,
+            options.checkpoint_images,
+            options.fd_images or self.preset.total_images,
+        )
+        images = min(interval - seen % interval for interval in intervals)
+        return -(-images // self.preset.batch_size)
+
     def _frechet_distance(self, log: MetricsLog) -> FrechetDistanceCallback:
         return FrechetDistanceCallback(
             self.source,
@@ -289,6 +303,20 @@ class _Run:
             on_best=self.checkpoints.save_best,
             best=self.checkpoints.best_distance(),
         )
+
+
+def describe_compilation(options: Options, strategy: tf.distribute.Strategy) -> str:
+    """Whether XLA compiles the step, and why, in words."""
+    chosen = "compiled by XLA" if compiles(options, strategy) else "as a graph"
+    if options.jit_compile != "auto":
+        return chosen
+    if strategy.num_replicas_in_sync > 1:
+        reason = "several replicas"
+    elif tf.config.list_physical_devices("GPU"):
+        reason = "one accelerator"
+    else:
+        reason = "on processors XLA starts later and is no faster"
+    return f"{chosen} (--jit_compile=auto: {reason})"
 
 
 def describe_devices(strategy: tf.distribute.Strategy) -> str:

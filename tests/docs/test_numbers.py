@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from benchmarks import attention, sampling, train_step
 from experiments.rows import rows_named
 from experiments.table5 import PAPER_THROUGHPUT
 from lada_tf.evaluation.protocols import PROTOCOLS
@@ -15,6 +16,7 @@ from tests.docs.pages import ROOT, table
 
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs/guide.md"
+PERFORMANCE = ROOT / "docs/performance.md"
 DATA = ROOT / "docs/data"
 SUMMARY = json.loads((DATA / "summary.json").read_text())
 RESULTS = {  # the README's rows by the protocol that they are of
@@ -140,7 +142,52 @@ def test_logged_values_in_the_guide(run):
             assert shown == f"{value:,.{places}f}"
 
 
-def test_speed_of_the_attention_in_the_readme():
-    printed = (ROOT / "docs/performance.md").read_text()
-    speedup = float(re.search(r"4096 tokens.*speedup +([\d.]+)", printed)[1])
-    assert f"4,096 tokens it takes 1/{speedup:.0f} of the" in README.read_text()
+def test_training_steps_in_performance():
+    measured = json.loads((DATA / "train_step.json").read_text())["presets"]
+    rows = table(PERFORMANCE, "preset (batch)")
+    assert [row["preset (batch)"].split()[0] for row in rows] == list(measured)
+    for row, (name, figures) in zip(rows, measured.items(), strict=True):
+        line = train_step.cells(name, figures)
+        starts = line["first step × theirs"].split(" / ")
+        assert list(row.values()) == [
+            line["preset (batch)"],
+            line["speed × theirs"],
+            line["of the GEMM"],
+            line["host"],
+            starts[0],
+            starts[1] if len(starts) > 1 else "not measured",
+            line["steps × theirs"],
+        ]
+
+
+def test_sampling_in_performance():
+    measured = json.loads((DATA / "sampling.json").read_text())["presets"]["cifar10"]
+    lines = {
+        (line["side"], line["batch"]): line
+        for batch, sides in measured.items()
+        for side in sides
+        if (line := sampling.cells("cifar10", batch, side, sides))
+    }
+    for row, side in zip(table(PERFORMANCE, ""), ("ours", "saved model"), strict=True):
+        one, many = lines[side, "1"], lines[side, "64"]
+        assert list(row.values())[1:] == [
+            one["speed × theirs"],
+            many["speed × theirs"],
+            f"{one['memory × theirs']}, {many['memory × theirs']}",
+        ]
+
+
+def test_attention_in_performance_and_the_readme():
+    measured = json.loads((DATA / "attention.json").read_text())
+    assert table(PERFORMANCE, "tokens") == [
+        attention.cells(row) for row in measured["rows"]
+    ]
+    slopes = [
+        f"{measured[f'slope_{name}']:.2f}"
+        for name in ("lada_ms", "lada_mb", "multi_head_ms", "multi_head_mb")
+    ]
+    text = " ".join(PERFORMANCE.read_text().split())
+    assert "{} and {} for LadaAttention, {} and {} for".format(*slopes) in text
+    (row,) = [row for row in measured["rows"] if row["tokens"] == 4096]
+    share = f"1/{row['multi_head_ms'] / row['lada_ms']:.0f}"
+    assert f"4,096 tokens it takes {share} of the" in README.read_text()

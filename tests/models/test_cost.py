@@ -3,7 +3,7 @@
 import pytest
 
 from lada_tf.models import PRESETS, LadaGAN
-from lada_tf.models.cost import PAPER_COSTS, count_flops
+from lada_tf.models.cost import PAPER_COSTS, count_flops, count_step_flops
 
 # Preset, changes; parameters, GFLOP of G; parameters, GFLOP of D (None: not known).
 CONV = {"discriminator": "conv", "d_batch_norm": False}
@@ -35,6 +35,18 @@ def test_cost(preset, changes, g_count, g_flops, d_count, d_flops):
     assert count_flops(gan.generator) / 1e9 == pytest.approx(g_flops, rel=0.01)
     assert d_count is None or gan.discriminator.count_params() == d_count
     assert count_flops(gan.discriminator) / 1e9 == pytest.approx(d_flops, rel=0.01)
+
+
+def test_a_step_costs_what_its_passes_cost():
+    """G: forward twice, backward once; D: forward and backward, R1's as well."""
+    gan = LadaGAN.from_preset("tiny")
+    gan.compile()
+    g, d = count_flops(gan.generator), count_flops(gan.discriminator)
+    # D: real, fake, generated forward; back to the weights, for real and fake alone; to
+    # the images, twice as R1 goes through it, and for generated ones to G.
+    expected = g * (2 + 2) + d * (3 + 2 * 2 + 3 + 1)
+    assert count_step_flops(gan, 2) / 2 == pytest.approx(expected, rel=0.05)
+    assert count_step_flops(gan, 4) == pytest.approx(2 * count_step_flops(gan, 2), 0.01)
 
 
 def test_the_paper_cuts_multiply_adds_to_one_decimal():

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.models import LadaGAN
+from lada_tf.models.adam import FusedAdam
 from lada_tf.models.lada_gan import METRICS
 from lada_tf.models.objectives import real_logits_and_r1
 
@@ -88,3 +89,17 @@ def test_r1_of_tiny_gradients_is_not_lost_in_float16():
         results.append(real_logits_and_r1(gan.discriminator, real)[1])
     assert 0 < results[0] < 1e-5
     np.testing.assert_allclose(results[1], results[0], rtol=0.02)
+
+
+def test_fused_adam_is_adam():
+    start = [keras.random.normal((7, 3), seed=n) for n in range(2)]
+    ends = []
+    for adam in (keras.optimizers.Adam, FusedAdam):
+        optimizer = adam(0.01, beta_1=0.5, beta_2=0.99)
+        variables = [keras.Variable(value) for value in start]
+        for step in range(5):
+            gradients = [keras.random.normal((7, 3), seed=step) * v for v in variables]
+            optimizer.apply(gradients, variables)
+        ends.append([*variables, *optimizer.variables])
+    for ours, theirs in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)

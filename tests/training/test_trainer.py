@@ -2,16 +2,17 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from lada_tf.data import batch_indices, open_source
 from lada_tf.errors import TrainingDiverged
-from lada_tf.models import get_preset
+from lada_tf.models import LadaGAN, get_preset
 from lada_tf.models.lada_gan import METRICS
 from lada_tf.training import trainer
-from lada_tf.training.loop import Loop
+from lada_tf.training.loop import Loop, NonFiniteStep
 from lada_tf.training.trainer import SEEDS_APART, Options
 
 SMALL = {
@@ -48,25 +49,17 @@ def _eagerly():
 def bad_seeds(monkeypatch):
     """Seeds of which step 3 is to have an infinite loss."""
     seeds = set()
-    step = Loop._step
+    step = LadaGAN.step
 
-    def unfortunate(self, iterator):
-        values, finite = step(self, iterator)
-        if self.gan.steps - 1 == BAD_STEP and self.gan.seed in seeds:
-            values = np.where(np.array(METRICS) == "d_loss", np.inf, values)
-            return _Values(values), False
+    def unfortunate(gan, real):
+        values, finite = step(gan, real)
+        if gan.steps - 1 == BAD_STEP and gan.seed in seeds:
+            values = tf.where(np.array(METRICS) == "d_loss", np.inf, values)
+            finite = tf.constant(False)
         return values, finite
 
-    monkeypatch.setattr(Loop, "_step", unfortunate)
+    monkeypatch.setattr(LadaGAN, "step", unfortunate)
     return seeds
-
-
-class _Values(np.ndarray):
-    def __new__(cls, values):
-        return np.asarray(values).view(cls)
-
-    def numpy(self):
-        return np.asarray(self)
 
 
 def test_by_default_training_stops_and_tells_of_the_step(tmp_path, bad_seeds):
@@ -108,3 +101,20 @@ def test_rollbacks_are_numbered(tmp_path, bad_seeds):
     bad_seeds.update(SEEDS_APART * n for n in range(3))
     with pytest.raises(TrainingDiverged, match=r"step 3; .* \(after 2 rollbacks\)"):
         train(tmp_path / "run", on_nonfinite="rollback", max_rollbacks=2)
+
+
+def test_a_call_of_several_steps_ends_at_the_one_that_is_not_finite(bad_seeds):
+    bad_seeds.add(0)
+    preset = get_preset("tiny", **SMALL)
+    gan = trainer.build(preset, Options())
+    real = tf.data.Dataset.from_tensors(tf.zeros((4, 32, 32, 3))).repeat()
+    told = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda number, logs: batches.append(number)
+    )
+    batches: list[int] = []
+    loop = Loop(gan, tf.distribute.get_strategy(), jit_compile=False)
+    loop._next_size = lambda size, seconds: 2 * size
+    with pytest.raises(NonFiniteStep, match="d_loss not finite at step 3"):
+        loop.run(real, 8, [told], steps_to_act=lambda: 8)
+    assert batches == [0, 2]  # the ends of calls of 1 and 2 steps; 4 more were begun
+    assert gan.steps == BAD_STEP + 1

@@ -1,0 +1,113 @@
+"""This package as a benchmark's worker.
+
+Settings: `task`, `train` or `sample`; `preset`, its name; `batch_size` and
+`jit_compile` of training; `saved_model`, whether to sample with one.
+"""
+
+import tempfile
+import time
+
+import tensorflow as tf
+
+from benchmarks.worker import serve, timed
+from lada_tf import app  # noqa: F401  imports TensorFlow quietly
+from lada_tf.models import LadaGAN, get_preset
+from lada_tf.models.cost import count_step_flops
+from lada_tf.serving.saved_model import write_saved_model
+from lada_tf.training.callbacks import ProgressBar
+from lada_tf.training.loop import Loop
+from lada_tf.training.sampling import compiled
+from lada_tf.training.trainer import Options, build, compiles
+
+GEMM = 2048
+
+
+def start(settings):
+    return {"train": start_training, "sample": start_sampling}[settings["task"]](
+        settings
+    )
+
+
+def start_training(settings):
+    options = Options(jit_compile=settings["jit_compile"])
+    preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
+    strategy = tf.distribute.get_strategy()
+    gan = build(preset, options)
+    loop = Loop(gan, strategy, compiles(options, strategy))
+    shape = (preset.batch_size, preset.image_size, preset.image_size, 3)
+    real = tf.data.Dataset.from_tensors(tf.random.uniform(shape, -1, 1))
+    batches = iter(real.repeat())  # to make one anew and delete it is no step's time
+
+    def train(steps):
+        return timed(lambda: loop.run(batches, steps, steps_to_act=lambda: steps))
+
+    def host_share(steps):
+        """Of the time of some steps, how much passed outside the graph's calls."""
+        inside = []
+
+        def timed_call(*arguments):
+            begin = time.perf_counter()
+            values, finite = Loop._call(loop, *arguments)
+            values.numpy()  # waits
+            inside.append(time.perf_counter() - begin)
+            return values, finite
+
+        loop._call = timed_call
+        bar = ProgressBar(gan.images_seen + steps * preset.batch_size)
+        whole = timed(lambda: loop.run(batches, steps, [bar], lambda: steps))
+        del loop._call
+        return 1 - sum(inside) / whole["seconds"]
+
+    def flops():
+        return count_step_flops(gan, preset.batch_size)
+
+    first = train(1)
+    report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
+    commands = {"train": train, "host_share": host_share, "gemm": gemm, "flops": flops}
+    return report, commands
+
+
+def start_sampling(settings):
+    """The averaged generator as `lada_tf.sample` calls it, or as a SavedModel."""
+    preset = get_preset(settings["preset"], g_initializer="zeros")
+    gan = LadaGAN.from_preset(preset)
+    if settings["saved_model"]:
+        with tempfile.TemporaryDirectory() as folder:
+            write_saved_model(gan.ema_generator, folder)
+            loaded = tf.saved_model.load(folder)
+        signature = loaded.signatures["serving_default"]
+
+        def make(latents):
+            return signature(latents=latents)["images"]
+    else:
+        graph = compiled(gan.ema_generator)
+
+        def make(latents):
+            return graph(latents)[0]
+
+    def sample(batch_size, calls):
+        def run():
+            for _ in range(calls):
+                make(tf.random.normal((batch_size, gan.latent_dim))).numpy()
+
+        return timed(run)
+
+    first = sample(1, 1)
+    report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
+    return report, {"sample": sample}
+
+
+def gemm(times):
+    """GFLOP/s of a float32 matrix product."""
+    a = tf.random.normal((GEMM, GEMM))
+    multiply = tf.function(tf.matmul)
+    multiply(a, a).numpy()
+    begin = time.perf_counter()
+    for _ in range(times):
+        product = multiply(a, a)
+    product.numpy()
+    return 2e-9 * times * GEMM**3 / (time.perf_counter() - begin)
+
+
+if __name__ == "__main__":
+    serve(start)

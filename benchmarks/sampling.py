@@ -1,0 +1,81 @@
+"""Sampling against the authors' code: images a second and peak memory.
+
+    python -m benchmarks.sampling --official=LadaGAN/tensorflow \\
+        --official_python=authors-venv/bin/python
+
+Both flags as in `benchmarks.train_step`. Ours makes images as `lada_tf.sample` does,
+and as a SavedModel that was just loaded; theirs as their trainer does, eagerly. Each is
+a process of its own; they take turns, and medians over the turns are compared.
+"""
+
+import contextlib
+import statistics
+
+from absl import app, flags
+
+from benchmarks.report import machine, print_markdown, ratio, write_json
+from benchmarks.sides import both_sides, define_flags
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    found = {preset: measure(preset) for preset in flags.FLAGS.presets}
+    rows = [
+        cells(preset, batch, side, sides)
+        for preset, batches in found.items()
+        for batch, sides in batches.items()
+        for side in sides
+    ]
+    print_markdown(rows)
+    write_json(flags.FLAGS.output, {"machine": machine(), "presets": found})
+
+
+def measure(preset: str) -> dict:
+    """By batch and side: the seconds of a call, and the process's peak memory."""
+    makers = both_sides("sample", preset, 1, saved_model=False)
+    makers["saved model"] = both_sides("sample", preset, 1, saved_model=True)["ours"]
+    found: dict[str, dict] = {}
+    with contextlib.ExitStack() as stack:
+        workers = {side: stack.enter_context(make()) for side, make in makers.items()}
+        for batch in flags.FLAGS.batches:
+            sides = found[batch] = {side: {"seconds": []} for side in workers}
+            calls = {}
+            for side, worker in workers.items():
+                for _ in range(2):  # the first one traces
+                    once = worker.ask("sample", batch_size=int(batch), calls=1)
+                calls[side] = max(1, round(flags.FLAGS.seconds / once["seconds"]))
+            for _ in range(flags.FLAGS.turns):
+                for side, worker in workers.items():
+                    turn = worker.ask(
+                        "sample", batch_size=int(batch), calls=calls[side]
+                    )
+                    sides[side]["seconds"].append(turn["seconds"] / calls[side])
+                    sides[side]["peak_mb"] = turn["peak_mb"]
+    return found
+
+
+def cells(preset: str, batch: str, side: str, sides: dict) -> dict[str, str]:
+    """The table's line of one side."""
+    seconds = sides[side]["seconds"]
+    line = {
+        "preset": preset,
+        "batch": batch,
+        "side": side,
+        "images/s": f"{int(batch) / statistics.median(seconds):.1f}",
+        "peak MB": f"{sides[side]['peak_mb']:.0f}",
+    }
+    if theirs := sides.get("official"):
+        line["speed × theirs"] = ratio(theirs["seconds"], seconds)
+        memory = sides[side]["peak_mb"] / theirs["peak_mb"]
+        line["memory × theirs"] = f"{memory:.2f}"
+    return line
+
+
+if __name__ == "__main__":
+    define_flags()
+    flags.DEFINE_list("presets", ["cifar10"], "Presets.")
+    flags.DEFINE_list("batches", ["1", "64"], "Images a call.")
+    flags.DEFINE_integer("turns", 7, "Turns of each side.", lower_bound=1)
+    flags.DEFINE_float("seconds", 2.0, "Length of a turn, or a call if longer.")
+    flags.DEFINE_string("output", None, "JSON file to write.")
+    app.run(main)
