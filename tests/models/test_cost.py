@@ -45,7 +45,8 @@ def test_a_step_costs_what_its_passes_cost():
     # D: real, fake, generated forward; back to the weights, for real and fake alone; to
     # the images, twice as R1 goes through it, and for generated ones to G.
     expected = g * (2 + 2) + d * (3 + 2 * 2 + 3 + 1)
-    assert count_step_flops(gan, 2) / 2 == pytest.approx(expected, rel=0.05)
+    # Less what LadaAttention saves on its equations, and the first layers' way back.
+    assert 0.85 * expected < count_step_flops(gan, 2) / 2 < 0.98 * expected
     assert count_step_flops(gan, 4) == pytest.approx(2 * count_step_flops(gan, 2), 0.01)
 
 
