@@ -9,7 +9,7 @@ from tensorflow.python.framework.convert_to_constants import (
 )
 from tensorflow.python.util import deprecation
 
-from lada_tf.layers import LadaAttention
+from lada_tf.layers import LadaAttention, WindowAttention
 from lada_tf.models.discriminator import GRID
 
 
@@ -50,12 +50,17 @@ def _blocks(model):
 
 def _saved_flops(attention, tokens: int) -> int:
     """What `LadaAttention` saves on eqs 1-4; 0 of another mixer."""
+    windows = 1
+    if isinstance(attention, WindowAttention):
+        attention, windows = attention.attention, attention.windows**2
     if not isinstance(attention, LadaAttention):
         return 0
     width, heads = attention.query.units, attention.num_heads
-    queries = tokens * width**2
-    instead = 2 * heads * width**2 + heads * tokens * width
-    return 2 * (queries - instead)
+    # The map, its bias, and the weighted sum of each head.
+    queries = 2 * tokens * width**2 + 3 * tokens * width
+    # To the scores at once; means of tokens, and their queries.
+    instead = (1 + windows) * heads * width**2 + heads * tokens * width
+    return queries - 2 * instead
 
 
 def count_step_flops(gan, batch_size: int) -> int:
