@@ -155,7 +155,7 @@ def test_what_pages_name_exists(page):
         assert path.with_suffix(".py").exists() or path.is_dir(), module
     for target in re.findall(r"`make ([\w-]+)`", text):
         check_target(target)
-    known = set().union(*(flags_of(name) for name in COMMANDS), THEIRS)
+    known = {"help", "version"}.union(*map(flags_of, COMMANDS), THEIRS)
     named = set(re.findall(r"`--(\w+)", prose(page))) - known
     assert not {name for name in named if name.removeprefix("no") not in known}
 
