@@ -30,7 +30,7 @@ test-browser: $(VENV)/browser
 
 test-notebooks: $(VENV)/notebooks
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
-		$(VENV)/bin/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+		$(VENV)/bin/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
 
 docs: $(VENV)/docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet

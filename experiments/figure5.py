@@ -94,6 +94,7 @@ def plot(
             axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15)
         axes.set(title=title, xlabel="epoch" if epoch_images > 1 else "images")
         axes.set_yscale("log")
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.3)
     figure.axes[0].legend()
     Path(output).parent.mkdir(parents=True, exist_ok=True)

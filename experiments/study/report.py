@@ -17,7 +17,6 @@ from experiments.figure5 import PANELS, plot, read_runs
 from experiments.study.train import MIXERS, RESULTS, VARIANTS
 from lada_tf import app
 
-EPOCH_IMAGES = 60_000
 COLUMNS = 5  # of grids
 # What both codes log.
 COMMON = {
@@ -40,7 +39,7 @@ def main() -> None:
     output = Path(flags.FLAGS.images)
     for name, (variants, panels) in PLOTS.items():
         chosen = {name: runs[name] for name in variants if name in runs}
-        plot(chosen, EPOCH_IMAGES, str(output / name), panels)
+        plot(chosen, 1, str(output / name), panels)
     _plot_grids(output / "study_grids.png")
 
 
