@@ -20,7 +20,7 @@ demo: $(VENV)/demo
 	@echo "Portraits: $(RUN)/grid.png    Attention maps: $(RUN)/attention.png"
 
 test: lint
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-serving: $(VENV)/serve
 	$(VENV)/bin/python -m pytest tests/serving/servers

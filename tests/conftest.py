@@ -7,6 +7,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import pytest
 
+# Files whose few tests take minutes begin first, or one process would be left alone
+# with them at the end.
+LONG = {"test_workers.py", "test_distribution.py", "test_apps.py"}
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(autouse=True)
 def _seeded():
