@@ -31,6 +31,7 @@ FLAGS = flags.FLAGS
 
 SMOKE_SCORE = {
     "real": "portraits",
+    "recipe": "pad",
     "num_generated": "64",
     "num_real": "64",
     "features": "small_classifier",

@@ -33,6 +33,9 @@ flags.DEFINE_enum("protocol", None, sorted(protocols.PROTOCOLS), "The paper's.")
 flags.DEFINE_string(
     "real", None, "Real images (as --data of train), or an ADM reference .npz."
 )
+flags.DEFINE_string(
+    "recipe", None, "How real images get their size, as for train: plain, lsun or pad."
+)
 flags.DEFINE_integer(
     "num_generated", None, "How many images; with --images all by default.", 2
 )
@@ -108,9 +111,10 @@ def _protocol() -> protocols.Protocol:
             num_generated=FLAGS.num_generated,
             num_real=FLAGS.num_real,
             source=FLAGS.real,
+            recipe=FLAGS.recipe,
             paper={},
         )
-    for name in ("num_generated", "num_real"):
+    for name in ("num_generated", "num_real", "recipe"):
         if FLAGS[name].value is not None:
             raise UserError(
                 f"--{name} is fixed by --protocol={FLAGS.protocol}: leave one out"

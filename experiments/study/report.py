@@ -69,21 +69,20 @@ def _spread(values: list[float]) -> str:
 
 
 def _plot_grids(output: Path) -> None:
-    """The last grids of the first seed, named."""
+    """The last grids of one seed of each, named."""
     from matplotlib.figure import Figure
 
-    grids = {
-        name: grid
-        for name in (*VARIANTS, "official")
-        if (grid := RESULTS / f"{name}-0.png").exists()
+    found = {
+        name: sorted(RESULTS.glob(f"{name}-*.png")) for name in (*VARIANTS, "official")
     }
+    grids = [files[0] for files in found.values() if files]
     rows = -(-len(grids) // COLUMNS)
     figure = Figure(figsize=(3 * COLUMNS, 3.3 * rows), layout="constrained")
     for axes in figure.subplots(rows, COLUMNS, squeeze=False).flat:
         axes.axis("off")
-    for axes, (name, grid) in zip(figure.axes, grids.items(), strict=False):
+    for axes, grid in zip(figure.axes, grids, strict=False):
         axes.imshow(Image.open(grid))
-        axes.set_title(name)
+        axes.set_title(grid.stem)
     figure.savefig(output, dpi=80)
 
 
