@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pytest
 
+from experiments.figure5 import read_runs
 from experiments.study.official import official_config
-from experiments.study.report import table
+from experiments.study.report import COMMON, OURS, table
 from experiments.study.settings import HERE, variant_preset
-from experiments.study.train import MIXERS, VARIANTS
+from experiments.study.train import MIXERS, RESULTS, VARIANTS
 from lada_tf.models.cost import count_flops
 from lada_tf.models.networks import networks
 from lada_tf.training.official_checkpoint import _preset
@@ -61,3 +62,10 @@ def test_table_has_ends_of_distances_and_means_of_second_halves():
         "|---|---|---|---|",
         "| lada | 2 | 1.50 (1.50 to 1.50) | 3.00 (2.00 to 4.00) |",
     ]
+
+
+def test_the_page_has_the_tables_of_what_was_logged():
+    page = (HERE.parents[1] / "docs/ablations.md").read_text()
+    runs = read_runs([f"{RESULTS}/*.jsonl"])
+    assert table(runs, VARIANTS, OURS) in page
+    assert table(runs, ("lada", "official"), COMMON) in page
