@@ -7,7 +7,7 @@
 Started again on the same output, it goes on where it was: a run from its last
 checkpoint, and what is scored is not scored again. `--scale=smoke` runs the same
 commands on tiny networks and the embedded portraits: it proves that they run, its
-figures mean nothing. All of it takes an hour on 2 CPU cores.
+figures mean nothing. All of it takes half an hour on 2 CPU cores.
 """
 
 import json
