@@ -6,7 +6,8 @@ import sys
 from absl import flags
 
 from benchmarks.worker import Worker
-from lada_tf.models.presets import get_preset
+from lada_tf.models.presets import Preset, get_preset
+from lada_tf.training.official_checkpoint import LOSSES
 
 
 def define_flags() -> None:
@@ -45,36 +46,42 @@ def both_sides(task: str, preset: str, batch_size: int, **ours) -> dict:
             {
                 "task": task,
                 "path": flags.FLAGS.official,
-                "conf": official_conf(preset, batch_size),
+                "config": official_config(get_preset(preset, batch_size=batch_size)),
             },
         )
     return sides
 
 
-def official_conf(name: str, batch_size: int) -> dict:
-    """A preset in the names of the authors' config.py."""
-    preset = get_preset(name)
-    stages = len(preset.g_widths)
+def official_config(preset: Preset) -> dict:
+    """The configuration in the terms of the authors' config.py."""
+    losses = {ours: theirs for theirs, ours in LOSSES.items()}
     return {
         "img_size": preset.image_size,
-        "batch_size": batch_size,
+        "batch_size": preset.batch_size,
         "noise_dim": preset.latent_dim,
         "g_dim": preset.g_widths,
-        "g_heads": preset.g_heads * (stages // len(preset.g_heads)),
-        "g_mlp": preset.g_mlp * (stages // len(preset.g_mlp)),
+        "g_heads": _per_stage(preset.g_heads, preset),
+        "g_mlp": _per_stage(preset.g_mlp, preset),
         "dec_dim": preset.decoder_widths or False,
         "d_enc_dim": preset.d_widths,
         "d_out_dim": preset.d_out_widths,
         "d_heads": preset.d_heads,
         "d_mlp": preset.d_mlp,
-        "loss": {"non_saturating": "nsl"}.get(preset.loss, preset.loss),
+        "d_initializer": preset.d_initializer,
         "gp_weight": preset.r1_gamma,
         "policy": preset.augment,
         "bcr": preset.bcr_real > 0,
         "cr_weight": preset.bcr_real,
+        "loss": losses[preset.loss],
         "ema_decay": preset.ema_decay,
         "g_lr": preset.g_learning_rate,
-        "g_betas": preset.g_betas,
+        "g_beta1": preset.g_betas[0],
+        "g_beta2": preset.g_betas[1],
         "d_lr": preset.d_learning_rate,
-        "d_betas": preset.d_betas,
+        "d_beta1": preset.d_betas[0],
+        "d_beta2": preset.d_betas[1],
     }
+
+
+def _per_stage(values, preset):
+    return values if len(values) > 1 else values * len(preset.g_widths)

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from benchmarks.sides import official_config
 from experiments.study.settings import HERE, variant_preset, variant_settings
 from experiments.study.train import RESULTS
 from lada_tf import app
@@ -33,7 +34,6 @@ from lada_tf.evaluation.gather import gather
 from lada_tf.evaluation.open_extractor import open_extractor
 from lada_tf.models import Preset
 from lada_tf.training.images import png_bytes, tile
-from lada_tf.training.official_checkpoint import LOSSES
 
 FLAGS = flags.FLAGS
 GRID = 64  # images of the last samples to keep
@@ -59,41 +59,6 @@ def main() -> None:
             print(f"official-{seed}: done", flush=True)
 
 
-def official_config(preset: Preset) -> dict:
-    """The configuration in the terms of the authors' config.py."""
-    losses = {ours: theirs for theirs, ours in LOSSES.items()}
-    return {
-        "img_size": preset.image_size,
-        "batch_size": preset.batch_size,
-        "noise_dim": preset.latent_dim,
-        "g_dim": preset.g_widths,
-        "g_heads": _per_stage(preset.g_heads, preset),
-        "g_mlp": _per_stage(preset.g_mlp, preset),
-        "dec_dim": preset.decoder_widths or False,
-        "d_enc_dim": preset.d_widths,
-        "d_out_dim": preset.d_out_widths,
-        "d_heads": preset.d_heads,
-        "d_mlp": preset.d_mlp,
-        "d_initializer": preset.d_initializer,
-        "gp_weight": preset.r1_gamma,
-        "policy": preset.augment,
-        "bcr": preset.bcr_real > 0,
-        "cr_weight": preset.bcr_real,
-        "loss": losses[preset.loss],
-        "ema_decay": preset.ema_decay,
-        "g_lr": preset.g_learning_rate,
-        "g_beta1": preset.g_betas[0],
-        "g_beta2": preset.g_betas[1],
-        "d_lr": preset.d_learning_rate,
-        "d_beta1": preset.d_betas[0],
-        "d_beta2": preset.d_betas[1],
-    }
-
-
-def _per_stage(values, preset):
-    return values if len(values) > 1 else values * len(preset.g_widths)
-
-
 def _train(preset: Preset, settings, images: Path, output: Path, seed: int) -> None:
     job = output / "job.json"
     job.write_text(
@@ -111,8 +76,15 @@ def _train(preset: Preset, settings, images: Path, output: Path, seed: int) -> N
         )
     )
     result = subprocess.run(
-        [FLAGS.python, HERE / "official_worker.py", FLAGS.checkout, job],
+        [
+            FLAGS.python,
+            "-m",
+            "experiments.study.official_worker",
+            str(Path(FLAGS.checkout).resolve() / "tensorflow"),
+            str(job),
+        ],
         env=os.environ | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
+        cwd=HERE.parents[1],
         capture_output=True,
         text=True,
     )

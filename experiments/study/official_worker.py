@@ -1,9 +1,10 @@
 """Trains the authors' LadaGAN, in an interpreter that has their TensorFlow.
 
-Run by experiments.study.official; it imports their modules from a checkout's folder
-`tensorflow`, and nothing of ours.
+Run by experiments.study.official, at the top of this repository:
 
-    python official_worker.py CHECKOUT JOB.json
+    python -m experiments.study.official_worker FOLDER JOB.json
+
+FOLDER is that of their TensorFlow code in a checkout.
 
 The job: `config`, as their config.json; `images`, a .npy of uint8 (N, H, W, 3);
 `output`, a folder; `seed`, `steps`; `log_images` and `sample_images`, intervals;
@@ -13,11 +14,12 @@ samples-IMAGES.npy of the averaged generator, uint8.
 
 import json
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+
+from benchmarks.official_gan import official_gan
 
 # Their names for running means of what a step computes, and ours.
 NAMES = {
@@ -29,10 +31,10 @@ NAMES = {
 BATCH = 50  # samples at a time
 
 
-def main(checkout: str, job_file: str) -> None:
+def main(folder: str, job_file: str) -> None:
     job = json.loads(Path(job_file).read_text())
     tf.keras.utils.set_random_seed(job["seed"])
-    gan = official_gan(checkout, job["config"])
+    gan = official_gan(folder, job["config"])
     # Their step is compiled by XLA, which is the slower way on these processors for
     # networks of this size; the computation is the same.
     step = tf.function(gan.train_step.python_function)
@@ -52,46 +54,6 @@ def main(checkout: str, job_file: str) -> None:
             if seen % job["sample_images"] == 0:
                 images = samples(gan, job["num_samples"])
                 np.save(output / f"samples-{seen:08d}.npy", images)
-
-
-def official_gan(checkout: str, config: dict):
-    """Their pair of networks with optimizers, as their train.py makes it."""
-    hub = types.ModuleType("huggingface_hub")  # theirs imports it to download from
-    hub.hf_hub_download = None
-    sys.modules.setdefault("huggingface_hub", hub)
-    sys.path.insert(0, str(Path(checkout) / "tensorflow"))
-    from model import Discriminator, Generator
-    from trainer import LadaGAN
-    from utils import get_loss
-
-    conf = types.SimpleNamespace(**config)
-    generator = Generator(
-        img_size=conf.img_size,
-        model_dim=conf.g_dim,
-        heads=conf.g_heads,
-        mlp_dim=conf.g_mlp,
-        dec_dim=conf.dec_dim,
-    )
-    generator(tf.zeros((conf.batch_size, conf.noise_dim)))
-    discriminator = Discriminator(
-        img_size=conf.img_size,
-        enc_dim=conf.d_enc_dim,
-        out_dim=conf.d_out_dim,
-        heads=conf.d_heads,
-        mlp_dim=conf.d_mlp,
-        initializer=conf.d_initializer,
-    )
-    discriminator(tf.zeros((conf.batch_size, conf.img_size, conf.img_size, 3)))
-    gan = LadaGAN(generator=generator, discriminator=discriminator, conf=conf)
-    g_loss, d_loss = get_loss(conf.loss)
-    adam = tf.keras.optimizers.Adam
-    gan.build(
-        g_optimizer=adam(conf.g_lr, beta_1=conf.g_beta1, beta_2=conf.g_beta2),
-        d_optimizer=adam(conf.d_lr, beta_1=conf.d_beta1, beta_2=conf.d_beta2),
-        g_loss=g_loss,
-        d_loss=d_loss,
-    )
-    return gan
 
 
 def batches(job: dict):

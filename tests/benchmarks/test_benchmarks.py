@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks.attention import slope
 from benchmarks.report import print_markdown, ratio
-from benchmarks.sides import official_conf
+from benchmarks.sides import official_config
 from benchmarks.worker import Worker
+from lada_tf.models.presets import get_preset
 
 
 def test_a_worker_answers_in_its_own_process():
@@ -43,8 +44,8 @@ def test_the_slope_is_that_of_large_numbers_of_tokens():
 
 
 def test_presets_in_the_authors_names():
-    conf = official_conf("ffhq128", 4)
-    assert conf["g_heads"] == (4, 4, 4)
-    assert conf["dec_dim"] == (128, 64)
-    assert (conf["bcr"], conf["cr_weight"]) == (True, 0.1)
-    assert official_conf("celeba64", 8)["dec_dim"] is False
+    config = official_config(get_preset("ffhq128"))
+    assert config["g_heads"] == (4, 4, 4)
+    assert config["dec_dim"] == (128, 64)
+    assert (config["bcr"], config["cr_weight"]) == (True, 0.1)
+    assert official_config(get_preset("celeba64"))["dec_dim"] is False

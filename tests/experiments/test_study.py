@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from benchmarks.sides import official_config
 from experiments.figure5 import read_runs
-from experiments.study.official import official_config
 from experiments.study.report import COMMON, OURS, table
 from experiments.study.settings import HERE, variant_preset
 from experiments.study.train import MIXERS, RESULTS, VARIANTS
