@@ -1,7 +1,8 @@
 """The study's second part: the authors' code on the same configuration and data.
 
     git clone https://github.com/milmor/LadaGAN
-    python -m venv official && official/bin/pip install tensorflow==2.13.1 tqdm pillow
+    python -m venv official
+    official/bin/pip install tensorflow==2.13.1 pillow scipy tqdm
     python -m experiments.study.official --checkout=LadaGAN --python=official/bin/python
 
 Trains their networks by their step as `lada.cfg` says, as many steps, with three seeds,
