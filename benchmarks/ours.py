@@ -12,7 +12,7 @@ import tensorflow as tf
 from benchmarks.worker import serve, timed
 from lada_tf import app  # noqa: F401  imports TensorFlow quietly
 from lada_tf.models import LadaGAN, get_preset
-from lada_tf.models.cost import count_step_flops
+from lada_tf.models.cost import count_flops, count_step_flops
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.training.callbacks import ProgressBar
 from lada_tf.training.loop import Loop
@@ -61,9 +61,24 @@ def start_training(settings):
     def flops():
         return count_step_flops(gan, preset.batch_size)
 
+    def networks():
+        return {
+            name: {"parameters": network.count_params(), "flops": count_flops(network)}
+            for name, network in (
+                ("generator", gan.generator),
+                ("discriminator", gan.discriminator),
+            )
+        }
+
     first = train(1)
     report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
-    commands = {"train": train, "host_share": host_share, "gemm": gemm, "flops": flops}
+    commands = {
+        "train": train,
+        "host_share": host_share,
+        "gemm": gemm,
+        "flops": flops,
+        "networks": networks,
+    }
     return report, commands
 
 

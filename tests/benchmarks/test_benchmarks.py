@@ -5,10 +5,13 @@ import sys
 import pytest
 
 from benchmarks.attention import slope
+from benchmarks.ours import start
+from benchmarks.peer import networks, speeds, take_turns
 from benchmarks.report import print_markdown, ratio
 from benchmarks.sides import official_config
 from benchmarks.worker import Worker
 from lada_tf.models.presets import get_preset
+from lada_tf.summary import count
 
 
 def test_a_worker_answers_in_its_own_process():
@@ -49,3 +52,52 @@ def test_presets_in_the_authors_names():
     assert config["dec_dim"] == (128, 64)
     assert (config["bcr"], config["cr_weight"]) == (True, 0.1)
     assert official_config(get_preset("celeba64"))["dec_dim"] is False
+
+
+def test_sides_take_turns_of_whole_rounds():
+    asked = []
+
+    def ask(side, steps):
+        asked.append((side, steps))
+        return {"seconds": {"quick": 0.25, "slow": 2.0}[side] * steps, "peak_mb": steps}
+
+    sides = {"quick": "quick", "slow": "slow"}
+    found = take_turns(sides, ask, {"quick": 1, "slow": 4}, turns=2, seconds=5.0)
+    assert asked == [("quick", 1), ("slow", 4), *[("quick", 20), ("slow", 4)] * 2]
+    assert found["quick"] == {"steps_a_turn": 20, "seconds": [0.25] * 2, "peak_mb": 20}
+    assert found["slow"] == {"steps_a_turn": 4, "seconds": [2.0] * 2, "peak_mb": 4}
+
+
+def test_lines_of_two_sides_and_of_ours_alone():
+    sizes = {"parameters": 2_000_000, "flops": 3_000_000_000}
+    players = {"generator": sizes, "discriminator": sizes}
+    ours = {"seconds": [0.5, 0.5], "peak_mb": 1000.4, "networks": players}
+    theirs = ours | {"seconds": [4.0, 6.0], "peak_mb": 2000.0}
+    both = {"ours": ours, "lightweight": theirs}
+    (line,) = speeds("celeba64", {"train": {"8": both}, "sample": {}})
+    assert line == {
+        "what": "training, `celeba64`, batch 8",
+        "ours, images/s": "16",
+        "lightweight-gan, images/s": "1.6",
+        "speed × theirs": "10.00 (8.00-12.00)",
+        "ours, peak MB": "1,000",
+        "lightweight-gan, peak MB": "2,000",
+    }
+    alone = {"train": {"8": {"ours": ours}}, "sample": {}}
+    assert "speed × theirs" not in speeds("celeba64", alone)[0]
+    assert networks("celeba64", alone) == {
+        "preset": "`celeba64`",
+        "generator, ours": "2.0M, 1.50G",
+        "discriminator, ours": "2.0M, 1.50G",
+    }
+
+
+def test_our_worker_trains_and_knows_its_networks():
+    settings = {"task": "train", "preset": "tiny", "batch_size": 2}
+    report, commands = start(settings | {"jit_compile": "auto"})
+    assert report["peak_mb"] > 0
+    assert commands["train"](steps=1)["seconds"] > 0
+    expected = count("tiny")
+    for network, size in commands["networks"]().items():
+        for quantity, value in size.items():
+            assert value == expected[f"{network}_{quantity}"]

@@ -1,0 +1,125 @@
+"""lightweight-gan as a benchmark's worker; runs in an environment of its own.
+
+    pip install torch==2.13.0 torchvision==0.28.0 lightweight-gan==1.2.1
+
+Settings: `task`, `train` or `sample`; `image_size`; `batch_size` of training. What is
+timed are its `Trainer`'s own methods, with the options that its command has.
+"""
+
+import importlib.metadata
+import itertools
+import sys
+import tempfile
+import types
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.worker import serve, timed
+
+
+def start(settings):
+    trainer = make_trainer(settings["image_size"], settings["batch_size"])
+    first, commands = {"train": start_training, "sample": start_sampling}[
+        settings["task"]
+    ](trainer)
+    report = {
+        "torch": torch.__version__,
+        "lightweight_gan": importlib.metadata.version("lightweight-gan"),
+        "peak_mb": first["peak_mb"],
+    }
+    return report, commands
+
+
+def start_training(trainer):
+    shape = (trainer.batch_size, 3, trainer.image_size, trainer.image_size)
+    images = torch.rand(shape)
+    # New tensors, as a loader's: the trainer asks for gradients with respect to them.
+    trainer.loader = (images.clone() for _ in itertools.count())
+
+    def train(steps):
+        def run():
+            for _ in range(steps):
+                trainer.train()
+
+        return timed(run)
+
+    return train(1), {"train": train, "networks": lambda: networks(trainer)}
+
+
+def start_sampling(trainer):
+    trainer.GAN.eval()
+
+    def sample(batch_size, calls):
+        trainer.batch_size = batch_size  # else it goes in chunks
+
+        def run():
+            for _ in range(calls):
+                latents = torch.randn(batch_size, trainer.latent_dim)
+                if torch.cuda.is_available():
+                    latents = latents.cuda()
+                trainer.generate_(trainer.GAN.GE, latents).cpu().numpy()
+
+        return timed(run)
+
+    return sample(1, 1), {"sample": sample}
+
+
+def networks(trainer):
+    """Parameters, and FLOPs of one image: matrix products and convolutions."""
+    trainer.GAN.eval()
+    device = next(trainer.GAN.parameters()).device
+    image = torch.zeros(1, 3, trainer.image_size, trainer.image_size, device=device)
+    latent = torch.zeros(1, trainer.latent_dim, device=device)
+    inputs = {
+        "generator": (trainer.GAN.G, latent),
+        "discriminator": (trainer.GAN.D, image),
+    }
+    found = {}
+    for name, (network, example) in inputs.items():
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(example)
+        found[name] = {
+            "parameters": sum(weight.numel() for weight in network.parameters()),
+            "flops": counter.get_total_flops(),
+        }
+    return found
+
+
+def make_trainer(image_size, batch_size):
+    trainer = import_package().Trainer(
+        image_size=image_size,
+        batch_size=batch_size,
+        gradient_accumulate_every=1,  # its command's default is 4
+        attn_res_layers=[32],
+        disc_output_size=1,
+        aug_types=["cutout", "translation"],
+        aug_prob=0.3,  # what it sets itself for a small folder of images
+        use_aim=False,
+        base_dir=tempfile.mkdtemp(),
+    )
+    trainer.init_GAN()
+    # Past the steps at which it draws 192 images now and then, or saves, and where it
+    # averages the generator, every tenth step. Each fourth has the gradient penalty.
+    trainer.steps = 30_004
+    return trainer
+
+
+def import_package():
+    """The package, which refuses to be imported without a GPU, also without one."""
+    # For reading and writing images alone.
+    sys.modules["torchvision"] = types.SimpleNamespace(transforms=None)
+    real = torch.cuda.is_available
+    torch.cuda.is_available = lambda: True
+    from lightweight_gan import lightweight_gan
+
+    torch.cuda.is_available = real
+    if not real():
+        torch.Tensor.cuda = torch.nn.Module.cuda = lambda self, *_: self
+        here = {"device": lambda _: torch.device("cpu")}
+        lightweight_gan.torch = types.SimpleNamespace(**vars(torch) | here)
+    return lightweight_gan
+
+
+if __name__ == "__main__":
+    serve(start)
