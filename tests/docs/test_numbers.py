@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from benchmarks import attention, sampling, train_step
+from benchmarks import attention, peer, sampling, train_step
 from experiments.rows import rows_named
 from experiments.table5 import PAPER_THROUGHPUT
 from lada_tf.evaluation.protocols import PROTOCOLS
@@ -177,6 +177,22 @@ def test_sampling_in_performance():
             many["speed × theirs"],
             f"{one['memory × theirs']}, {many['memory × theirs']}",
         ]
+
+
+def test_lightweight_gan_in_performance():
+    measured = json.loads((DATA / "lightweight_gan.json").read_text())["presets"]
+    assert list(measured) == peer.PRESETS
+    assert table(PERFORMANCE, "what") == [
+        line for name, found in measured.items() for line in peer.speeds(name, found)
+    ]
+    assert table(PERFORMANCE, "preset") == [
+        peer.networks(name, found) for name, found in measured.items()
+    ]
+    for name, found in measured.items():
+        (sides,) = found["train"].values()
+        for network, size in sides["ours"]["networks"].items():
+            for quantity, value in size.items():
+                assert value == SUMMARY[name][f"{network}_{quantity}"]
 
 
 def test_attention_in_performance_and_the_readme():
