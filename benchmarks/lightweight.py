@@ -17,6 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.worker import serve, timed
 
+FOLDER = tempfile.TemporaryDirectory()  # where it makes its own, which stay empty
+
 
 def start(settings):
     trainer = make_trainer(settings["image_size"], settings["batch_size"])
@@ -96,7 +98,7 @@ def make_trainer(image_size, batch_size):
         aug_types=["cutout", "translation"],
         aug_prob=0.3,  # what it sets itself for a small folder of images
         use_aim=False,
-        base_dir=tempfile.mkdtemp(),
+        base_dir=FOLDER.name,
     )
     trainer.init_GAN()
     # Past the steps at which it draws 192 images now and then, or saves, and where it
