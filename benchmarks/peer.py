@@ -23,7 +23,7 @@ import sys
 from absl import app, flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, take_turns
 from lada_tf.models.presets import get_preset
 
 BATCHES = {"celeba64": 8, "ffhq128": 4, "bedroom128": 4}
@@ -80,29 +80,6 @@ def started(task: str, preset: str):
             side: stack.enter_context(Worker(*arguments))
             for side, arguments in sides.items()
         }
-
-
-def take_turns(workers, ask, rounds, turns: int, seconds: float) -> dict[str, dict]:
-    """What each side takes for a step in each turn, and its peak memory in the last.
-
-    Args:
-        workers: side → worker.
-        ask: callable, worker and number of steps → what `timed` reports of them.
-        rounds: side → steps that belong together; a turn is a multiple of these.
-        turns: how many.
-        seconds: length of a turn, or a round if longer.
-    """
-    found = {}
-    for side, worker in workers.items():
-        once = ask(worker, rounds[side])["seconds"]  # warms up, too
-        steps = rounds[side] * max(1, round(seconds / once))
-        found[side] = {"steps_a_turn": steps, "seconds": []}
-    for _ in range(turns):
-        for side, worker in workers.items():
-            turn = ask(worker, steps := found[side]["steps_a_turn"])
-            found[side]["seconds"].append(turn["seconds"] / steps)
-            found[side]["peak_mb"] = turn["peak_mb"]
-    return found
 
 
 def speeds(preset: str, found: dict) -> list[dict[str, str]]:

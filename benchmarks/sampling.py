@@ -15,6 +15,7 @@ from absl import app, flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
 from benchmarks.sides import both_sides, define_flags
+from benchmarks.worker import take_turns
 
 
 def main(argv: list[str]) -> None:
@@ -38,19 +39,18 @@ def measure(preset: str) -> dict:
     with contextlib.ExitStack() as stack:
         workers = {side: stack.enter_context(make()) for side, make in makers.items()}
         for batch in flags.FLAGS.batches:
-            sides = found[batch] = {side: {"seconds": []} for side in workers}
-            calls = {}
-            for side, worker in workers.items():
-                for _ in range(2):  # the first one traces
-                    once = worker.ask("sample", batch_size=int(batch), calls=1)
-                calls[side] = max(1, round(flags.FLAGS.seconds / once["seconds"]))
-            for _ in range(flags.FLAGS.turns):
-                for side, worker in workers.items():
-                    turn = worker.ask(
-                        "sample", batch_size=int(batch), calls=calls[side]
-                    )
-                    sides[side]["seconds"].append(turn["seconds"] / calls[side])
-                    sides[side]["peak_mb"] = turn["peak_mb"]
+
+            def sample(worker, calls, batch=batch):
+                return worker.ask("sample", batch_size=int(batch), calls=calls)
+
+            found[batch] = take_turns(
+                workers,
+                sample,
+                dict.fromkeys(workers, 1),
+                flags.FLAGS.turns,
+                flags.FLAGS.seconds,
+                warm_ups=2,  # the first one traces
+            )
     return found
 
 

@@ -63,6 +63,33 @@ class Worker:
         return json.loads(line)
 
 
+def take_turns(
+    workers, ask, rounds, turns: int, seconds: float, warm_ups: int = 1
+) -> dict[str, dict]:
+    """What each side takes for a step in each turn, and its peak memory in the last.
+
+    Args:
+        workers: side → worker.
+        ask: callable, worker and number of steps → what `timed` reports of them.
+        rounds: side → steps that belong together; a turn is a multiple of these.
+        turns: how many.
+        seconds: length of a turn, or a round if longer.
+        warm_ups: rounds before; the last says how long one takes.
+    """
+    found = {}
+    for side, worker in workers.items():
+        for _ in range(warm_ups):
+            once = ask(worker, rounds[side])["seconds"]
+        steps = rounds[side] * max(1, round(seconds / once))
+        found[side] = {"steps_a_turn": steps, "seconds": []}
+    for _ in range(turns):
+        for side, worker in workers.items():
+            turn = ask(worker, steps := found[side]["steps_a_turn"])
+            found[side]["seconds"].append(turn["seconds"] / steps)
+            found[side]["peak_mb"] = turn["peak_mb"]
+    return found
+
+
 def serve(start) -> None:
     """The answering side: all that a worker's main program does.
 

@@ -6,10 +6,10 @@ import pytest
 
 from benchmarks.attention import slope
 from benchmarks.ours import start
-from benchmarks.peer import networks, speeds, take_turns
+from benchmarks.peer import networks, speeds
 from benchmarks.report import print_markdown, ratio
 from benchmarks.sides import official_config
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, take_turns
 from lada_tf.models.presets import get_preset
 from lada_tf.summary import count
 
