@@ -1,11 +1,14 @@
 """The discriminator: convolutions down to 16×16, then a Ladaformer (Fig. 4b)."""
 
+import functools
+
 import keras
 from keras import ops
 
 from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
 from lada_tf.layers.initializers import initializer_config
 from lada_tf.layers.mixers import check_mixer
+from lada_tf.models.recompute import recomputed
 
 GRID = 16  # side of the map that the down blocks end at
 CONV_KIND_WIDTH = 512
@@ -40,6 +43,8 @@ class Discriminator(keras.Model):
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
         training: bool, whether batch normalization uses and updates the statistics of
             the batch.
+        recompute: bool, whether gradients compute the stages again, of which then only
+            the inputs are kept in memory.
 
     Returns:
         Logits, float32 (B, 25), one for each cell of a 5×5 map; positive for real.
@@ -145,10 +150,26 @@ class Discriminator(keras.Model):
         self.to_logits.build((*shape[:3], self.out_widths[1]))
         self.built = True
 
-    def call(self, images, training=None):
-        x = self.activation(self.input_convolution(images))
-        for block in self.down_blocks:
-            x = block(x, training=training)
+    def call(self, images, training=None, recompute=False):
+        x = images
+        for stage in self.stages(training):
+            x = (recomputed(stage) if recompute else stage)(x)
+        return x
+
+    def stages(self, training=None):
+        """The parts that the discriminator is a chain of: callables, tensor → tensor.
+
+        Images go into the first one, and logits come out of the last one.
+        """
+        blocks = [
+            functools.partial(block, training=training) for block in self.down_blocks
+        ]
+        return [self._stem, *blocks, self._tail]
+
+    def _stem(self, images):
+        return self.activation(self.input_convolution(images))
+
+    def _tail(self, x):
         if self.kind != "conv":
             x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))
             x = self.block(self.position_embedding(x))

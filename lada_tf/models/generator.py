@@ -1,5 +1,6 @@
 """The generator: latent to tokens to image (eqs 9-13, Fig. 4a)."""
 
+import functools
 import itertools
 
 import keras
@@ -7,6 +8,7 @@ from keras import ops
 
 from lada_tf.layers import LEE, Ladaformer, PixelShuffle, PositionEmbedding
 from lada_tf.layers.initializers import initializer_config
+from lada_tf.models.recompute import recomputed
 
 HEADS = ("pixel", "patch", "decoder")
 
@@ -50,6 +52,8 @@ class Generator(keras.Model):
         training: bool, whether the decoder's batch normalization uses and updates the
             statistics of the batch.
         return_attention_maps: bool. If True, returns the attention maps too.
+        recompute: bool, whether gradients compute the Ladaformers and the decoder's
+            levels again, of which then only the inputs are kept in memory.
 
     Returns:
         Images, float32 (B, image_size, image_size, 3), linear (no tanh), meant for
@@ -187,9 +191,15 @@ class Generator(keras.Model):
         self.to_rgb.build(shape)
         self.built = True
 
-    def call(self, latents, training=None, return_attention_maps=False):
+    def call(
+        self, latents, training=None, return_attention_maps=False, recompute=False
+    ):
+        def stage(layer, **arguments):
+            function = functools.partial(layer, **arguments)
+            return recomputed(function) if recompute else function
+
         x = self.latent_projection(latents)
-        modulation = latents if self.norm == "sln" else None
+        modulation = (latents,) if self.norm == "sln" else ()
         maps = []
         for i, (side, width) in enumerate(
             zip(self.resolutions, self.widths, strict=True)
@@ -198,13 +208,14 @@ class Generator(keras.Model):
                 x = self.expansions[i - 1](x)  # eq 11
             x = ops.reshape(x, (-1, side**2, width))
             x = self.position_embeddings[i](x)  # eq 10
-            x, stage_maps = self.blocks[i](x, modulation, return_attention_maps=True)
+            block = stage(self.blocks[i], return_attention_maps=True)
+            x, stage_maps = block(x, *modulation)
             maps.append(stage_maps)
             x = ops.reshape(x, (-1, side, side, width))
         if self.head == "patch":
             x = self.patch_shuffle(x)
         for level in self.decoder:
-            x = level(x, training=training)
+            x = stage(level, training=training)(x)
         images = self.to_rgb(x)
         return (images, maps) if return_attention_maps else images
 

@@ -8,7 +8,8 @@ from lada_tf.models.adam import FusedAdam
 from lada_tf.models.losses import LOSSES
 from lada_tf.models.networks import networks
 from lada_tf.models.objectives import (
-    discriminator_objective,
+    discriminator_batch,
+    discriminator_objectives,
     generator_objective,
     sample_part,
 )
@@ -210,7 +211,15 @@ class LadaGAN(keras.Model):
         """
         return load_pretrained(cls, folder)
 
-    def compile(self, g_optimizer=None, d_optimizer=None, *, accumulate=1, **kwargs):
+    def compile(
+        self,
+        g_optimizer=None,
+        d_optimizer=None,
+        *,
+        accumulate=1,
+        gradient_checkpointing=False,
+        **kwargs,
+    ):
         """Sets and builds the optimizers.
 
         Args:
@@ -221,11 +230,14 @@ class LadaGAN(keras.Model):
             accumulate: int, micro-batches that each batch is split into, one after the
                 other, to save memory. The gradients are those of the whole batch, but
                 for batch normalization, which sees a micro-batch at a time.
+            gradient_checkpointing: bool, whether to compute activations again where
+                gradients need them, to save memory.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
         """
         super().compile(optimizer=None, loss=None, **kwargs)
         self.accumulate = accumulate
+        self.gradient_checkpointing = gradient_checkpointing
         self.g_optimizer = g_optimizer or _adam(
             self.g_learning_rate, self.g_betas, self.generator
         )
@@ -262,8 +274,10 @@ class LadaGAN(keras.Model):
         """
         self._seed_step()
         d_values, d_norm, d_finite = self._update_discriminator(real)
-        g_values, g_norm, g_finite = self._update_generator(tf.shape(real)[0])
-        self._update_average()
+        with tf.control_dependencies([d_norm]):
+            g_values, g_norm, g_finite = self._update_generator(tf.shape(real)[0])
+        with tf.control_dependencies([g_norm]):
+            self._update_average()
         self._count(real)
         values = d_values | g_values | {"d_grad_norm": d_norm, "g_grad_norm": g_norm}
         for name, value in values.items():
@@ -275,15 +289,11 @@ class LadaGAN(keras.Model):
         micro_batches = tf.split(real, self.accumulate)
 
         def draw(number, part):
-            real = micro_batches[number]
-            latents = sample_part(self, tf.shape(real)[0], part)
-            return real, self.generator(latents, training=True)
+            return discriminator_batch(self, micro_batches[number], part)
 
-        def objective(drawn, part):
-            real, fake = drawn
-            return discriminator_objective(self, real, fake, part)
-
-        return self._update(draw, objective, self.discriminator, self.d_optimizer)
+        return self._update(
+            draw, discriminator_objectives(self), self.discriminator, self.d_optimizer
+        )
 
     def _update_generator(self, batch_size):
         def draw(number, part):
@@ -292,11 +302,17 @@ class LadaGAN(keras.Model):
         def objective(drawn, part):
             return generator_objective(self, drawn, part)
 
-        return self._update(draw, objective, self.generator, self.g_optimizer)
+        return self._update(draw, [objective], self.generator, self.g_optimizer)
 
-    def _update(self, draw, objective, network, optimizer):
+    def _update(self, draw, objectives, network, optimizer):
         return update(
-            draw, objective, network, optimizer, self.seed_generator, self.accumulate
+            draw,
+            objectives,
+            network,
+            optimizer,
+            self.seed_generator,
+            micro_batches=self.accumulate,
+            one_at_a_time=self.accumulate > 1 or self.gradient_checkpointing,
         )
 
     def _update_average(self):
@@ -304,7 +320,10 @@ class LadaGAN(keras.Model):
         for average, weight in zip(
             self.ema_generator.weights, self.generator.weights, strict=True
         ):
-            average.assign(self.ema_decay * average + (1 - self.ema_decay) * weight)
+            tf.raw_ops.AssignSubVariableOp(
+                resource=average.value.handle,
+                value=(1 - self.ema_decay) * (average - weight),
+            )
 
     def _seed_step(self):
         step = tf.cast(self.step_counter.value, self.seed_generator.state.dtype)
@@ -325,6 +344,11 @@ class LadaGAN(keras.Model):
     @property
     def metrics(self):
         return list(self.trackers.values())
+
+    @property
+    def consistent(self):
+        """Whether bCR is on."""
+        return self.bcr_real > 0 or self.bcr_fake > 0
 
     @property
     def steps(self):
@@ -363,6 +387,7 @@ class LadaGAN(keras.Model):
             "g_optimizer": keras.saving.serialize_keras_object(self.g_optimizer),
             "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),
             "accumulate": self.accumulate,
+            "gradient_checkpointing": self.gradient_checkpointing,
         }
 
     def compile_from_config(self, config):

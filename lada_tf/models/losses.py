@@ -7,26 +7,25 @@ from keras import ops
 
 
 class AdversarialLoss(NamedTuple):
-    """The two sides of a game; logits are float tensors of any shape."""
+    """The two sides of a game: logits, float tensors of any shape, to a scalar."""
 
-    discriminator: Callable[[Any, Any], Any]  # (real logits, fake logits) -> scalar
-    generator: Callable[[Any], Any]  # fake logits -> scalar
+    real: Callable[[Any], Any]  # of real images, for the discriminator
+    fake: Callable[[Any], Any]  # of generated ones, for the discriminator
+    generator: Callable[[Any], Any]  # of generated ones, for the generator
 
 
 # Non-saturating logistic loss (eqs 14-15); Goodfellow et al., arXiv:1406.2661.
 NON_SATURATING = AdversarialLoss(
-    discriminator=lambda real, fake: (
-        ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
-    ),
-    generator=lambda fake: ops.mean(ops.softplus(-fake)),
+    real=lambda logits: ops.mean(ops.softplus(-logits)),
+    fake=lambda logits: ops.mean(ops.softplus(logits)),
+    generator=lambda logits: ops.mean(ops.softplus(-logits)),
 )
 
 # Hinge loss; Lim and Ye, "Geometric GAN", arXiv:1705.02894.
 HINGE = AdversarialLoss(
-    discriminator=lambda real, fake: (
-        ops.mean(ops.relu(1.0 - real)) + ops.mean(ops.relu(1.0 + fake))
-    ),
-    generator=lambda fake: -ops.mean(fake),
+    real=lambda logits: ops.mean(ops.relu(1.0 - logits)),
+    fake=lambda logits: ops.mean(ops.relu(1.0 + logits)),
+    generator=lambda logits: -ops.mean(logits),
 )
 
 LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE}

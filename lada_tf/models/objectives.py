@@ -6,12 +6,14 @@ of the batch, and the random numbers of just that part: together they are the st
 one device would make.
 """
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from lada_tf.layers import DiffAugment
 from lada_tf.models.losses import LOSSES
+from lada_tf.models.recompute import input_gradient, recomputed
 
 # float16's smallest numbers are larger than some gradients that R1 squares.
 R1_SCALE_FLOAT16 = 1024.0
@@ -24,53 +26,124 @@ class Part(NamedTuple):
     total: int = 1
 
 
-def discriminator_objective(gan, real, fake, part):
-    """Adversarial loss, R1 and, with bCR, consistency (eq 14).
+def discriminator_objectives(gan):
+    """What the discriminator minimizes, as a sum of objectives (eq 14).
+
+    The adversarial losses of generated and of real images have nothing in common, so
+    that the activations of one need not be kept for the other. With bCR they have.
+
+    Args:
+        gan: `LadaGAN`.
+
+    Returns:
+        Callables, (what `discriminator_batch` returned, `Part`) → loss, dict of
+        scalars. Values of the same name are to be added up.
+    """
+    if gan.consistent:
+        return [functools.partial(_consistent_objective, gan)]
+    return [
+        functools.partial(_fake_objective, gan),
+        functools.partial(_real_objective, gan),
+    ]
+
+
+def discriminator_batch(gan, real, part):
+    """Generated and real images, augmented unless bCR is on.
+
+    Nothing of the discriminator's update reaches the generator: to be called outside
+    any gradient tape.
 
     Args:
         gan: `LadaGAN`.
         real: float32 (B, H, W, 3), a part of the real batch.
-        fake: the same of the generated batch, made outside any gradient tape: nothing
-            of this update reaches the generator.
         part: which part.
 
     Returns:
-        The loss, and a dict of scalars.
+        Both, float32 (B, H, W, 3).
     """
-    consistent = gan.bcr_real > 0 or gan.bcr_fake > 0
-    if consistent:
-        augmented = tf.concat(
-            [_augment(gan, real, part), _augment(gan, fake, part)], axis=0
-        )
-    else:
-        fake = _augment(gan, fake, part)
-        real = _augment(gan, real, part)
-    fake_logits = gan.discriminator(fake, training=True)
-    real_logits, r1 = real_logits_and_r1(gan.discriminator, real)
-    d_loss = LOSSES[gan.adversarial_loss].discriminator(real_logits, fake_logits)
-    terms = [d_loss, gan.r1_gamma * r1]
-    values = {}
-    if consistent:
-        logits = gan.discriminator(augmented, training=True)
-        real_augmented, fake_augmented = tf.split(logits, 2)
-        values["consistency_real"] = _mean_square(real_logits - real_augmented)
-        values["consistency_fake"] = _mean_square(fake_logits - fake_augmented)
-        terms.append(gan.bcr_real * values["consistency_real"])
-        terms.append(gan.bcr_fake * values["consistency_fake"])
+    latents = sample_part(gan, tf.shape(real)[0], part)
+    fake = gan.generator(latents, training=True)
+    if gan.consistent:
+        return fake, real
+    return _augment(gan, fake, part), _augment(gan, real, part)
 
-    # One reduction: TensorFlow may reorder a chain of additions, differently in each
-    # process, and with it the last bit of what is logged.
-    total = tf.reduce_sum(tf.stack(terms))
+
+def _fake_objective(gan, images, part):
+    """The adversarial loss of generated images."""
+    fake, _ = images
+    logits = gan.discriminator(fake, **_training(gan))
+    loss = LOSSES[gan.adversarial_loss].fake(logits)
+    return loss, {"d_loss": loss, "d_total_loss": loss, **_fake_values(logits)}
+
+
+def _real_objective(gan, images, part):
+    """The adversarial loss of real images, and R1."""
+    _, real = images
+    logits, r1 = real_logits_and_r1(
+        gan.discriminator, real, gan.gradient_checkpointing
+    )
+    loss = LOSSES[gan.adversarial_loss].real(logits)
+    total = _total([loss, gan.r1_gamma * r1])
+    values = {"d_loss": loss, "d_total_loss": total, **_real_values(gan, logits, r1)}
+    return total, values
+
+
+def _consistent_objective(gan, images, part):
+    """Adversarial losses, R1, and consistency of the logits with augmented images'."""
+    fake, real = images
+    augmented = tf.concat(
+        [_augment(gan, real, part), _augment(gan, fake, part)], axis=0
+    )
+    fake_logits = gan.discriminator(fake, **_training(gan))
+    real_logits, r1 = real_logits_and_r1(
+        gan.discriminator, real, gan.gradient_checkpointing
+    )
+    logits = gan.discriminator(augmented, **_training(gan))
+    real_augmented, fake_augmented = tf.split(logits, 2)
+    consistency_real = _mean_square(real_logits - real_augmented)
+    consistency_fake = _mean_square(fake_logits - fake_augmented)
+    losses = LOSSES[gan.adversarial_loss]
+    d_loss = losses.real(real_logits) + losses.fake(fake_logits)
+    total = _total(
+        [
+            d_loss,
+            gan.r1_gamma * r1,
+            gan.bcr_real * consistency_real,
+            gan.bcr_fake * consistency_fake,
+        ]
+    )
     return total, {
-        **values,
         "d_loss": d_loss,
         "d_total_loss": total,
+        "consistency_real": consistency_real,
+        "consistency_fake": consistency_fake,
+        **_fake_values(fake_logits),
+        **_real_values(gan, real_logits, r1),
+    }
+
+
+def _total(terms):
+    """Their sum, by one reduction.
+
+    TensorFlow may reorder a chain of additions, differently in each process, and with
+    it the last bit of what is logged.
+    """
+    return tf.reduce_sum(tf.stack(terms))
+
+
+def _fake_values(logits):
+    return {
+        "fake_logits": tf.reduce_mean(logits),
+        "fake_accuracy": tf.reduce_mean(tf.cast(logits < 0, tf.float32)),
+    }
+
+
+def _real_values(gan, logits, r1):
+    return {
+        "real_logits": tf.reduce_mean(logits),
+        "real_accuracy": tf.reduce_mean(tf.cast(logits > 0, tf.float32)),
         "r1": r1,
         "r1_weighted": gan.r1_gamma * r1,
-        "real_logits": tf.reduce_mean(real_logits),
-        "fake_logits": tf.reduce_mean(fake_logits),
-        "real_accuracy": tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
-        "fake_accuracy": tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32)),
     }
 
 
@@ -85,27 +158,52 @@ def generator_objective(gan, latents, part):
     Returns:
         The loss, and a dict of scalars.
     """
-    fake = gan.generator(latents, training=True)
-    if not (gan.bcr_real > 0 or gan.bcr_fake > 0):
+    fake = gan.generator(latents, **_training(gan))
+    if not gan.consistent:
         fake = _augment(gan, fake, part)
-    logits = gan.discriminator(fake, training=True)
+    logits = gan.discriminator(fake, **_training(gan))
     g_loss = LOSSES[gan.adversarial_loss].generator(logits)
     return g_loss, {"g_loss": g_loss}
 
 
-def real_logits_and_r1(discriminator, real):
-    """Logits of real images and mean ‖∇ₓ Σ logits(x)‖² (eq 14), in one pass.
+def real_logits_and_r1(discriminator, real, recompute=False):
+    """Logits of real images and mean ‖∇ₓ Σ logits(x)‖² (eq 14).
 
     The sum is over an image's 25 logits; the square and its sum are float32 whatever
     the discriminator computes in.
+
+    Args:
+        discriminator: `Discriminator`.
+        real: float32 (B, H, W, 3).
+        recompute: bool, whether gradients, that of R1 too, compute the discriminator's
+            stages again. Otherwise both results are of one pass.
+
+    Returns:
+        Logits, float32 (B, 25), and a float32 scalar.
     """
     scale = R1_SCALE_FLOAT16 if discriminator.compute_dtype == "float16" else 1.0
+    both = _logits_and_gradient_again if recompute else _logits_and_gradient
+    logits, gradient = both(discriminator, real, scale)
+    return logits, tf.reduce_mean(tf.reduce_sum((gradient / scale) ** 2, axis=(1, 2, 3)))
+
+
+def _logits_and_gradient(discriminator, real, scale):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(real)
         logits = discriminator(real, training=True)
         scaled = logits * scale
-    gradients = tape.gradient(scaled, real) / scale
-    return logits, tf.reduce_mean(tf.reduce_sum(gradients**2, axis=(1, 2, 3)))
+    return logits, tape.gradient(scaled, real)
+
+
+def _logits_and_gradient_again(discriminator, real, scale):
+    """The same, of a chain of stages that keep only their inputs and its gradient."""
+    stages, inputs = discriminator.stages(training=True), [real]
+    for stage in stages:
+        inputs.append(recomputed(stage)(inputs[-1]))
+    gradient = scale * tf.ones_like(inputs[-1])
+    for stage, x in zip(reversed(stages), reversed(inputs[:-1]), strict=True):
+        gradient = recomputed(functools.partial(input_gradient, stage))(x, gradient)
+    return inputs[-1], gradient
 
 
 def sample_part(gan, n, part):
@@ -114,6 +212,11 @@ def sample_part(gan, n, part):
     if part.total == 1:
         return latents
     return tf.reshape(latents, (part.total, n, gan.latent_dim))[part.number]
+
+
+def _training(gan):
+    """Arguments of a network's call; only our own networks know gradient checkpoints."""
+    return {"training": True} | ({"recompute": True} if gan.gradient_checkpointing else {})
 
 
 def _augment(gan, images, part):

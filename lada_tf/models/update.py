@@ -1,5 +1,7 @@
 """One optimizer update: over micro-batches, over replicas, with a scaled loss."""
 
+import collections
+
 import keras
 import tensorflow as tf
 
@@ -9,52 +11,69 @@ from lada_tf.models.objectives import Part
 LEAST_LOSS_SCALE = 2.0**-20
 
 
-def update(draw, objective, network, optimizer, seeds, micro_batches=1):
+def update(
+    draw,
+    objectives,
+    network,
+    optimizer,
+    seeds,
+    micro_batches=1,
+    one_at_a_time=False,
+):
     """Moves a network against the mean gradient over the global batch.
 
     Every replica and micro-batch sees its part of the batch. Its random draws begin at
     the same state of `seeds`, and of what is drawn it takes its own rows.
 
     Args:
-        draw: callable, (micro-batch number, `Part`) → inputs of the objective, through
+        draw: callable, (micro-batch number, `Part`) → inputs of the objectives, through
             which no gradient flows.
-        objective: callable, (inputs, `Part`) → loss, dict of scalars.
+        objectives: callables, (inputs, `Part`) → loss, dict of scalars; the network
+            minimizes the sum of the losses.
         network: Keras model whose trainable variables are moved.
         optimizer: built Keras optimizer of these variables.
         seeds: `keras.random.SeedGenerator` that both draw from.
         micro_batches: int, gradients to average before the update.
+        one_at_a_time: bool, whether an objective has to wait for the one before it;
+            sooner done where it has not, with the activations of both in memory.
 
     Returns:
-        The dict's means over the global batch; the global norm of the gradient that was
-        applied, 0 where loss scaling skipped the update; and whether all is finite.
+        The dicts' means over the global batch, those of one name added up over the
+        objectives; the global norm of the gradient that was applied, 0 where loss
+        scaling skipped the update; and whether all is finite.
     """
     replica, replicas = _replica()
     variables = network.trainable_variables
     start = tf.identity(seeds.state.value)
-    gradients = values = None
+    gradients, values = None, collections.defaultdict(list)
     for number in range(micro_batches):
+        part = Part(replica * micro_batches + number, replicas * micro_batches)
         # One after the other, or all their activations would be in memory at once.
         with tf.control_dependencies(gradients or []):
             seeds.state.assign(start)
-            part = Part(replica * micro_batches + number, replicas * micro_batches)
             drawn = draw(number, part)
-            with tf.GradientTape() as tape:
-                loss, more_values = objective(drawn, part)
-                loss = optimizer.scale_loss(loss)
-            more = tape.gradient(loss, variables)
-        gradients = _sum(gradients, more)
-        values = _sum(values, list(more_values.values()))
+        for objective in objectives:
+            with tf.control_dependencies((one_at_a_time and gradients) or []):
+                with tf.GradientTape() as tape:
+                    loss, more_values = objective(drawn, part)
+                    loss = optimizer.scale_loss(loss)
+                more = tape.gradient(loss, variables)
+            gradients = _sum(gradients, more)
+            for name, value in more_values.items():
+                values[name].append(value)
 
+    sums = tf.stack([tf.reduce_sum(tf.stack(each)) for each in values.values()])
     gradients = _mean_over_parts(gradients, replicas, replicas * micro_batches)
-    values = _mean_over_parts([tf.stack(values)], replicas, replicas * micro_batches)
-    values = dict(zip(more_values, tf.unstack(values[0]), strict=True))
+    means = _mean_over_parts([sums], replicas, replicas * micro_batches)
+    values = dict(zip(values, tf.unstack(means[0]), strict=True))
     shares = gradients
     if replicas > 1:  # `apply` sums over them
         shares = [gradient / replicas for gradient in gradients]
-    optimizer.apply(shares, variables)
-
     scale = optimizer.scale_loss(tf.ones(()))
     norm = tf.linalg.global_norm(gradients) / scale
+    with tf.control_dependencies([norm]):
+        # Now that nothing else holds the weights' tensors, they are moved in place.
+        optimizer.apply(shares, variables)
     finite = tf.math.is_finite(tf.reduce_sum(tf.stack(list(values.values()))))
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         # Gradients that overflow are skipped, and the scale is halved.

@@ -50,6 +50,8 @@ class Options:
         fd_samples: how many images to measure it on.
         precision: what the networks compute in: float32, bfloat16 or float16.
         accumulate: micro-batches to split each batch into, to save memory.
+        gradient_checkpointing: whether activations are computed again where gradients
+            need them, to save memory.
         sync_batchnorm: whether batch normalization takes the statistics of the whole
             batch where it is shared by several replicas.
         jit_compile: whether XLA compiles the step; "auto": on a single accelerator.
@@ -68,6 +70,7 @@ class Options:
     fd_samples: int = 1_000
     precision: str = "float32"
     accumulate: int = 1
+    gradient_checkpointing: bool = False
     sync_batchnorm: bool = True
     jit_compile: bool | str = "auto"
     on_nonfinite: str = "stop"
@@ -94,7 +97,10 @@ def build(preset: Preset, options: Options) -> LadaGAN:
         )
     except ValueError as error:
         raise UserError(f"the configuration does not fit together: {error}") from error
-    gan.compile(accumulate=options.accumulate)
+    gan.compile(
+        accumulate=options.accumulate,
+        gradient_checkpointing=options.gradient_checkpointing,
+    )
     return gan
 
 

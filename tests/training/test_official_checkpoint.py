@@ -67,7 +67,7 @@ def test_losses_and_gradients(run):
     with tf.GradientTape() as tape:
         fake_logits = gan.discriminator(fake, training=True)
         real_logits, r1 = real_logits_and_r1(gan.discriminator, real)
-        d_loss = loss.discriminator(real_logits, fake_logits)
+        d_loss = loss.real(real_logits) + loss.fake(fake_logits)
         total = d_loss + gan.r1_gamma * r1
     assert_gradients(tape, total, gan.discriminator, values, "d")
     np.testing.assert_allclose(fake_logits, values["train/fake_logits"], atol=1e-4)
