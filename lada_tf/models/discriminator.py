@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
+from lada_tf.layers.batch_norm import BatchNormLeakyReLU
 from lada_tf.layers.initializers import initializer_config
 from lada_tf.layers.mixers import check_mixer
 from lada_tf.models.recompute import recomputed
@@ -42,7 +43,7 @@ class Discriminator(keras.Model):
     Call arguments:
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
         training: bool, whether batch normalization uses and updates the statistics of
-            the batch.
+            the batch; see `Ladaformer` too.
         recompute: bool, whether gradients compute the stages again, of which then only
             the inputs are kept in memory.
 
@@ -161,18 +162,19 @@ class Discriminator(keras.Model):
 
         Images go into the first one, and logits come out of the last one.
         """
-        blocks = [
-            functools.partial(block, training=training) for block in self.down_blocks
+        deeper = [*self.down_blocks, self._tail]
+        return [
+            self._stem,
+            *(functools.partial(stage, training=training) for stage in deeper),
         ]
-        return [self._stem, *blocks, self._tail]
 
     def _stem(self, images):
         return self.activation(self.input_convolution(images))
 
-    def _tail(self, x):
+    def _tail(self, x, training):
         if self.kind != "conv":
             x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))
-            x = self.block(self.position_embedding(x))
+            x = self.block(self.position_embedding(x), training=training)
             x = ops.reshape(x, (-1, GRID, GRID, self.widths[-1]))
             x = self.merge(self.space_to_depth(x))  # (B, 8, 8, 512), no activation
         x = self.activation(self.hidden_convolution(x))
@@ -264,8 +266,8 @@ class DownBlock(keras.layers.Layer):
             )
         ]
         self.norms = [
-            keras.layers.BatchNormalization(
-                synchronized=sync_batch_norm, dtype=self.dtype_policy, name=f"norm_{i}"
+            BatchNormLeakyReLU(
+                sync_batch_norm, dtype=self.dtype_policy, name=f"norm_{i}"
             )
             for i in range(3 if batch_norm else 0)
         ]
@@ -284,7 +286,7 @@ class DownBlock(keras.layers.Layer):
         def unit(i, x):
             x = self.convolutions[i](x)
             if self.norms:
-                x = self.norms[i](x, training=training)
+                return self.norms[i](x, training=training)
             return self.activation(x)
 
         return (unit(1, unit(0, inputs)) + unit(2, self.pool(inputs))) / 2

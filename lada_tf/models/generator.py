@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from lada_tf.layers import LEE, Ladaformer, PixelShuffle, PositionEmbedding
+from lada_tf.layers.batch_norm import BatchNormLeakyReLU
 from lada_tf.layers.initializers import initializer_config
 from lada_tf.models.recompute import recomputed
 
@@ -50,7 +51,7 @@ class Generator(keras.Model):
     Call arguments:
         latents: float tensor (B, latent_dim), standard normal.
         training: bool, whether the decoder's batch normalization uses and updates the
-            statistics of the batch.
+            statistics of the batch; see `Ladaformer` too.
         return_attention_maps: bool. If True, returns the attention maps too.
         recompute: bool, whether gradients compute the Ladaformers and the decoder's
             levels again, of which then only the inputs are kept in memory.
@@ -208,7 +209,9 @@ class Generator(keras.Model):
                 x = self.expansions[i - 1](x)  # eq 11
             x = ops.reshape(x, (-1, side**2, width))
             x = self.position_embeddings[i](x)  # eq 10
-            block = stage(self.blocks[i], return_attention_maps=True)
+            block = stage(
+                self.blocks[i], training=training, return_attention_maps=True
+            )
             x, stage_maps = block(x, *modulation)
             maps.append(stage_maps)
             x = ops.reshape(x, (-1, side, side, width))
@@ -300,10 +303,7 @@ class DecoderLevel(keras.layers.Layer):
             kernel_initializer=initializer,
             dtype=self.dtype_policy,
         )
-        self.norm = keras.layers.BatchNormalization(
-            synchronized=sync_batch_norm, dtype=self.dtype_policy
-        )
-        self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)
+        self.norm = BatchNormLeakyReLU(sync_batch_norm, dtype=self.dtype_policy)
 
     def build(self, inputs_shape):
         self.convolution.build(self.upsampling.compute_output_shape(inputs_shape))
@@ -311,7 +311,7 @@ class DecoderLevel(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         x = self.convolution(self.upsampling(inputs))
-        return self.activation(self.norm(x, training=training))
+        return self.norm(x, training=training)
 
     def compute_output_shape(self, inputs_shape):
         return self.convolution.compute_output_shape(

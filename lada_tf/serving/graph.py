@@ -47,17 +47,13 @@ def as_module(generator, **functions) -> tf.Module:
 def portable(generator):
     """The same generator in operations that other runtimes have, and run right.
 
-    TensorFlow computes the exact GELU by `Erfc`, which ONNX has not; written with `erf`
-    it is the same function, up to rounding. Keras' `Dense` and `UpSampling2D` compute
-    shapes in the graph. LiteRT cannot convert that, or gives wrong numbers from the
-    second call on (2.3, with its default delegate). With constant shapes all is well,
-    and the graph is smaller.
+    Keras' `Dense` and `UpSampling2D` compute shapes in the graph. LiteRT cannot convert
+    that, or gives wrong numbers from the second call on (2.3, with its default
+    delegate). With constant shapes all is well, and the graph is smaller.
     """
     copy = type(generator).from_config(generator.get_config() | {"dtype": "float32"})
     copy.build()
     copy.set_weights(generator.get_weights())
-    for block in copy.blocks:
-        block.mlp_hidden.activation = _gelu
     for layer in copy._flatten_layers():
         layer.__class__ = _OF_CONSTANT_SHAPES.get(type(layer), type(layer))
     return copy
@@ -83,7 +79,3 @@ _OF_CONSTANT_SHAPES = {
     keras.layers.Dense: _DenseOfConstantShapes,
     keras.layers.UpSampling2D: _UpSamplingOfConstantShapes,
 }
-
-
-def _gelu(x):
-    return 0.5 * x * (1 + ops.erf(x * 0.5**0.5))

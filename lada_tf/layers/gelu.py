@@ -1,0 +1,16 @@
+"""The exact GELU, x Φ(x) with the normal distribution's Φ (arXiv:1606.08415)."""
+
+from keras import ops
+
+from lada_tf.layers.fused import fused
+
+
+def gelu(x):
+    """GELU of a float tensor, in its shape and dtype.
+
+    Written with `erf`, since other runtimes lack the `Erfc` of Keras' own.
+    """
+    return 0.5 * x * (1 + ops.erf(x * 0.5**0.5))
+
+
+fused_gelu = fused(gelu)
