@@ -60,6 +60,11 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "accumulate", 1, "Micro-batches of a batch, to save memory.", lower_bound=1
 )
+flags.DEFINE_boolean(
+    "gradient_checkpointing",
+    False,
+    "Compute activations again where gradients need them, to save memory.",
+)
 flags.DEFINE_enum(
     "strategy",
     "none",
@@ -110,6 +115,7 @@ def main() -> None:
         fd_samples=FLAGS.fd_samples,
         precision=FLAGS.precision,
         accumulate=FLAGS.accumulate,
+        gradient_checkpointing=FLAGS.gradient_checkpointing,
         sync_batchnorm=FLAGS.sync_batchnorm,
         on_nonfinite=FLAGS.on_nonfinite,
         max_rollbacks=FLAGS.max_rollbacks,

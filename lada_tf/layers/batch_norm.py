@@ -13,8 +13,8 @@ SLOPE = 0.2
 class BatchNormLeakyReLU(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the last axis, then LeakyReLU(0.2).
 
-    The same numbers as the two layers', up to rounding; in training sooner and in less
-    memory, but where the statistics are those of several replicas.
+    The same numbers as the two layers', up to rounding; in training in less time and
+    memory, unless it is synchronized.
 
     Args:
         synchronized: bool, whether batches of all replicas of a `tf.distribute`
@@ -38,7 +38,7 @@ class BatchNormLeakyReLU(keras.layers.BatchNormalization):
         super().__init__(epsilon=EPSILON, synchronized=synchronized, **kwargs)
 
     def call(self, inputs, training=None):
-        if not training or not self.trainable or self._shares_statistics():
+        if not training or not self.trainable or self.synchronized:
             return ops.leaky_relu(super().call(inputs, training=training), SLOPE)
         outputs, mean, variance = _normalize(inputs, self.gamma, self.beta)
         for moving, value in (
@@ -47,13 +47,6 @@ class BatchNormLeakyReLU(keras.layers.BatchNormalization):
         ):
             moving.assign(moving * self.momentum + value * (1 - self.momentum))
         return outputs
-
-    def _shares_statistics(self):
-        if not self.synchronized:
-            return False
-        import tensorflow as tf  # what only it can do
-
-        return tf.distribute.get_strategy().num_replicas_in_sync > 1
 
     def get_config(self):
         kept = ("name", "trainable", "dtype", "synchronized")

@@ -114,9 +114,7 @@ class Ladaformer(keras.layers.Layer):
             else:
                 norm.build(inputs_shape)
 
-    def call(
-        self, inputs, latents=None, training=None, return_attention_maps=False
-    ):
+    def call(self, inputs, latents=None, training=None, return_attention_maps=False):
         self._check_latents(latents)
         modulation = () if latents is None else (latents,)
         attended, maps = self.attention(

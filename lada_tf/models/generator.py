@@ -209,9 +209,7 @@ class Generator(keras.Model):
                 x = self.expansions[i - 1](x)  # eq 11
             x = ops.reshape(x, (-1, side**2, width))
             x = self.position_embeddings[i](x)  # eq 10
-            block = stage(
-                self.blocks[i], training=training, return_attention_maps=True
-            )
+            block = stage(self.blocks[i], training=training, return_attention_maps=True)
             x, stage_maps = block(x, *modulation)
             maps.append(stage_maps)
             x = ops.reshape(x, (-1, side, side, width))

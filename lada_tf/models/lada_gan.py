@@ -22,7 +22,7 @@ METRICS = (
     "d_loss",  # adversarial loss of the discriminator alone
     "d_total_loss",  # with weighted R1 and consistency: what it minimizes
     "g_loss",
-    "r1",  # before its weight
+    "r1",  # before its weight γ; where it is lazy, k times it, or 0
     "r1_weighted",
     "consistency_real",  # before their weights; 0 where bCR is off
     "consistency_fake",
@@ -55,6 +55,9 @@ class LadaGAN(keras.Model):
         discriminator: `Discriminator`, or the same.
         loss: `"non_saturating"` or `"hinge"`.
         r1_gamma: float γ; the discriminator's loss has γ · mean ‖∇ₓ Σ logits(x)‖².
+        r1_every: int k, steps from one such term to the next, which then counts k times
+            (lazy regularization, arXiv:1912.04958). 1 in the paper and its code; else
+            the arithmetic is another.
         bcr_real: float λ_real, weight of the mean squared difference of the logits of
             real images with and without augmentation.
         bcr_fake: float λ_fake, the same for generated images.
@@ -99,6 +102,7 @@ class LadaGAN(keras.Model):
         *,
         loss="non_saturating",
         r1_gamma=1e-4,
+        r1_every=1,
         bcr_real=0.0,
         bcr_fake=0.0,
         augment="color,translation",
@@ -122,6 +126,7 @@ class LadaGAN(keras.Model):
         self.discriminator = discriminator
         self.adversarial_loss = loss
         self.r1_gamma = r1_gamma
+        self.r1_every = r1_every
         self.bcr_real = bcr_real
         self.bcr_fake = bcr_fake
         self.augment_policy = augment
@@ -184,6 +189,7 @@ class LadaGAN(keras.Model):
             discriminator,
             loss=preset.loss,
             r1_gamma=preset.r1_gamma,
+            r1_every=preset.r1_every,
             bcr_real=preset.bcr_real,
             bcr_fake=preset.bcr_fake,
             augment=preset.augment,
@@ -230,8 +236,9 @@ class LadaGAN(keras.Model):
             accumulate: int, micro-batches that each batch is split into, one after the
                 other, to save memory. The gradients are those of the whole batch, but
                 for batch normalization, which sees a micro-batch at a time.
-            gradient_checkpointing: bool, whether to compute activations again where
-                gradients need them, to save memory.
+            gradient_checkpointing: bool, whether gradients compute the activations of
+                the networks' stages again, which then need not be kept: the same
+                numbers in less memory and more time. Needs our own networks.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
         """
@@ -274,7 +281,7 @@ class LadaGAN(keras.Model):
         """
         self._seed_step()
         d_values, d_norm, d_finite = self._update_discriminator(real)
-        with tf.control_dependencies([d_norm]):
+        with tf.control_dependencies([d_norm]):  # not both players' activations at once
             g_values, g_norm, g_finite = self._update_generator(tf.shape(real)[0])
         with tf.control_dependencies([g_norm]):
             self._update_average()
@@ -306,13 +313,7 @@ class LadaGAN(keras.Model):
 
     def _update(self, draw, objectives, network, optimizer):
         return update(
-            draw,
-            objectives,
-            network,
-            optimizer,
-            self.seed_generator,
-            micro_batches=self.accumulate,
-            one_at_a_time=self.accumulate > 1 or self.gradient_checkpointing,
+            draw, objectives, network, optimizer, self.seed_generator, self.accumulate
         )
 
     def _update_average(self):
@@ -320,7 +321,7 @@ class LadaGAN(keras.Model):
         for average, weight in zip(
             self.ema_generator.weights, self.generator.weights, strict=True
         ):
-            tf.raw_ops.AssignSubVariableOp(
+            tf.raw_ops.AssignSubVariableOp(  # in place, in each replica by itself
                 resource=average.value.handle,
                 value=(1 - self.ema_decay) * (average - weight),
             )
@@ -365,6 +366,7 @@ class LadaGAN(keras.Model):
             "discriminator": keras.saving.serialize_keras_object(self.discriminator),
             "loss": self.adversarial_loss,
             "r1_gamma": self.r1_gamma,
+            "r1_every": self.r1_every,
             "bcr_real": self.bcr_real,
             "bcr_fake": self.bcr_fake,
             "augment": self.augment_policy,

@@ -7,6 +7,7 @@ one device would make.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -26,25 +27,39 @@ class Part(NamedTuple):
     total: int = 1
 
 
+class Either(NamedTuple):
+    """One of two objectives, which log values of the same names."""
+
+    condition: Callable[[], tf.Tensor]  # () → bool
+    if_true: Callable
+    if_false: Callable
+
+
 def discriminator_objectives(gan):
     """What the discriminator minimizes, as a sum of objectives (eq 14).
 
     The adversarial losses of generated and of real images have nothing in common, so
-    that the activations of one need not be kept for the other. With bCR they have.
+    that the activations of one need not be kept for the other. With bCR they have: the
+    logits of augmented images.
 
     Args:
         gan: `LadaGAN`.
 
     Returns:
         Callables, (what `discriminator_batch` returned, `Part`) → loss, dict of
-        scalars. Values of the same name are to be added up.
+        scalars; or `Either` of two. Values of the same name are to be added up.
     """
+
+    def with_r1(objective):
+        each = functools.partial(objective, gan, r1_weight=gan.r1_every)
+        if gan.r1_every == 1:
+            return each
+        none = functools.partial(objective, gan, r1_weight=0)
+        return Either(lambda: gan.step_counter % gan.r1_every == 0, each, none)
+
     if gan.consistent:
-        return [functools.partial(_consistent_objective, gan)]
-    return [
-        functools.partial(_fake_objective, gan),
-        functools.partial(_real_objective, gan),
-    ]
+        return [with_r1(_consistent_objective)]
+    return [functools.partial(_fake_objective, gan), with_r1(_real_objective)]
 
 
 def discriminator_batch(gan, real, part):
@@ -76,28 +91,24 @@ def _fake_objective(gan, images, part):
     return loss, {"d_loss": loss, "d_total_loss": loss, **_fake_values(logits)}
 
 
-def _real_objective(gan, images, part):
+def _real_objective(gan, images, part, r1_weight):
     """The adversarial loss of real images, and R1."""
     _, real = images
-    logits, r1 = real_logits_and_r1(
-        gan.discriminator, real, gan.gradient_checkpointing
-    )
+    logits, r1 = _logits_and_weighted_r1(gan, real, r1_weight)
     loss = LOSSES[gan.adversarial_loss].real(logits)
     total = _total([loss, gan.r1_gamma * r1])
     values = {"d_loss": loss, "d_total_loss": total, **_real_values(gan, logits, r1)}
     return total, values
 
 
-def _consistent_objective(gan, images, part):
+def _consistent_objective(gan, images, part, r1_weight):
     """Adversarial losses, R1, and consistency of the logits with augmented images'."""
     fake, real = images
     augmented = tf.concat(
         [_augment(gan, real, part), _augment(gan, fake, part)], axis=0
     )
     fake_logits = gan.discriminator(fake, **_training(gan))
-    real_logits, r1 = real_logits_and_r1(
-        gan.discriminator, real, gan.gradient_checkpointing
-    )
+    real_logits, r1 = _logits_and_weighted_r1(gan, real, r1_weight)
     logits = gan.discriminator(augmented, **_training(gan))
     real_augmented, fake_augmented = tf.split(logits, 2)
     consistency_real = _mean_square(real_logits - real_augmented)
@@ -120,6 +131,14 @@ def _consistent_objective(gan, images, part):
         **_fake_values(fake_logits),
         **_real_values(gan, real_logits, r1),
     }
+
+
+def _logits_and_weighted_r1(gan, real, r1_weight):
+    """Logits of real images, and R1 as often as r1_weight says: k times, or not."""
+    if r1_weight == 0:
+        return gan.discriminator(real, **_training(gan)), tf.zeros(())
+    logits, r1 = real_logits_and_r1(gan.discriminator, real, gan.gradient_checkpointing)
+    return logits, r1_weight * r1
 
 
 def _total(terms):
@@ -184,7 +203,9 @@ def real_logits_and_r1(discriminator, real, recompute=False):
     scale = R1_SCALE_FLOAT16 if discriminator.compute_dtype == "float16" else 1.0
     both = _logits_and_gradient_again if recompute else _logits_and_gradient
     logits, gradient = both(discriminator, real, scale)
-    return logits, tf.reduce_mean(tf.reduce_sum((gradient / scale) ** 2, axis=(1, 2, 3)))
+    return logits, tf.reduce_mean(
+        tf.reduce_sum((gradient / scale) ** 2, axis=(1, 2, 3))
+    )
 
 
 def _logits_and_gradient(discriminator, real, scale):
@@ -215,8 +236,10 @@ def sample_part(gan, n, part):
 
 
 def _training(gan):
-    """Arguments of a network's call; only our own networks know gradient checkpoints."""
-    return {"training": True} | ({"recompute": True} if gan.gradient_checkpointing else {})
+    """Arguments of a network's call; a user's own network may not know `recompute`."""
+    return {"training": True} | (
+        {"recompute": True} if gan.gradient_checkpointing else {}
+    )
 
 
 def _augment(gan, images, part):

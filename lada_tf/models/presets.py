@@ -55,6 +55,7 @@ class Preset:
     d_initializer: str = _field("Initializer of the discriminator.", "orthogonal")
     loss: str = _field("Adversarial loss: non_saturating or hinge.", "non_saturating")
     r1_gamma: float = _field("Weight of the R1 gradient penalty.", 1e-4)
+    r1_every: int = _field("Steps from one (lazy) R1 to the next; 1 in the paper.", 1)
     bcr_real: float = _field("Weight of consistency on real images (bCR).", 0.0)
     bcr_fake: float = _field("Weight of consistency on generated images (bCR).", 0.0)
     g_learning_rate: float = _field("Adam's learning rate for the generator.", 2e-4)

@@ -5,21 +5,13 @@ import collections
 import keras
 import tensorflow as tf
 
-from lada_tf.models.objectives import Part
+from lada_tf.models.objectives import Either, Part
 
 # A loss scale that has been halved to this is no overflow's doing.
 LEAST_LOSS_SCALE = 2.0**-20
 
 
-def update(
-    draw,
-    objectives,
-    network,
-    optimizer,
-    seeds,
-    micro_batches=1,
-    one_at_a_time=False,
-):
+def update(draw, objectives, network, optimizer, seeds, micro_batches=1):
     """Moves a network against the mean gradient over the global batch.
 
     Every replica and micro-batch sees its part of the batch. Its random draws begin at
@@ -28,36 +20,45 @@ def update(
     Args:
         draw: callable, (micro-batch number, `Part`) → inputs of the objectives, through
             which no gradient flows.
-        objectives: callables, (inputs, `Part`) → loss, dict of scalars; the network
-            minimizes the sum of the losses.
+        objectives: callables, (inputs, `Part`) → loss, dict of scalars, or `Either` of
+            two; the network minimizes the sum of the losses.
         network: Keras model whose trainable variables are moved.
         optimizer: built Keras optimizer of these variables.
         seeds: `keras.random.SeedGenerator` that both draw from.
         micro_batches: int, gradients to average before the update.
-        one_at_a_time: bool, whether an objective has to wait for the one before it;
-            sooner done where it has not, with the activations of both in memory.
 
     Returns:
         The dicts' means over the global batch, those of one name added up over the
         objectives; the global norm of the gradient that was applied, 0 where loss
         scaling skipped the update; and whether all is finite.
     """
+
+    def differentiate(objective, drawn, part):
+        if isinstance(objective, Either):
+            return tf.cond(
+                objective.condition(),
+                lambda: differentiate(objective.if_true, drawn, part),
+                lambda: differentiate(objective.if_false, drawn, part),
+            )
+        with tf.GradientTape() as tape:
+            loss, values = objective(drawn, part)
+            loss = optimizer.scale_loss(loss)
+        return tape.gradient(loss, variables), values
+
     replica, replicas = _replica()
     variables = network.trainable_variables
     start = tf.identity(seeds.state.value)
     gradients, values = None, collections.defaultdict(list)
+    # Micro-batches and objectives wait for the one before, or the activations of all of
+    # them would be in memory at once.
     for number in range(micro_batches):
         part = Part(replica * micro_batches + number, replicas * micro_batches)
-        # One after the other, or all their activations would be in memory at once.
         with tf.control_dependencies(gradients or []):
             seeds.state.assign(start)
             drawn = draw(number, part)
         for objective in objectives:
-            with tf.control_dependencies((one_at_a_time and gradients) or []):
-                with tf.GradientTape() as tape:
-                    loss, more_values = objective(drawn, part)
-                    loss = optimizer.scale_loss(loss)
-                more = tape.gradient(loss, variables)
+            with tf.control_dependencies(gradients or []):
+                more, more_values = differentiate(objective, drawn, part)
             gradients = _sum(gradients, more)
             for name, value in more_values.items():
                 values[name].append(value)
@@ -72,7 +73,7 @@ def update(
     scale = optimizer.scale_loss(tf.ones(()))
     norm = tf.linalg.global_norm(gradients) / scale
     with tf.control_dependencies([norm]):
-        # Now that nothing else holds the weights' tensors, they are moved in place.
+        # Nothing reads the weights any more, so that they are moved in place.
         optimizer.apply(shares, variables)
     finite = tf.math.is_finite(tf.reduce_sum(tf.stack(list(values.values()))))
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):

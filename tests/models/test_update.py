@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lada_tf.models import LadaGAN
 from lada_tf.models.adam import FusedAdam
+from lada_tf.models.cost import count_step_flops
 from lada_tf.models.lada_gan import METRICS
 from lada_tf.models.objectives import real_logits_and_r1
 
@@ -20,25 +21,39 @@ SMALL = {
     "augment": "color,translation,cutout",
 }
 BCR = {"bcr_real": 0.5, "bcr_fake": 2.0}
+DECODER = {"g_widths": (16, 8), "head": "decoder", "decoder_widths": (8,)}
 
 
-def train(steps, precision="float32", accumulate=1, **changes):
+def train(
+    steps, precision="float32", accumulate=1, gradient_checkpointing=False, **changes
+):
     """Weights before and after plain gradient descent, and the steps' metrics.
 
     Adam would make a step of a gradient that is nothing but rounding.
     """
-    keras.utils.set_random_seed(0)
-    gan = LadaGAN.from_preset("tiny", precision=precision, **{**SMALL, **changes})
+    gan = make(precision, **changes)
     optimizers = [keras.optimizers.SGD(0.002) for _ in range(2)]
     if precision == "float16":
         optimizers = map(keras.optimizers.LossScaleOptimizer, optimizers)
-    gan.compile(*optimizers, accumulate=accumulate)
+    gan.compile(
+        *optimizers,
+        accumulate=accumulate,
+        gradient_checkpointing=gradient_checkpointing,
+    )
     step = tf.function(gan.step)
     before = weights(gan)
-    real = keras.random.uniform((steps, 8, 32, 32, 3), -1, 1, seed=1)
-    values, finite = zip(*[step(batch) for batch in real], strict=True)
+    values, finite = zip(*map(step, real_batches(steps)), strict=True)
     assert all(finite)
     return before, weights(gan), np.array(values)
+
+
+def make(precision="float32", **changes):
+    keras.utils.set_random_seed(0)
+    return LadaGAN.from_preset("tiny", precision=precision, **{**SMALL, **changes})
+
+
+def real_batches(count):
+    return keras.random.uniform((count, 8, 32, 32, 3), -1, 1, seed=1)
 
 
 def weights(gan):
@@ -56,6 +71,40 @@ def test_micro_batches_give_the_whole_batch_s_gradients(changes):
     np.testing.assert_allclose(metrics_of_parts, metrics, rtol=1e-4, atol=1e-6)
     consistency = metrics[:, METRICS.index("consistency_real")]
     assert (consistency > 0).all() == (changes == BCR)
+
+
+@pytest.mark.parametrize("changes", [{"r1_every": 2}, BCR | DECODER])
+def test_gradient_checkpointing_gives_the_same_gradients(changes):
+    changes = {"r1_gamma": 0.01, **changes}
+    before, plain, metrics = train(2, **changes)
+    _, again, metrics_again = train(2, gradient_checkpointing=True, **changes)
+    assert np.abs(plain - before).max() > 1e-3
+    np.testing.assert_allclose(again, plain, atol=1e-6)
+    np.testing.assert_allclose(metrics_again, metrics, rtol=1e-4, atol=1e-6)
+
+
+def test_gradient_checkpointing_computes_activations_again():
+    flops = []
+    for gradient_checkpointing in (False, True):
+        gan = make()
+        gan.compile(gradient_checkpointing=gradient_checkpointing)
+        flops.append(count_step_flops(gan, 4))
+    assert 1.2 < flops[1] / flops[0] < 1.7
+
+
+def test_lazy_r1_counts_each_kth_step_k_times():
+    _, lazy, metrics = train(2, r1_every=2, r1_gamma=0.5)
+    gan = make()
+    gan.compile(keras.optimizers.SGD(0.002), keras.optimizers.SGD(0.002))
+    expected = []
+    for gan.r1_gamma, batch in zip((1.0, 0.0), real_batches(2), strict=True):
+        expected.append(gan.step(batch)[0])
+    np.testing.assert_allclose(lazy, weights(gan), atol=1e-6)
+    total, r1 = METRICS.index("d_total_loss"), METRICS.index("r1")
+    np.testing.assert_allclose(
+        metrics[:, total], np.array(expected)[:, total], rtol=1e-5
+    )
+    np.testing.assert_allclose(metrics[:, r1], [2 * expected[0][r1], 0], rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +129,7 @@ def test_r1_of_tiny_gradients_is_not_lost_in_float16():
     """Their squares are below float16's smallest number, 6e-8."""
     results = []
     for precision in ("float32", "float16"):
-        keras.utils.set_random_seed(0)
-        gan = LadaGAN.from_preset("tiny", precision=precision, **SMALL)
+        gan = make(precision)
         gan.discriminator.to_logits.kernel.assign(
             gan.discriminator.to_logits.kernel * 1e-4
         )
