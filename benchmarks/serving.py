@@ -95,9 +95,9 @@ def main() -> None:
 
 def open_generator():
     if RUN_DIR.value:
-        from lada_tf.training import load_run
+        from lada_tf.training import load_generator
 
-        return load_run(RUN_DIR.value).ema_generator
+        return load_generator(RUN_DIR.value)
     from lada_tf.models.networks import networks
     from lada_tf.models.presets import get_preset
 

@@ -9,7 +9,7 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
-from lada_tf.training import load_run
+from lada_tf.training import load_generator
 from lada_tf.training.images import one_head
 from lada_tf.training.sampling import generate, write_samples
 
@@ -20,7 +20,7 @@ def main() -> None:
     if Path(FLAGS.output).suffix != ".png":
         raise UserError(f"--output={FLAGS.output}: give a .png")
     images, maps = generate(
-        load_run(FLAGS.run_dir).ema_generator,
+        load_generator(FLAGS.run_dir),
         FLAGS.num_images,
         seed=FLAGS.seed,
         attention_maps=True,

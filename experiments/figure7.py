@@ -13,7 +13,7 @@ from absl import flags
 
 from experiments.frames import write_frames
 from lada_tf import app
-from lada_tf.training import load_run
+from lada_tf.training import load_generator
 from lada_tf.training.images import heat_maps, magnify, one_head, to_uint8
 from lada_tf.training.sampling import generate
 
@@ -23,7 +23,7 @@ SIDE = 96  # of a picture, in pixels, about
 
 def main() -> None:
     images, maps = generate(
-        load_run(FLAGS.run_dir).ema_generator,
+        load_generator(FLAGS.run_dir),
         FLAGS.num_images,
         seed=FLAGS.seed,
         interpolation_steps=FLAGS.frames,

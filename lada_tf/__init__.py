@@ -13,6 +13,7 @@ __all__ = [
     "data",
     "evaluation",
     "layers",
+    "load_generator",
     "load_official_checkpoint",
     "load_run",
     "models",
@@ -28,6 +29,7 @@ _HOMES = {
     "Discriminator": "lada_tf.models",
     "Generator": "lada_tf.models",
     "LadaGAN": "lada_tf.models",
+    "load_generator": "lada_tf.training",
     "load_official_checkpoint": "lada_tf.training",
     "load_run": "lada_tf.training",
 }
@@ -61,4 +63,4 @@ if TYPE_CHECKING or not _is_command():
 
 if TYPE_CHECKING:
     from lada_tf import data, evaluation, serving, training
-    from lada_tf.training import load_official_checkpoint, load_run
+    from lada_tf.training import load_generator, load_official_checkpoint, load_run

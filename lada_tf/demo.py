@@ -14,7 +14,7 @@ from absl import flags
 from lada_tf import app
 from lada_tf.errors import UserError
 from lada_tf.serving.exported import load_exported
-from lada_tf.training import load_run
+from lada_tf.training import load_generator
 
 flags.DEFINE_multi_string("run_dir", [], "Run folders whose generators to show.")
 flags.DEFINE_multi_string("model", [], "Exported models to show.")
@@ -55,7 +55,7 @@ def _generators() -> dict:
         )
     generators: dict = {}
     for folder in FLAGS.run_dir:
-        generators[_name(folder, generators)] = load_run(folder).ema_generator
+        generators[_name(folder, generators)] = load_generator(folder)
     for path in FLAGS.model:
         generators[_name(path, generators)] = load_exported(path)
     return generators

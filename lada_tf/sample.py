@@ -15,7 +15,7 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
-from lada_tf.training import load_run
+from lada_tf.training import load_generator
 from lada_tf.training.sampling import generate, write_samples
 
 flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
@@ -42,9 +42,8 @@ def main() -> None:
     output = Path(FLAGS.output)
     if FLAGS.attention_maps and output.suffix != ".png":
         raise UserError("--attention_maps makes a picture: give an --output=NAME.png")
-    generator = load_run(FLAGS.run_dir, best=FLAGS.best).ema_generator
     images, maps = generate(
-        generator,
+        load_generator(FLAGS.run_dir, best=FLAGS.best),
         FLAGS.num_images,
         seed=FLAGS.seed,
         interpolation_steps=FLAGS.interpolate,

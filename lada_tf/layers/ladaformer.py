@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf.layers.dense import dense
+from lada_tf.layers.fused import fuses
 from lada_tf.layers.gelu import fused_gelu, gelu
 from lada_tf.layers.initializers import initializer_config
 from lada_tf.layers.mixers import check_mixer, make_mixer
@@ -121,11 +122,14 @@ class Ladaformer(keras.layers.Layer):
             self.attention_norm(inputs, *modulation), return_attention_maps=True
         )
         x = ops.cast(inputs, attended.dtype) + attended
-        hidden = self.mlp_hidden(self.mlp_norm(x, *modulation))
-        output = self.mlp_output(fused_gelu(hidden) if training else gelu(hidden))
+        output = self._mlp(self.mlp_norm(x, *modulation), training)
         if self.mlp_residual:
             output = output + x
         return (output, maps) if return_attention_maps else output
+
+    def _mlp(self, x, training):
+        hidden = self.mlp_hidden(x)
+        return self.mlp_output(fused_gelu(hidden) if fuses(training) else gelu(hidden))
 
     def _check_latents(self, latents):
         if (latents is not None) != (self.norm == "sln"):

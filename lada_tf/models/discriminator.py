@@ -1,6 +1,7 @@
 """The discriminator: convolutions down to 16×16, then a Ladaformer (Fig. 4b)."""
 
 import functools
+from collections.abc import Callable
 
 import keras
 from keras import ops
@@ -162,7 +163,7 @@ class Discriminator(keras.Model):
 
         Images go into the first one, and logits come out of the last one.
         """
-        deeper = [*self.down_blocks, self._tail]
+        deeper: list[Callable] = [*self.down_blocks, self._tail]
         return [
             self._stem,
             *(functools.partial(stage, training=training) for stage in deeper),

@@ -48,7 +48,7 @@ def update(draw, objectives, network, optimizer, seeds, micro_batches=1):
     replica, replicas = _replica()
     variables = network.trainable_variables
     start = tf.identity(seeds.state.value)
-    gradients, values = None, collections.defaultdict(list)
+    gradients, seen = None, collections.defaultdict(list)
     # Micro-batches and objectives wait for the one before, or the activations of all of
     # them would be in memory at once.
     for number in range(micro_batches):
@@ -61,12 +61,12 @@ def update(draw, objectives, network, optimizer, seeds, micro_batches=1):
                 more, more_values = differentiate(objective, drawn, part)
             gradients = _sum(gradients, more)
             for name, value in more_values.items():
-                values[name].append(value)
+                seen[name].append(value)
 
-    sums = tf.stack([tf.reduce_sum(tf.stack(each)) for each in values.values()])
+    sums = tf.stack([tf.reduce_sum(tf.stack(each)) for each in seen.values()])
     gradients = _mean_over_parts(gradients, replicas, replicas * micro_batches)
     means = _mean_over_parts([sums], replicas, replicas * micro_batches)
-    values = dict(zip(values, tf.unstack(means[0]), strict=True))
+    values = dict(zip(seen, tf.unstack(means[0]), strict=True))
     shares = gradients
     if replicas > 1:  # `apply` sums over them
         shares = [gradient / replicas for gradient in gradients]

@@ -18,38 +18,9 @@ from absl import logging
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN
 from lada_tf.training.full_disk import reason_of
-from lada_tf.training.run_folder import RunFolder
 
 PREFIX = "state"
 MANIFEST = "manifest.json"
-
-
-def load_run(run_dir, best=False):
-    """The LadaGAN of a run folder, with the state of its newest whole checkpoint.
-
-    Args:
-        run_dir: path of a run folder.
-        best: bool, whether to take the checkpoint of the lowest Fréchet distance that
-            training measured (`--fd_images`) instead.
-
-    Returns:
-        A compiled `LadaGAN`.
-
-    Raises:
-        UserError: if there is no run, or it has no such checkpoint yet.
-    """
-    folder = RunFolder(run_dir)
-    gan = LadaGAN.from_preset(
-        folder.read_preset(),
-        seed=int(folder.read_setting("seed", "0")),
-        precision=folder.read_setting("precision", "float32"),
-    )
-    gan.compile()
-    checkpoints = Checkpoints(folder.checkpoints, gan)
-    if not (checkpoints.restore_best() if best else checkpoints.restore()):
-        which = "best checkpoint" if best else "checkpoint"
-        raise UserError(f"--run_dir={run_dir}: no {which} there yet")
-    return gan
 
 
 class Checkpoints:
@@ -72,11 +43,9 @@ class Checkpoints:
         self.gan = gan
         self.keep = keep
         self.rollbacks = 0
-        # Lists of plain variables: TensorFlow's tracking does not look into the lists
-        # and dicts of Keras 3 objects, and would leave weights out without a word.
         self.state = tf.train.Checkpoint(
             **{
-                name: [variable.value for variable in variables]
+                name: plain_variables(variables)
                 for name, variables in {
                     "generator": gan.generator.weights,
                     "ema_generator": gan.ema_generator.weights,
@@ -146,15 +115,7 @@ class Checkpoints:
         Raises:
             UserError: if there are checkpoints but none that is whole.
         """
-        candidates = self.list()
-        for folder in candidates:
-            damage = find_damage(folder)
-            if damage is None:
-                return self._read(folder)
-            logging.warning("%s: %s; trying the checkpoint before it", folder, damage)
-        if candidates:
-            raise UserError(f"{self.path}: every checkpoint is damaged")
-        return None
+        return self._read(find_newest(self.path))
 
     def restore_best(self) -> Path | None:
         """Restores the best checkpoint, and returns its folder; None without one.
@@ -162,11 +123,7 @@ class Checkpoints:
         Raises:
             UserError: if it is damaged.
         """
-        for folder in self.path.glob("best-*"):
-            if damage := find_damage(folder):
-                raise UserError(f"{folder}: {damage}")
-            return self._read(folder)
-        return None
+        return self._read(find_best(self.path))
 
     def remove_leftovers(self) -> None:
         """Removes what a process that died left: half a checkpoint, a future best.
@@ -179,7 +136,9 @@ class Checkpoints:
             if int(folder.name.removeprefix("best-")) > self.gan.images_seen:
                 shutil.rmtree(folder)
 
-    def _read(self, folder) -> Path:
+    def _read(self, folder: Path | None) -> Path | None:
+        if folder is None:
+            return None
         status = self.state.read(str(folder / PREFIX))
         status.assert_existing_objects_matched().assert_consumed()
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -188,7 +147,7 @@ class Checkpoints:
 
     def list(self) -> list[Path]:
         """The checkpoints' folders, newest first."""
-        return sorted(self.path.glob("images-*"), reverse=True)
+        return _newest_first(self.path)
 
     def _write_manifest(self, folder, facts):
         files = sorted(folder.iterdir())
@@ -203,6 +162,49 @@ class Checkpoints:
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         for file in (*files, folder / MANIFEST, folder):
             _sync(file)
+
+
+def plain_variables(variables) -> list[tf.Variable]:
+    """Keras variables as those that a `tf.train.Checkpoint` finds.
+
+    Its tracking does not look into the lists and dicts of Keras 3 objects, and would
+    leave weights out without a word.
+    """
+    return [variable.value for variable in variables]
+
+
+def find_newest(path: Path) -> Path | None:
+    """The newest checkpoint in a folder that is whole; None if there are none.
+
+    Raises:
+        UserError: if there are checkpoints but none that is whole.
+    """
+    candidates = _newest_first(path)
+    for folder in candidates:
+        damage = find_damage(folder)
+        if damage is None:
+            return folder
+        logging.warning("%s: %s; trying the checkpoint before it", folder, damage)
+    if candidates:
+        raise UserError(f"{path}: every checkpoint is damaged")
+    return None
+
+
+def find_best(path: Path) -> Path | None:
+    """The best checkpoint in a folder; None if there is none.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    for folder in path.glob("best-*"):
+        if damage := find_damage(folder):
+            raise UserError(f"{folder}: {damage}")
+        return folder
+    return None
+
+
+def _newest_first(path: Path) -> list[Path]:
+    return sorted(path.glob("images-*"), reverse=True)
 
 
 def find_damage(folder: Path) -> str | None:

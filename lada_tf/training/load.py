@@ -1,0 +1,79 @@
+"""Trained models from a run folder."""
+
+import dataclasses
+from pathlib import Path
+
+import tensorflow as tf
+
+from lada_tf.errors import UserError
+from lada_tf.models import LadaGAN
+from lada_tf.models.networks import networks
+from lada_tf.training.checkpoints import (
+    PREFIX,
+    Checkpoints,
+    find_best,
+    find_newest,
+    plain_variables,
+)
+from lada_tf.training.run_folder import RunFolder
+
+
+def load_run(run_dir, best=False):
+    """The LadaGAN of a run folder, with the state of its newest whole checkpoint.
+
+    Args:
+        run_dir: path of a run folder.
+        best: bool, whether to take the checkpoint of the lowest Fréchet distance that
+            training measured (`--fd_images`) instead.
+
+    Returns:
+        A compiled `LadaGAN`.
+
+    Raises:
+        UserError: if there is no run, or it has no such checkpoint yet.
+    """
+    folder = RunFolder(run_dir)
+    gan = LadaGAN.from_preset(
+        folder.read_preset(),
+        seed=int(folder.read_setting("seed", "0")),
+        precision=folder.read_setting("precision", "float32"),
+    )
+    gan.compile()
+    checkpoints = Checkpoints(folder.checkpoints, gan)
+    _require(
+        checkpoints.restore_best() if best else checkpoints.restore(), run_dir, best
+    )
+    return gan
+
+
+def load_generator(run_dir, best=False):
+    """The averaged generator of a run folder alone, in a third of the memory.
+
+    Args:
+        run_dir: path of a run folder.
+        best: bool, as of `load_run`.
+
+    Returns:
+        A `Generator` that computes in float32.
+
+    Raises:
+        UserError: as `load_run`.
+    """
+    folder = RunFolder(run_dir)
+    # Overwritten at once: orthogonal numbers would take seconds to draw.
+    preset = dataclasses.replace(folder.read_preset(), g_initializer="zeros")
+    generator, _ = networks(preset)
+    generator.build()
+    find = find_best if best else find_newest
+    checkpoint = _require(find(folder.checkpoints), run_dir, best)
+    state = tf.train.Checkpoint(ema_generator=plain_variables(generator.weights))
+    status = state.read(str(checkpoint / PREFIX))
+    status.assert_existing_objects_matched().expect_partial()
+    return generator
+
+
+def _require(checkpoint: Path | None, run_dir, best) -> Path:
+    if checkpoint is None:
+        which = "best checkpoint" if best else "checkpoint"
+        raise UserError(f"--run_dir={run_dir}: no {which} there yet")
+    return checkpoint
