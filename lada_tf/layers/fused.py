@@ -65,7 +65,7 @@ def fused(function, derivatives=2):
 
 
 def _kernel(function, derivatives):
-    compiled = tf.function(function, jit_compile=True)
+    compiled = tf.function(function, jit_compile=True, autograph=False)
     if derivatives == 0:
         return compiled
 

@@ -62,7 +62,8 @@ class Loop:
     def __init__(self, gan: LadaGAN, strategy: tf.distribute.Strategy, jit_compile):
         self.gan = gan
         self.strategy = strategy
-        step = tf.function(gan.step, jit_compile=jit_compile)
+        # AutoGraph would take a third of the tracing's time, for nothing.
+        step = tf.function(gan.step, jit_compile=jit_compile, autograph=False)
 
         def one_step(iterator):
             values, finite = strategy.run(step, args=(next(iterator),))
@@ -89,6 +90,7 @@ class Loop:
             if self._one_at_a_time
             else several_steps,
             reduce_retracing=True,
+            autograph=False,
         )
 
     def run(

@@ -1,0 +1,29 @@
+"""Orthogonal weights: Keras' numbers, by another decomposition."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lada_tf.layers.initializers import Orthogonal, initializer_config
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (7, 40), (3, 3, 5, 8), (1, 1, 2, 32)])
+@pytest.mark.parametrize("traced", [False, True])
+def test_orthogonal_draws_kerass_numbers(shape, traced):
+    ours = Orthogonal(gain=2.0, seed=3)
+    draw = tf.function(ours) if traced else ours
+    expected = keras.initializers.Orthogonal(gain=2.0, seed=3)(shape)
+    np.testing.assert_allclose(draw(shape), expected, atol=1e-5)
+
+
+def test_every_weight_has_numbers_of_its_own():
+    for identifier in ("orthogonal", keras.initializers.Orthogonal()):
+        config = initializer_config(identifier)
+        layers = [keras.layers.Dense(8, kernel_initializer=config) for _ in range(2)]
+        for layer in layers:
+            layer.build((None, 8))
+            assert type(layer.kernel_initializer) is Orthogonal
+        first, second = (layer.get_weights()[0] for layer in layers)
+        assert np.abs(first - second).max() > 0.1
+        np.testing.assert_allclose(first @ first.T, np.eye(8), atol=1e-5)
