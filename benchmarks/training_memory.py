@@ -1,72 +1,74 @@
-"""Peak memory of a training step, by preset and batch size.
+"""Peak memory of a training step, by preset and batch size, and what less of it costs.
 
     python -m benchmarks.training_memory --output=docs/data/training_memory.json
 
-Each size is a process of its own that makes two steps on the processor, as a graph.
-What importing and building takes is subtracted; what is left grows with the batch, and
-a line is fitted through it. XLA and GPUs place their buffers otherwise: a guide.
+Each preset is measured as it is and with `--gradient_checkpointing`, in turn. Each size
+is a process of its own that makes three steps on the processor, as a graph. What
+importing and building takes is subtracted; what is left grows with the batch, and a
+line is fitted through it. Time is that of the last two steps. XLA and GPUs place their
+buffers otherwise: a guide.
 """
 
 import json
 import resource
+import statistics
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
+from benchmarks.report import print_markdown, write_json
 from lada_tf import app
 from lada_tf.models import PRESETS, LadaGAN, get_preset
+from lada_tf.training.loop import Loop
 
-flags.DEFINE_list("presets", list(PRESETS), "Presets to measure.")
-flags.DEFINE_list("batches", ["4", "12"], "Batch sizes to measure them at.")
-flags.DEFINE_string("output", None, "JSON file to write.")
-flags.DEFINE_string("only", None, "PRESET:BATCH, one process's work.")
-FLAGS = flags.FLAGS
+WAYS = ("plain", "gradient_checkpointing")
 
 
 def main() -> None:
-    if FLAGS.only:
-        name, batch = FLAGS.only.split(":")
-        print(json.dumps(measure(name, int(batch))))
+    if flags.FLAGS.only:
+        name, batch, way = flags.FLAGS.only.split(":")
+        print(json.dumps(measure(name, int(batch), way)))
         return
     report = {}
-    for name in FLAGS.presets:
-        batches = [int(batch) for batch in FLAGS.batches]
-        mebibytes = [in_a_process(name, batch) for batch in batches]
-        slope, intercept = np.polyfit(batches, mebibytes, 1)
-        own = PRESETS[name].batch_size
+    for name in flags.FLAGS.presets:
         report[name] = {
-            "batches": batches,
-            "mib": mebibytes,
-            "mib_an_image": round(slope, 1),
-            "mib_fixed": round(intercept, 1),
-            "batch_size": own,
-            "gib_at_batch_size": round((intercept + own * slope) / 1024, 1),
+            batch: {way: in_a_process(name, batch, way) for way in WAYS}
+            for batch in flags.FLAGS.batches
         }
         print(name, json.dumps(report[name]), flush=True)
-    if FLAGS.output:
-        Path(FLAGS.output).write_text(json.dumps(report, indent=1) + "\n")
+    print_markdown([{"preset": name} | cells(row) for name, row in report.items()])
+    write_json(flags.FLAGS.output, report)
 
 
-def in_a_process(name: str, batch: int) -> float:
-    """MiB that two steps added to the peak of a new process."""
+def in_a_process(name: str, batch: str, way: str) -> dict:
+    """What `measure` returns in a new process."""
     command = [sys.executable, "-m", "benchmarks.training_memory"]
     result = subprocess.run(
-        [*command, f"--only={name}:{batch}"], check=True, capture_output=True, text=True
+        [*command, f"--only={name}:{batch}:{way}"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def measure(name: str, batch: int) -> float:
-    gan = LadaGAN.from_preset(get_preset(name, g_initializer="glorot_uniform"))
-    gan.compile(jit_compile=False)
+def measure(name: str, batch: int, way: str) -> dict:
+    """MiB that steps add to the process's peak, and the seconds of a step."""
+    gan = LadaGAN.from_preset(get_preset(name, g_initializer="zeros"))
+    gan.compile(gradient_checkpointing=way == "gradient_checkpointing")
+    loop = Loop(gan, tf.distribute.get_strategy(), jit_compile=False)
     size = gan.image_size
-    images = np.zeros((2 * batch, size, size, 3), np.float32)
+    images = tf.data.Dataset.from_tensors(np.zeros((batch, size, size, 3), np.float32))
     before = peak()
-    gan.fit(images, batch_size=batch, shuffle=False, verbose=0)
-    return round(peak() - before, 1)
+    loop.run(images.repeat(), steps=1)
+    begin = time.perf_counter()
+    loop.run(images.repeat(), steps=2, steps_to_act=lambda: 2)
+    seconds = (time.perf_counter() - begin) / 2
+    return {"mib": round(peak() - before, 1), "seconds": round(seconds, 3)}
 
 
 def peak() -> float:
@@ -74,5 +76,28 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def cells(row: dict) -> dict[str, str]:
+    """A preset's line of the table: MiB an image of both ways, and times as long."""
+    slopes = {
+        way: np.polyfit(
+            [int(batch) for batch in row],
+            [ways[way]["mib"] for ways in row.values()],
+            1,
+        )[0]
+        for way in WAYS
+    }
+    plain, again = ([ways[way]["seconds"] for ways in row.values()] for way in WAYS)
+    longer = statistics.median(a / b for a, b in zip(again, plain, strict=True))
+    return {
+        "an image, MiB": f"{slopes['plain']:.0f}",
+        "checkpointed, MiB": f"{slopes['gradient_checkpointing']:.0f}",
+        "time ×": f"{longer:.2f}",
+    }
+
+
 if __name__ == "__main__":
+    flags.DEFINE_list("presets", list(PRESETS), "Presets to measure.")
+    flags.DEFINE_list("batches", ["4", "12"], "Batch sizes to measure them at.")
+    flags.DEFINE_string("output", None, "JSON file to write.")
+    flags.DEFINE_string("only", None, "PRESET:BATCH:WAY, one process's work.")
     app.run(main)
