@@ -13,7 +13,12 @@ def initializer_config(identifier):
     A Keras initializer object draws the same numbers each time it is called; passing
     its config on instead gives every weight an initializer, and so numbers, of its own.
     """
-    initializer = keras.initializers.get(identifier)
+    # Made once: each initializer takes a seed from Keras' global ones.
+    initializer = (
+        Orthogonal()
+        if identifier == "orthogonal"
+        else keras.initializers.get(identifier)
+    )
     if type(initializer) is keras.initializers.Orthogonal:
         initializer = Orthogonal.from_config(initializer.get_config())
     return keras.initializers.serialize(initializer)

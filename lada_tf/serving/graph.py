@@ -52,11 +52,7 @@ def inference_copy(generator):
     With h = √½ · x, GELU(x) is √½ · h (1 + erf(h)). Both factors go into the weights of
     the maps around it, which leaves three operations of the five.
     """
-    # Overwritten at once: orthogonal numbers would take seconds to draw.
-    changes = {"dtype": "float32", "initializer": "zeros"}
-    copy = type(generator).from_config(generator.get_config() | changes)
-    copy.build()
-    copy.set_weights(generator.get_weights())
+    copy = _copy(generator)
     for block in copy.blocks:
         block.__class__ = _LadaformerOfScaledMaps
         hidden, output = block.mlp_hidden, block.mlp_output
@@ -66,15 +62,25 @@ def inference_copy(generator):
 
 
 def portable(generator):
-    """An `inference_copy` in operations that other runtimes run right.
+    """The same generator in operations that other runtimes have, and run right.
 
+    GELU stays as it is written, for LiteRT to know it by: it has no `erf` alone.
     Keras' `Dense` and `UpSampling2D` compute shapes in the graph. LiteRT cannot convert
     that, or gives wrong numbers from the second call on (2.3, with its default
     delegate). With constant shapes all is well, and the graph is smaller.
     """
-    copy = inference_copy(generator)
+    copy = _copy(generator)
     for layer in copy._flatten_layers():
         layer.__class__ = _OF_CONSTANT_SHAPES.get(type(layer), type(layer))
+    return copy
+
+
+def _copy(generator):
+    # Overwritten at once: orthogonal numbers would take seconds to draw.
+    changes = {"dtype": "float32", "initializer": "zeros"}
+    copy = type(generator).from_config(generator.get_config() | changes)
+    copy.build()
+    copy.set_weights(generator.get_weights())
     return copy
 
 
