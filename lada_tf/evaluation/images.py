@@ -46,12 +46,9 @@ def quantized(generator) -> Callable:
     """
     import tensorflow as tf  # the images of a disk do not need it
 
-    from lada_tf.layers.fused import fusing
-
     @tf.function(reduce_retracing=True)
     def run(latents):
-        with fusing():
-            values = generator(latents, training=False)
+        values = generator(latents, training=False)
         return to_uint8(values), tf.reduce_all(tf.math.is_finite(values))
 
     return run

@@ -6,36 +6,12 @@ one of its gradient, which computes again what it needs of the chain's inputs. M
 products and convolutions are better left to the graph, whose library is faster.
 """
 
-import contextlib
-import contextvars
 import functools
 
 import keras
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
-
-
-_FUSING = contextvars.ContextVar("fusing", default=False)
-
-
-@contextlib.contextmanager
-def fusing():
-    """Within it layers fuse what they do at inference, too.
-
-    In training they always do. A graph of inference that is to be exported has plain
-    operations alone, since other runtimes know no XLA.
-    """
-    token = _FUSING.set(True)
-    try:
-        yield
-    finally:
-        _FUSING.reset(token)
-
-
-def fuses(training) -> bool:
-    """Whether a layer that is called with this `training` is to use fused kernels."""
-    return bool(training) or _FUSING.get()
 
 
 def fused(function, derivatives=2):

@@ -8,7 +8,8 @@ from lada_tf.layers.fused import fused
 def gelu(x):
     """GELU of a float tensor, in its shape and dtype.
 
-    Written with `erf`, since other runtimes lack the `Erfc` of Keras' own.
+    Written with `erf`, since other runtimes lack the `Erfc` of Keras' own; in this
+    form LiteRT knows it, and TensorFlow fuses it with the product before it.
     """
     return 0.5 * x * (1 + ops.erf(x * 0.5**0.5))
 

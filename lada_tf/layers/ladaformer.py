@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from lada_tf.layers.dense import dense
-from lada_tf.layers.fused import fuses
+from lada_tf.layers.dense import by_rows, dense
 from lada_tf.layers.gelu import fused_gelu, gelu
 from lada_tf.layers.initializers import initializer_config
 from lada_tf.layers.mixers import check_mixer, make_mixer
@@ -128,8 +127,8 @@ class Ladaformer(keras.layers.Layer):
         return (output, maps) if return_attention_maps else output
 
     def _mlp(self, x, training):
-        hidden = self.mlp_hidden(x)
-        return self.mlp_output(fused_gelu(hidden) if fuses(training) else gelu(hidden))
+        activation = fused_gelu if training else gelu
+        return by_rows(lambda x: self.mlp_output(activation(self.mlp_hidden(x))), x)
 
     def _check_latents(self, latents):
         if (latents is not None) != (self.norm == "sln"):

@@ -4,8 +4,6 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from lada_tf.layers import Ladaformer
-
 
 def forward_function(generator):
     """A generator's inference as a `tf.function` of latents alone.
@@ -46,36 +44,20 @@ def as_module(generator, **functions) -> tf.Module:
     return module
 
 
-def inference_copy(generator):
-    """The same generator for inference in plain operations, in float32.
-
-    With h = √½ · x, GELU(x) is √½ · h (1 + erf(h)). Both factors go into the weights of
-    the maps around it, which leaves three operations of the five.
-    """
-    copy = _copy(generator)
-    for block in copy.blocks:
-        block.__class__ = _LadaformerOfScaledMaps
-        hidden, output = block.mlp_hidden, block.mlp_output
-        for weight in (hidden.kernel, hidden.bias, output.kernel):
-            weight.assign(weight * 0.5**0.5)
-    return copy
-
-
 def portable(generator):
     """The same generator in operations that other runtimes have, and run right.
 
-    GELU stays as it is written, for LiteRT to know it by: it has no `erf` alone.
-    Keras' `Dense` and `UpSampling2D` compute shapes in the graph. LiteRT cannot convert
-    that, or gives wrong numbers from the second call on (2.3, with its default
-    delegate). With constant shapes all is well, and the graph is smaller.
+    All is float32. Keras' `UpSampling2D` computes shapes in the graph. LiteRT cannot
+    convert that; with constant shapes all is well, and the graph is smaller.
     """
-    copy = _copy(generator)
-    for layer in copy._flatten_layers():
-        layer.__class__ = _OF_CONSTANT_SHAPES.get(type(layer), type(layer))
+    copy = float32_copy(generator)
+    for level in copy.decoder:
+        level.upsampling.__class__ = _UpSamplingOfConstantShapes
     return copy
 
 
-def _copy(generator):
+def float32_copy(generator):
+    """The same generator with float32 as its policy."""
     # Overwritten at once: orthogonal numbers would take seconds to draw.
     changes = {"dtype": "float32", "initializer": "zeros"}
     copy = type(generator).from_config(generator.get_config() | changes)
@@ -84,29 +66,8 @@ def _copy(generator):
     return copy
 
 
-class _LadaformerOfScaledMaps(Ladaformer):
-    def _mlp(self, x, training):
-        hidden = self.mlp_hidden(x)
-        return self.mlp_output(hidden * (1 + ops.erf(hidden)))
-
-
-class _DenseOfConstantShapes(keras.layers.Dense):
-    """`Dense` as one matrix product of all tokens."""
-
-    def call(self, inputs, training=None):
-        *middle, width = inputs.shape[1:]
-        outputs = super().call(ops.reshape(inputs, (-1, width)))
-        return ops.reshape(outputs, (-1, *middle, self.units))
-
-
 class _UpSamplingOfConstantShapes(keras.layers.UpSampling2D):
     """Nearest ×2 as a pixel shuffle of four copies."""
 
     def call(self, inputs):
         return ops.depth_to_space(ops.concatenate([inputs] * 4, axis=-1), 2)
-
-
-_OF_CONSTANT_SHAPES = {
-    keras.layers.Dense: _DenseOfConstantShapes,
-    keras.layers.UpSampling2D: _UpSamplingOfConstantShapes,
-}

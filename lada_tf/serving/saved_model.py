@@ -8,7 +8,7 @@ over REST).
 import tensorflow as tf
 
 from lada_tf.evaluation.images import to_uint8
-from lada_tf.serving.graph import as_module, forward_function, inference_copy
+from lada_tf.serving.graph import as_module, float32_copy, forward_function
 from lada_tf.serving.latents import latents_of_seed
 
 MAX_BATCH = 256
@@ -35,7 +35,7 @@ def write_saved_model(generator, folder, max_batch: int = MAX_BATCH) -> None:
         folder: path of the SavedModel's folder.
         max_batch: int, images that one request may ask for.
     """
-    generator = inference_copy(generator)
+    generator = float32_copy(generator)
     functions = _signatures(generator, max_batch)
     module = as_module(generator, **functions)
     tf.saved_model.save(module, str(folder), signatures=functions)

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
-from lada_tf.layers.fused import fusing
 from lada_tf.training.images import attention_grid, image_grid, png_bytes, to_uint8
 
 
@@ -68,8 +67,7 @@ def compiled(generator):
 
     @tf.function(input_signature=[latents])
     def make(latents):
-        with fusing():
-            return generator(latents, training=False, return_attention_maps=True)
+        return generator(latents, training=False, return_attention_maps=True)
 
     return make
 
