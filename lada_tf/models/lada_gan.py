@@ -318,12 +318,12 @@ class LadaGAN(keras.Model):
 
     def _update_average(self):
         """EMA over all weights, batch statistics included."""
+        rate = tf.constant(1 - self.ema_decay)
         for average, weight in zip(
             self.ema_generator.weights, self.generator.weights, strict=True
         ):
-            tf.raw_ops.AssignSubVariableOp(  # in place, in each replica by itself
-                resource=average.value.handle,
-                value=(1 - self.ema_decay) * (average - weight),
+            tf.raw_ops.ResourceApplyGradientDescent(  # in each replica by itself
+                var=average.value.handle, alpha=rate, delta=average - weight
             )
 
     def _seed_step(self):
