@@ -1,7 +1,8 @@
 """This package as a benchmark's worker.
 
 Settings: `task`, `train` or `sample`; `preset`, its name; `batch_size` and
-`jit_compile` of training; `saved_model`, whether to sample with one.
+`jit_compile`, as of `lada_tf.train` or of what samples; `saved_model`, whether to
+sample with one.
 """
 
 import functools
@@ -90,7 +91,7 @@ def start_sampling(settings):
     if settings["saved_model"]:
         with tempfile.TemporaryDirectory() as folder:
             # In a process of its own: its memory is not what is measured here.
-            write = functools.partial(_write_saved_model, settings["preset"], folder)
+            write = functools.partial(_write_saved_model, settings, folder)
             writer = multiprocessing.get_context("spawn").Process(target=write)
             writer.start()
             writer.join()
@@ -103,7 +104,7 @@ def start_sampling(settings):
     else:
         generator = _generator(settings["preset"])
         latent_dim = generator.latent_dim
-        graph = compiled(generator)
+        graph = compiled(generator, settings["jit_compile"])
 
         def make(latents):
             return graph(latents)[0]
@@ -127,8 +128,9 @@ def _generator(preset):
     return generator
 
 
-def _write_saved_model(preset, folder):
-    write_saved_model(_generator(preset), folder)
+def _write_saved_model(settings, folder):
+    generator = _generator(settings["preset"])
+    write_saved_model(generator, folder, jit_compile=settings["jit_compile"])
 
 
 def gemm(times):

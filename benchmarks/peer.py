@@ -70,7 +70,8 @@ def measure(preset: str) -> dict:
 def started(task: str, preset: str):
     """Side → its worker; one starts after the other."""
     settings = {"task": task, "batch_size": BATCHES[preset]}
-    ours = {"preset": preset, "jit_compile": "auto", "saved_model": False}
+    jit_compile = "auto" if task == "train" else False  # as the commands do
+    ours = {"preset": preset, "jit_compile": jit_compile, "saved_model": False}
     theirs = {"image_size": get_preset(preset).image_size}
     sides = {"ours": (sys.executable, "benchmarks.ours", settings | ours)}
     if python := flags.FLAGS.lightweight_python:

@@ -4,8 +4,9 @@
         --official_python=authors-venv/bin/python
 
 Both flags as in `benchmarks.train_step`. Ours makes images as `lada_tf.sample` does,
-and as a SavedModel that was just loaded; theirs as their trainer does, eagerly. Each is
-a process of its own; they take turns, and medians over the turns are compared.
+and as a SavedModel that was just loaded, and as either with `jit_compile`; theirs as
+their trainer does, eagerly. Each is a process of its own; they take turns, and medians
+over the turns are compared.
 """
 
 import contextlib
@@ -16,6 +17,13 @@ from absl import app, flags
 from benchmarks.report import machine, print_markdown, ratio, write_json
 from benchmarks.sides import both_sides, define_flags
 from benchmarks.worker import take_turns
+
+WAYS = {
+    "graph": {"saved_model": False, "jit_compile": False},
+    "graph, XLA": {"saved_model": False, "jit_compile": True},
+    "saved model": {"saved_model": True, "jit_compile": False},
+    "saved model, XLA": {"saved_model": True, "jit_compile": True},
+}
 
 
 def main(argv: list[str]) -> None:
@@ -33,8 +41,10 @@ def main(argv: list[str]) -> None:
 
 def measure(preset: str) -> dict:
     """By batch and side: the seconds of a call, and the process's peak memory."""
-    makers = both_sides("sample", preset, 1, saved_model=False)
-    makers["saved model"] = both_sides("sample", preset, 1, saved_model=True)["ours"]
+    makers = {}
+    for way, settings in WAYS.items():
+        sides = both_sides("sample", preset, 1, **settings)
+        makers |= {way: sides.pop("ours"), **sides}
     found: dict[str, dict] = {}
     with contextlib.ExitStack() as stack:
         workers = {side: stack.enter_context(make()) for side, make in makers.items()}

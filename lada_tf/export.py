@@ -41,6 +41,12 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "max_batch", MAX_BATCH, "Images a request to a SavedModel may ask for.", 1
 )
+flags.DEFINE_boolean(
+    "jit_compile",
+    False,
+    "Have XLA compile a SavedModel where it is run, at the first request of each "
+    "number of images: few at a time then take less time. The server needs XLA.",
+)
 flags.DEFINE_string("evaluation", None, "File with evaluate's JSON line, for the card.")
 flags.DEFINE_string("data_license", None, "Licence of the data, for the model card.")
 flags.DEFINE_boolean(
@@ -55,6 +61,8 @@ FLAGS = flags.FLAGS
 def main() -> None:
     if FLAGS.hub_layout and (FLAGS["format"].present or FLAGS["precision"].present):
         raise UserError("--hub_layout has a format of its own: leave out the other")
+    if FLAGS.jit_compile and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
+        raise UserError("--jit_compile is for --format=savedmodel alone")
     get_format(FLAGS.format, FLAGS.precision)  # before the seconds that loading takes
     gan = load_run(FLAGS.run_dir, best=FLAGS.best)
     card = describe(FLAGS.run_dir, gan, FLAGS.evaluation, FLAGS.data_license)
@@ -70,6 +78,7 @@ def main() -> None:
         FLAGS.precision,
         card,
         FLAGS.max_batch,
+        FLAGS.jit_compile,
     )
     print(f"{output}: {_megabytes(output):.1f} MB; {comparison}")
 

@@ -46,6 +46,7 @@ def export_generator(
     precision: str | None = None,
     card: ModelCard | None = None,
     max_batch: int = MAX_BATCH,
+    jit_compile: bool = False,
 ) -> Comparison:
     """Exports a generator, and checks what was written.
 
@@ -60,6 +61,7 @@ def export_generator(
         precision: one of the format's; its first by default.
         card: written beside the model as README.md, if given.
         max_batch: int, images that one request to a SavedModel may ask for.
+        jit_compile: bool, whether XLA compiles a SavedModel where it is run.
 
     Returns:
         How the exported model compares with Keras.
@@ -73,7 +75,8 @@ def export_generator(
     form, precision = get_format(format, precision)
     with new_folder(output, form) as folder:
         try:
-            _write(generator, folder / form.file, format, precision, max_batch)
+            path = folder / form.file
+            _write(generator, path, format, precision, max_batch, jit_compile)
             model = load_exported(folder)
             comparison = compare(model, generator, with_distance=precision != "float32")
         except Exception as error:  # every converter and runtime has its own
@@ -86,10 +89,10 @@ def export_generator(
     return comparison
 
 
-def _write(generator, path: Path, format, precision, max_batch) -> None:
+def _write(generator, path: Path, format, precision, max_batch, jit_compile) -> None:
     # Each converter's import costs seconds that the others do not need.
     if format == "savedmodel":
-        write_saved_model(generator, path.parent, max_batch)
+        write_saved_model(generator, path.parent, max_batch, jit_compile)
     elif format == "keras":
         generator.save(path)
     elif format == "onnx":

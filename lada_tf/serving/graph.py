@@ -5,11 +5,12 @@ import tensorflow as tf
 from keras import ops
 
 
-def forward_function(generator):
+def forward_function(generator, jit_compile=False):
     """A generator's inference as a `tf.function` of latents alone.
 
     Args:
         generator: a built `Generator`.
+        jit_compile: bool, whether XLA compiles it, anew for each batch size.
 
     Returns:
         A `tf.function`, float32 latents (B, latent_dim), any B, to a dict: `images`,
@@ -20,7 +21,7 @@ def forward_function(generator):
     grids = zip(generator.num_heads, generator.resolutions, strict=True)
     shapes = [(None, heads, side**2) for heads, side in grids]
 
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[spec], jit_compile=jit_compile or None)
     def forward(latents):
         images, maps = generator(latents, training=False, return_attention_maps=True)
         images.set_shape((None, generator.image_size, generator.image_size, 3))

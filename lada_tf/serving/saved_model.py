@@ -14,7 +14,9 @@ from lada_tf.serving.latents import latents_of_seed
 MAX_BATCH = 256
 
 
-def write_saved_model(generator, folder, max_batch: int = MAX_BATCH) -> None:
+def write_saved_model(
+    generator, folder, max_batch: int = MAX_BATCH, jit_compile: bool = False
+) -> None:
     """Writes a generator as a SavedModel.
 
     Signatures, all for any batch up to `max_batch`; images are uint8 (n, H, W, 3):
@@ -34,16 +36,18 @@ def write_saved_model(generator, folder, max_batch: int = MAX_BATCH) -> None:
         generator: a built `Generator`; batch normalization is frozen as it is.
         folder: path of the SavedModel's folder.
         max_batch: int, images that one request may ask for.
+        jit_compile: bool, whether XLA compiles the generator where the SavedModel is
+            run, at the first request of each number of images.
     """
     generator = float32_copy(generator)
-    functions = _signatures(generator, max_batch)
+    functions = _signatures(generator, max_batch, jit_compile)
     module = as_module(generator, **functions)
     tf.saved_model.save(module, str(folder), signatures=functions)
 
 
-def _signatures(generator, max_batch):
+def _signatures(generator, max_batch, jit_compile):
     dim = generator.latent_dim
-    forward = forward_function(generator)
+    forward = forward_function(generator, jit_compile)
     latents_spec = tf.TensorSpec((None, dim), tf.float32, name="latents")
 
     def images_of(latents):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.training.images import to_uint8
@@ -70,6 +71,23 @@ def test_images_are_those_of_keras(model, generator):
         np.testing.assert_allclose(outputs[f"attention_{i}"], stage, atol=1e-6)
     floats = model.signatures["forward"](latents=latents)["images"]
     np.testing.assert_allclose(floats, expected, atol=1e-5)
+
+
+def test_a_model_for_xla_makes_the_same_pictures(model, generator, tmp_path):
+    write_saved_model(generator, tmp_path, jit_compile=True)
+    saved = saved_model_pb2.SavedModel.FromString(
+        (tmp_path / "saved_model.pb").read_bytes()
+    )
+    functions = saved.meta_graphs[0].graph_def.library.function
+    assert any(function.attr["_XlaMustCompile"].b for function in functions)
+    compiled = tf.saved_model.load(str(tmp_path))
+    for count in (3, 1):
+        latents = tf.constant(LATENTS[:count])
+        pictures = [
+            each.signatures["serving_default"](latents=latents)["images"].numpy()
+            for each in (compiled, model)
+        ]
+        assert_same_pictures(*pictures)
 
 
 def test_an_image_depends_on_seed_and_index_alone(generate):
