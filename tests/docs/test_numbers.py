@@ -169,9 +169,7 @@ def test_sampling_in_performance():
         for side in sides
         if (line := sampling.cells("cifar10", batch, side, sides))
     }
-    for row, side in zip(
-        table(PERFORMANCE, "how"), ("ours", "saved model"), strict=True
-    ):
+    for row, side in zip(table(PERFORMANCE, "how"), sampling.WAYS, strict=True):
         one, many = lines[side, "1"], lines[side, "64"]
         assert list(row.values())[1:] == [
             one["speed × theirs"],

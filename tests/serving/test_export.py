@@ -140,6 +140,10 @@ def test_the_command_writes_a_model_and_its_card(run_dir, tmp_path):
             ["--format=onnx", "--output=x.tflite"],
             "the ending is that of another format",
         ),
+        (
+            ["--format=onnx", "--jit_compile"],
+            "--jit_compile is for --format=savedmodel",
+        ),
         (["--format=tfjs"], "--format=tfjs: value should be one of"),
         (["--evaluation=absent.json"], "--evaluation=absent.json"),
         (["--run_dir=absent"], "--run_dir=absent: no run there"),

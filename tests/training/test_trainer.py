@@ -118,3 +118,5 @@ def test_a_call_of_several_steps_ends_at_the_one_that_is_not_finite(bad_seeds):
         loop.run(real, 8, [told], steps_to_act=lambda: 8)
     assert batches == [0, 2]  # the ends of calls of 1 and 2 steps; 4 more were begun
     assert gan.steps == BAD_STEP + 1
+    # Graphs of others are still optimized.
+    assert not tf.config.optimizer.get_experimental_options()["disable_meta_optimizer"]
