@@ -17,9 +17,10 @@ def count_flops(model: keras.Model) -> int:
     """FLOPs of one inference at batch size 1, as 2 × multiply-adds.
 
     Counted by TensorFlow's profiler on the frozen graph: matrix products,
-    convolutions and biases. A LadaAttention counts as its equations have it, and the
-    authors' code: with a query for each token. `LadaAttention` needs none (a tenth
-    less for the presets' generators).
+    convolutions and biases. LadaAttention and the decoder count as the paper's
+    equations have them, and the authors' code: with a query for each token, which
+    `LadaAttention` does not need (a tenth less for the presets' generators), and with
+    nine products a pixel and channel where `UpSamplingConv2D` has four.
 
     Args:
         model: a built `Generator` or `Discriminator`.
@@ -37,7 +38,8 @@ def count_flops(model: keras.Model) -> int:
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"
         profile = tf.compat.v1.profiler.profile(frozen, options=options)
-    return profile.total_float_ops + sum(_saved_flops(*each) for each in _blocks(model))
+    saved = sum(_saved_by_attention(*each) for each in _blocks(model))
+    return profile.total_float_ops + saved + _saved_by_decoder(model)
 
 
 def _blocks(model):
@@ -48,7 +50,7 @@ def _blocks(model):
     return [] if model.kind == "conv" else [(model.block.attention, GRID**2)]
 
 
-def _saved_flops(attention, tokens: int) -> int:
+def _saved_by_attention(attention, tokens: int) -> int:
     """What `LadaAttention` saves on eqs 1-4; 0 of another mixer."""
     windows = 1
     if isinstance(attention, WindowAttention):
@@ -61,6 +63,18 @@ def _saved_flops(attention, tokens: int) -> int:
     # To the scores at once; means of tokens, and their queries.
     instead = (1 + windows) * heads * width**2 + heads * tokens * width
     return queries - 2 * instead
+
+
+def _saved_by_decoder(model) -> int:
+    """What `UpSamplingConv2D` saves on a convolution of the doubled map."""
+    saved = 0
+    for number, level in enumerate(getattr(model, "decoder", ())):
+        side = model.resolutions[-1] * 2**number
+        *_, channels, filters = level.convolution.kernel.shape
+        taps = 9 * (2 * side) ** 2 - 4 * 4 * (side + 1) ** 2
+        biases = (2 * side) ** 2 - 4 * (side + 1) ** 2
+        saved += filters * (2 * channels * taps + biases)
+    return saved
 
 
 def count_step_flops(gan, batch_size: int) -> int:

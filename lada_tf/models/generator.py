@@ -9,6 +9,7 @@ from keras import ops
 from lada_tf.layers import LEE, Ladaformer, PixelShuffle, PositionEmbedding
 from lada_tf.layers.batch_norm import BatchNormLeakyReLU
 from lada_tf.layers.initializers import initializer_config
+from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
 from lada_tf.models.recompute import recomputed
 
 HEADS = ("pixel", "patch", "decoder")
@@ -290,31 +291,20 @@ class DecoderLevel(keras.layers.Layer):
 
     def __init__(self, filters, initializer, sync_batch_norm, **kwargs):
         super().__init__(**kwargs)
-        self.upsampling = keras.layers.UpSampling2D(
-            2, data_format="channels_last", dtype=self.dtype_policy
-        )
-        self.convolution = keras.layers.Conv2D(
-            filters,
-            3,
-            padding="same",
-            data_format="channels_last",
-            kernel_initializer=initializer,
-            dtype=self.dtype_policy,
+        self.convolution = UpSamplingConv2D(
+            filters, kernel_initializer=initializer, dtype=self.dtype_policy
         )
         self.norm = BatchNormLeakyReLU(sync_batch_norm, dtype=self.dtype_policy)
 
     def build(self, inputs_shape):
-        self.convolution.build(self.upsampling.compute_output_shape(inputs_shape))
+        self.convolution.build(inputs_shape)
         self.norm.build(self.compute_output_shape(inputs_shape))
 
     def call(self, inputs, training=None):
-        x = self.convolution(self.upsampling(inputs))
-        return self.norm(x, training=training)
+        return self.norm(self.convolution(inputs), training=training)
 
     def compute_output_shape(self, inputs_shape):
-        return self.convolution.compute_output_shape(
-            self.upsampling.compute_output_shape(inputs_shape)
-        )
+        return self.convolution.compute_output_shape(inputs_shape)
 
 
 def _per_stage(name, value, stages):

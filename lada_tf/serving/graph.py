@@ -1,8 +1,6 @@
 """The generator as a TensorFlow function that every converter understands."""
 
-import keras
 import tensorflow as tf
-from keras import ops
 
 
 def forward_function(generator, jit_compile=False):
@@ -45,18 +43,6 @@ def as_module(generator, **functions) -> tf.Module:
     return module
 
 
-def portable(generator):
-    """The same generator in operations that other runtimes have, and run right.
-
-    All is float32. Keras' `UpSampling2D` computes shapes in the graph. LiteRT cannot
-    convert that; with constant shapes all is well, and the graph is smaller.
-    """
-    copy = float32_copy(generator)
-    for level in copy.decoder:
-        level.upsampling.__class__ = _UpSamplingOfConstantShapes
-    return copy
-
-
 def float32_copy(generator):
     """The same generator with float32 as its policy."""
     # Overwritten at once: orthogonal numbers would take seconds to draw.
@@ -65,10 +51,3 @@ def float32_copy(generator):
     copy.build()
     copy.set_weights(generator.get_weights())
     return copy
-
-
-class _UpSamplingOfConstantShapes(keras.layers.UpSampling2D):
-    """Nearest ×2 as a pixel shuffle of four copies."""
-
-    def call(self, inputs):
-        return ops.depth_to_space(ops.concatenate([inputs] * 4, axis=-1), 2)

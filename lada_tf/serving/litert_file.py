@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from lada_tf.serving.graph import as_module, forward_function, portable
+from lada_tf.serving.graph import as_module, float32_copy, forward_function
 
 
 def write_litert(generator, path, precision: str = "float32") -> None:
@@ -17,7 +17,7 @@ def write_litert(generator, path, precision: str = "float32") -> None:
         precision: of the stored weights: `"float32"`, `"float16"`, or `"int8"`, where
             products are 8-bit too (dynamic range quantization).
     """
-    copy = portable(generator)
+    copy = float32_copy(generator)
     function = forward_function(copy)
     module = as_module(copy, forward=function)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(

@@ -1,5 +1,6 @@
 """Every public layer through the common checks, and what each computes."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +13,7 @@ from lada_tf.layers import (
     PositionEmbedding,
     SpaceToDepth,
 )
+from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
 from tests.layers.layer_checks import check_layer
 
 TOKENS, LATENTS, GRID = (3, 10, 16), (3, 7), (3, 6, 4, 16)
@@ -29,6 +31,7 @@ TOKENS, LATENTS, GRID = (3, 10, 16), (3, 7), (3, 6, 4, 16)
         (PixelShuffle(1), [GRID], GRID),
         (SpaceToDepth(2), [GRID], (3, 3, 2, 64)),
         (PositionEmbedding(), [TOKENS], TOKENS),
+        (UpSamplingConv2D(5), [GRID], (3, 12, 8, 5)),
     ],
     ids=lambda value: value.name if hasattr(value, "name") else "",
 )
@@ -111,3 +114,25 @@ def test_weights_of_equal_shape_start_different():
         np.testing.assert_allclose(
             tf.matmul(kernel, kernel, transpose_a=True), np.eye(16), atol=1e-5
         )
+
+
+def test_upsampling_convolution_is_both_in_turn():
+    layer = UpSamplingConv2D(5, bias_initializer="random_normal")
+    x = tf.random.normal((2, 4, 3, 6))
+    layer(x)
+    convolution = keras.layers.Conv2D(5, 3, padding="same")
+    convolution.build((None, 8, 6, 6))
+    convolution.set_weights(layer.get_weights())
+    double = keras.layers.UpSampling2D(2, interpolation="nearest")
+    results = []
+    for weights, function in (
+        (layer.trainable_variables, layer),
+        (convolution.trainable_variables, lambda x: convolution(double(x))),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+            loss = tf.reduce_sum(tf.sin(y))
+        results.append([y, *tape.gradient(loss, [x, *weights])])
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
