@@ -14,6 +14,8 @@ class FusedAdam(keras.optimizers.Adam):
     small that has to be traced before the first step.
     """
 
+    _shared = None
+
     def apply(self, grads, trainable_variables=None):
         self._shared = None if self.amsgrad else self._of_all_variables()
         try:
