@@ -15,7 +15,8 @@ class UpSamplingConv2D(keras.layers.Conv2D):
 
     Args:
         filters: int, C, channels of the output.
-        **kwargs: of `keras.layers.Conv2D`, but for sizes, strides, padding and format.
+        **kwargs: of `keras.layers.Conv2D`, but for sizes, strides, padding, groups and
+            format.
 
     Call arguments:
         inputs: float tensor (B, H, W, channels).
@@ -34,12 +35,10 @@ class UpSamplingConv2D(keras.layers.Conv2D):
             filters, 3, padding="same", data_format="channels_last", **kwargs
         )
 
-    def call(self, inputs):
+    def convolution_op(self, inputs, kernel):
         x = ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
         kernels = [
-            kernel
-            for rows in _by_parity(self.kernel, 0)
-            for kernel in _by_parity(rows, 1)
+            columns for rows in _by_parity(kernel, 0) for columns in _by_parity(rows, 1)
         ]
         x = ops.conv(
             x,
@@ -47,8 +46,6 @@ class UpSamplingConv2D(keras.layers.Conv2D):
             padding="valid",
             data_format="channels_last",
         )  # (B, H + 1, W + 1, 4C), where four pixels of the small map meet
-        if self.use_bias:
-            x = ops.add(x, ops.tile(self.bias, (4,)))
         x = ops.depth_to_space(x, 2, data_format="channels_last")
         return x[:, 1:-1, 1:-1]  # what lies about such a corner, within the map
 

@@ -71,9 +71,8 @@ def _saved_by_decoder(model) -> int:
     for number, level in enumerate(getattr(model, "decoder", ())):
         side = model.resolutions[-1] * 2**number
         *_, channels, filters = level.convolution.kernel.shape
-        taps = 9 * (2 * side) ** 2 - 4 * 4 * (side + 1) ** 2
-        biases = (2 * side) ** 2 - 4 * (side + 1) ** 2
-        saved += filters * (2 * channels * taps + biases)
+        products = 9 * (2 * side) ** 2 - 4 * 4 * (side + 1) ** 2
+        saved += 2 * products * channels * filters
     return saved
 
 

@@ -43,8 +43,10 @@ def as_module(generator, **functions) -> tf.Module:
     return module
 
 
-def float32_copy(generator):
-    """The same generator with float32 as its policy."""
+def in_float32(generator):
+    """The same generator with float32 as its policy; itself, where that is so."""
+    if generator.dtype_policy.name == "float32":
+        return generator
     # Overwritten at once: orthogonal numbers would take seconds to draw.
     changes = {"dtype": "float32", "initializer": "zeros"}
     copy = type(generator).from_config(generator.get_config() | changes)

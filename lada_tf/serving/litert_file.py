@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from lada_tf.serving.graph import as_module, float32_copy, forward_function
+from lada_tf.serving.graph import as_module, forward_function, in_float32
 
 
 def write_litert(generator, path, precision: str = "float32") -> None:
@@ -17,9 +17,9 @@ def write_litert(generator, path, precision: str = "float32") -> None:
         precision: of the stored weights: `"float32"`, `"float16"`, or `"int8"`, where
             products are 8-bit too (dynamic range quantization).
     """
-    copy = float32_copy(generator)
-    function = forward_function(copy)
-    module = as_module(copy, forward=function)
+    generator = in_float32(generator)
+    function = forward_function(generator)
+    module = as_module(generator, forward=function)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function.get_concrete_function()], module
     )

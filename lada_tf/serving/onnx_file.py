@@ -1,6 +1,6 @@
 """A generator as an ONNX file."""
 
-from lada_tf.serving.graph import float32_copy, forward_function
+from lada_tf.serving.graph import forward_function, in_float32
 
 OPSET = 17
 
@@ -21,7 +21,7 @@ def write_onnx(generator, path, precision: str = "float32") -> None:
     import onnx
     import tf2onnx
 
-    function = forward_function(float32_copy(generator))
+    function = forward_function(in_float32(generator))
     model, _ = tf2onnx.convert.from_function(
         function, input_signature=function.input_signature, opset=OPSET
     )

@@ -8,7 +8,7 @@ over REST).
 import tensorflow as tf
 
 from lada_tf.evaluation.images import to_uint8
-from lada_tf.serving.graph import as_module, float32_copy, forward_function
+from lada_tf.serving.graph import as_module, forward_function, in_float32
 from lada_tf.serving.latents import latents_of_seed
 
 MAX_BATCH = 256
@@ -39,7 +39,7 @@ def write_saved_model(
         jit_compile: bool, whether XLA compiles the generator where the SavedModel is
             run, at the first request of each number of images.
     """
-    generator = float32_copy(generator)
+    generator = in_float32(generator)
     functions = _signatures(generator, max_batch, jit_compile)
     module = as_module(generator, **functions)
     tf.saved_model.save(module, str(folder), signatures=functions)

@@ -86,6 +86,10 @@ class Loop:
 
         # Several replicas talk within a step: a loop of that in one graph is not tried.
         self._one_at_a_time = strategy.num_replicas_in_sync > 1
+        # What several workers compute was seen to differ in its last bits as traced.
+        self._as_traced = not (
+            self._one_at_a_time or tf.config.list_physical_devices("GPU")
+        )
         self._run = tf.function(
             (lambda iterator, steps: one_step(iterator))
             if self._one_at_a_time
@@ -140,8 +144,7 @@ class Loop:
 
     def _call(self, iterator, steps):
         try:
-            # What several workers compute was seen to differ in its last bits without.
-            with contextlib.nullcontext() if self._one_at_a_time else _as_traced():
+            with _without_grappler() if self._as_traced else contextlib.nullcontext():
                 return self._run(iterator, tf.constant(steps))
         except PEER_ERRORS as error:
             if count_workers(self.strategy) == 1:
@@ -153,16 +156,15 @@ class Loop:
 
 
 @contextlib.contextmanager
-def _as_traced() -> Iterator[None]:
-    """Within it processors run graphs as they were traced.
+def _without_grappler() -> Iterator[None]:
+    """Within it TensorFlow runs graphs as they were traced.
 
-    What TensorFlow would optimize in the step's graph takes it a seventh of the time
-    until the first step, and makes steps no faster (those of `tiny`, by 3 %).
+    On processors, what it would optimize in the step's graph takes it a seventh of the
+    time until the first step, and makes steps no faster (those of `tiny`, by 3 %).
     """
     options = tf.config.optimizer
     before = options.get_experimental_options().get("disable_meta_optimizer", False)
-    off = before or not tf.config.list_physical_devices("GPU")
-    options.set_experimental_options({"disable_meta_optimizer": off})
+    options.set_experimental_options({"disable_meta_optimizer": True})
     try:
         yield
     finally:
