@@ -3,11 +3,12 @@
 Settings: `path`, the folder of their TensorFlow code in a checkout; `task`, `train`
 or `sample`; `config`, what their config.py holds, for one of our presets. Their classes
 are made and called as by their train.py and trainer.py, but for a decoder's training
-step on processors: XLA cannot compile it there, so that it is run as a graph.
+step: XLA cannot compile it, so that it is run as a graph.
 """
 
 import tensorflow as tf
 
+from benchmarks.device import device_peak_mb
 from benchmarks.official_gan import official_gan
 from benchmarks.worker import serve, timed
 
@@ -23,7 +24,7 @@ def start_training(gan, decoder):
     side = gan.generator(tf.zeros((1, gan.noise_dim)))[0].shape[1]
     real = tf.random.uniform((gan.batch_size, side, side, 3), -1, 1)
     step = gan.train_step
-    if decoder and not tf.config.list_physical_devices("GPU"):
+    if decoder:
         step = tf.function(step.python_function)  # ResizeNearestNeighborGrad has no XLA
 
     def train(steps):
@@ -34,7 +35,8 @@ def start_training(gan, decoder):
 
         return timed(run)
 
-    return first_of(train(1)), {"train": train}
+    commands = {"train": train, "device_peak_mb": device_peak_mb}
+    return first_of(train(1)), commands
 
 
 def start_sampling(gan):

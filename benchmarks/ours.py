@@ -2,7 +2,8 @@
 
 Settings: `task`, `train` or `sample`; `preset`, its name; `batch_size` and
 `jit_compile`, as of `lada_tf.train` or of what samples; `saved_model`, whether to
-sample with one.
+sample with one; if not the defaults, `precision`, and of training `tensor_float_32`,
+whether a GPU may round the factors of float32 products to that.
 """
 
 import functools
@@ -12,11 +13,12 @@ import time
 
 import tensorflow as tf
 
+from benchmarks.device import device_peak_mb
 from benchmarks.worker import serve, timed
 from lada_tf import app  # noqa: F401  imports TensorFlow quietly
 from lada_tf.models import get_preset
 from lada_tf.models.cost import count_flops, count_step_flops
-from lada_tf.models.networks import networks
+from lada_tf.models.networks import in_precision, networks
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.training.callbacks import ProgressBar
 from lada_tf.training.loop import Loop
@@ -33,7 +35,11 @@ def start(settings):
 
 
 def start_training(settings):
-    options = Options(jit_compile=settings["jit_compile"])
+    tf.config.experimental.enable_tensor_float_32_execution(
+        settings.get("tensor_float_32", True)
+    )
+    precision = settings.get("precision", "float32")
+    options = Options(jit_compile=settings["jit_compile"], precision=precision)
     preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
     strategy = tf.distribute.get_strategy()
     gan = build(preset, options)
@@ -79,7 +85,8 @@ def start_training(settings):
     commands = {
         "train": train,
         "host_share": host_share,
-        "gemm": gemm,
+        "gemm": functools.partial(gemm, dtype=precision),
+        "device_peak_mb": device_peak_mb,
         "flops": flops,
         "networks": networks,
     }
@@ -102,7 +109,7 @@ def start_sampling(settings):
         def make(latents):
             return signature(latents=latents)["images"]
     else:
-        generator = _generator(settings["preset"])
+        generator = _generator(settings)
         latent_dim = generator.latent_dim
         graph = compiled(generator, settings["jit_compile"])
 
@@ -121,28 +128,32 @@ def start_sampling(settings):
     return report, {"sample": sample}
 
 
-def _generator(preset):
-    """As `load_generator` makes it: no other network is in memory."""
-    generator, _ = networks(get_preset(preset, g_initializer="zeros"))
+def _generator(settings):
+    """As `sample` makes it: no discriminator is in memory."""
+    generator, _ = networks(get_preset(settings["preset"], g_initializer="zeros"))
     generator.build()
-    return generator
+    return in_precision(generator, settings.get("precision", "float32"))
 
 
 def _write_saved_model(settings, folder):
-    generator = _generator(settings["preset"])
-    write_saved_model(generator, folder, jit_compile=settings["jit_compile"])
+    write_saved_model(
+        _generator(settings),
+        folder,
+        jit_compile=settings["jit_compile"],
+        precision=settings.get("precision", "float32"),
+    )
 
 
-def gemm(times):
-    """GFLOP/s of a float32 matrix product."""
-    a = tf.random.normal((GEMM, GEMM))
+def gemm(times, side=GEMM, dtype="float32"):
+    """GFLOP/s of a matrix product."""
+    a = tf.cast(tf.random.normal((side, side)), dtype)
     multiply = tf.function(tf.matmul)
-    multiply(a, a).numpy()
+    multiply(a, a)[0, 0].numpy()
     begin = time.perf_counter()
     for _ in range(times):
         product = multiply(a, a)
-    product.numpy()
-    return 2e-9 * times * GEMM**3 / (time.perf_counter() - begin)
+    product[0, 0].numpy()
+    return 2e-9 * times * side**3 / (time.perf_counter() - begin)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@
         --official_python=authors-venv/bin/python
 
 Both flags as in `benchmarks.train_step`. Ours makes images as `lada_tf.sample` does,
-and as a SavedModel that was just loaded, and as either with `jit_compile`; theirs as
-their trainer does, eagerly. Each is a process of its own; they take turns, and medians
-over the turns are compared.
+and as a SavedModel that was just loaded, as either with `jit_compile`, and as either in
+bfloat16; theirs as their trainer does, eagerly. Each is a process of its own; they take
+turns, and medians over the turns are compared.
 """
 
 import contextlib
@@ -23,6 +23,16 @@ WAYS = {
     "graph, XLA": {"saved_model": False, "jit_compile": True},
     "saved model": {"saved_model": True, "jit_compile": False},
     "saved model, XLA": {"saved_model": True, "jit_compile": True},
+    "graph, bfloat16": {
+        "saved_model": False,
+        "jit_compile": False,
+        "precision": "bfloat16",
+    },
+    "saved model, bfloat16": {
+        "saved_model": True,
+        "jit_compile": False,
+        "precision": "bfloat16",
+    },
 }
 
 

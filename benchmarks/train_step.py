@@ -42,7 +42,13 @@ def main(argv: list[str]) -> None:
 def measure(preset: str) -> dict:
     """What each side reported, the seconds of its steps, and the GEMM's GFLOP/s."""
     jit_compile = {"true": True, "false": False}.get(flags.FLAGS.jit_compile, "auto")
-    make = both_sides("train", preset, BATCHES[preset], jit_compile=jit_compile)
+    make = both_sides(
+        "train",
+        preset,
+        BATCHES[preset],
+        jit_compile=jit_compile,
+        precision=flags.FLAGS.precision,
+    )
     row: dict[str, dict] = {}
     with contextlib.ExitStack() as stack:
         workers = {}
@@ -111,6 +117,12 @@ if __name__ == "__main__":
     flags.DEFINE_integer("starts", 2, "Starts to time, 1 or 2.", 1, 2)
     flags.DEFINE_enum(
         "jit_compile", "auto", ["auto", "true", "false"], "As of lada_tf.train; ours."
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        ["float32", "bfloat16"],
+        "As of lada_tf.train; ours, and of the matrix product.",
     )
     flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

@@ -158,6 +158,10 @@ def test_sample(trained, tmp_path):
     row = tmp_path / "row.png"
     succeed("sample", run_dir, "--num_images=3", "--interpolate=5", f"--output={row}")
     assert Image.open(row).size == (5 * 64, 3 * 64)
+    half = f"--output={tmp_path / 'half.npz'}"
+    succeed("sample", run_dir, "--num_images=6", "--precision=bfloat16", half)
+    difference = np.load(tmp_path / "half.npz")["images"] - images.astype(float)
+    assert 0 < np.abs(difference).mean() < 4  # levels of 255
 
 
 def test_dry_run_writes_nothing(tmp_path):

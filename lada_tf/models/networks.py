@@ -56,3 +56,27 @@ def networks(
         name="discriminator",
     )
     return generator, discriminator
+
+
+def in_precision(generator: Generator, precision: str = "float32") -> Generator:
+    """The same generator for inference, with weights and products in one precision.
+
+    Where a policy such as `mixed_bfloat16` casts each float32 weight anew for every
+    call, these are of the precision once and for all. Attention scores, the convolution
+    to RGB and what is returned stay float32.
+
+    Args:
+        generator: built.
+        precision: `"float32"` or `"bfloat16"`.
+
+    Returns:
+        A copy, or the generator itself if it is that already.
+    """
+    if generator.dtype_policy.name == precision:
+        return generator
+    # Overwritten at once: orthogonal numbers would take seconds to draw.
+    changes = {"dtype": precision, "initializer": "zeros"}
+    copy = type(generator).from_config(generator.get_config() | changes)
+    copy.build()
+    copy.set_weights(generator.get_weights())
+    return copy

@@ -92,7 +92,7 @@ def export_generator(
 def _write(generator, path: Path, format, precision, max_batch, jit_compile) -> None:
     # Each converter's import costs seconds that the others do not need.
     if format == "savedmodel":
-        write_saved_model(generator, path.parent, max_batch, jit_compile)
+        write_saved_model(generator, path.parent, max_batch, jit_compile, precision)
     elif format == "keras":
         generator.save(path)
     elif format == "onnx":

@@ -7,7 +7,7 @@ from lada_tf.errors import UserError
 
 # What an export may differ from Keras by, in units of the image range's half (images
 # are meant for [-1, 1]): the largest difference of float32, the mean one of the others.
-TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.15}
+TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2, "int8": 0.15}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Format:
     Attributes:
         file: name of the model's file in the exported folder; a SavedModel has several.
         precisions: of the stored weights; the first is the default. Arithmetic is
-            float32, but for `int8`, whose products are 8-bit (dynamic quantization).
+            float32, but for `int8`, whose products are 8-bit (dynamic quantization),
+            and `bfloat16`, whose products are of it too.
         modules: what writing and checking it imports, beyond what the package needs.
         extra: the extra of the package that installs them.
     """
@@ -37,7 +38,7 @@ class Format:
 SAVED_MODEL = "saved_model.pb"
 WEB_PAGE = "index.html"
 FORMATS = {
-    "savedmodel": Format(SAVED_MODEL),
+    "savedmodel": Format(SAVED_MODEL, ("float32", "bfloat16")),
     "keras": Format("generator.keras"),
     "onnx": Format(
         "generator.onnx",

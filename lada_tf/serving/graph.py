@@ -41,15 +41,3 @@ def as_module(generator, **functions) -> tf.Module:
     for name, function in functions.items():
         setattr(module, name, function)
     return module
-
-
-def in_float32(generator):
-    """The same generator with float32 as its policy; itself, where that is so."""
-    if generator.dtype_policy.name == "float32":
-        return generator
-    # Overwritten at once: orthogonal numbers would take seconds to draw.
-    changes = {"dtype": "float32", "initializer": "zeros"}
-    copy = type(generator).from_config(generator.get_config() | changes)
-    copy.build()
-    copy.set_weights(generator.get_weights())
-    return copy

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from lada_tf.serving.graph import as_module, forward_function, in_float32
+from lada_tf.models.networks import in_precision
+from lada_tf.serving.graph import as_module, forward_function
 
 
 def write_litert(generator, path, precision: str = "float32") -> None:
@@ -17,7 +18,7 @@ def write_litert(generator, path, precision: str = "float32") -> None:
         precision: of the stored weights: `"float32"`, `"float16"`, or `"int8"`, where
             products are 8-bit too (dynamic range quantization).
     """
-    generator = in_float32(generator)
+    generator = in_precision(generator)
     function = forward_function(generator)
     module = as_module(generator, forward=function)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(

@@ -1,6 +1,7 @@
 """A generator as an ONNX file."""
 
-from lada_tf.serving.graph import forward_function, in_float32
+from lada_tf.models.networks import in_precision
+from lada_tf.serving.graph import forward_function
 
 OPSET = 17
 
@@ -21,7 +22,7 @@ def write_onnx(generator, path, precision: str = "float32") -> None:
     import onnx
     import tf2onnx
 
-    function = forward_function(in_float32(generator))
+    function = forward_function(in_precision(generator))
     model, _ = tf2onnx.convert.from_function(
         function, input_signature=function.input_signature, opset=OPSET
     )

@@ -8,14 +8,19 @@ over REST).
 import tensorflow as tf
 
 from lada_tf.evaluation.images import to_uint8
-from lada_tf.serving.graph import as_module, forward_function, in_float32
+from lada_tf.models.networks import in_precision
+from lada_tf.serving.graph import as_module, forward_function
 from lada_tf.serving.latents import latents_of_seed
 
 MAX_BATCH = 256
 
 
 def write_saved_model(
-    generator, folder, max_batch: int = MAX_BATCH, jit_compile: bool = False
+    generator,
+    folder,
+    max_batch: int = MAX_BATCH,
+    jit_compile: bool = False,
+    precision: str = "float32",
 ) -> None:
     """Writes a generator as a SavedModel.
 
@@ -38,8 +43,9 @@ def write_saved_model(
         max_batch: int, images that one request may ask for.
         jit_compile: bool, whether XLA compiles the generator where the SavedModel is
             run, at the first request of each number of images.
+        precision: of weights and products, see `in_precision`.
     """
-    generator = in_float32(generator)
+    generator = in_precision(generator, precision)
     functions = _signatures(generator, max_batch, jit_compile)
     module = as_module(generator, **functions)
     tf.saved_model.save(module, str(folder), signatures=functions)

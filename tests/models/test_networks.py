@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.models import Discriminator, Generator
+from lada_tf.models.networks import in_precision
 
 GENERATORS = {
     "pixel": {"image_size": 32, "widths": (16, 8, 8)},
@@ -38,8 +39,10 @@ DISCRIMINATORS = {
 }
 
 
-def make_generator(name):
-    return Generator(**{"latent_dim": 6, "mlp_dim": 16, **GENERATORS[name]})
+def make_generator(name, **arguments):
+    return Generator(
+        **{"latent_dim": 6, "mlp_dim": 16, **GENERATORS[name], **arguments}
+    )
 
 
 def make_discriminator(name):
@@ -108,6 +111,21 @@ def test_mixed_precision_ends_in_float32(name):
     full.set_weights(generator.get_weights())
     difference = np.abs(images - full(z)).max()
     # bfloat16 keeps 8 bits; some thirty roundings lie on the way.
+    assert 0 < difference < 0.1 * np.abs(full(z)).max()
+
+
+@pytest.mark.parametrize("trained_in", ["float32", "mixed_bfloat16"])
+def test_a_copy_in_another_precision(trained_in):
+    generator = make_generator("decoder", dtype=trained_in)
+    generator.build()
+    z = tf.random.normal((3, 6))
+    full = in_precision(generator, "float32")
+    assert (full is generator) == (trained_in == "float32")
+    half = in_precision(generator, "bfloat16")
+    assert {weight.dtype for weight in half.blocks[0].weights} == {"bfloat16"}
+    images, maps = half(z, return_attention_maps=True)
+    assert {tensor.dtype for tensor in (images, *maps)} == {tf.float32}
+    difference = np.abs(images - full(z)).max()
     assert 0 < difference < 0.1 * np.abs(full(z)).max()
 
 

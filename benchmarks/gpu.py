@@ -1,0 +1,121 @@
+"""Training steps on one GPU: images a second by precision, with XLA and as a graph.
+
+    python -m benchmarks.gpu --output=docs/data/gpu.json
+    python -m benchmarks.gpu --official=LadaGAN/tensorflow \\
+        --official_python=authors-venv/bin/python
+
+Both flags as in `benchmarks.train_step`. Each way is a process of its own; they take
+turns at batches of the preset's size that are in memory, and medians over the turns are
+compared. Start is the time from the start of a process to the end of its first step,
+with XLA's compilation in it, and memory the most that TensorFlow had on the card. The
+FLOPs are those that a step needs, and of the GEMM is their share of a matrix product's
+speed (8192 × 8192) in the way's own precision. The paper's images/s are those of its
+Table V, on an RTX 3080 Ti.
+"""
+
+import contextlib
+import os
+import statistics
+
+import tensorflow as tf
+from absl import app, flags
+
+from benchmarks.report import print_markdown, ratio, write_json
+from benchmarks.sides import both_sides, define_flags
+from benchmarks.worker import take_turns
+from lada_tf.models.presets import get_preset
+
+PAPER = {"cifar10": 416.66, "celeba64": 333.33, "ffhq128": 192.30, "bedroom256": 63.69}
+WAYS = {
+    "TF32": {"jit_compile": True},
+    "bfloat16": {"jit_compile": True, "precision": "bfloat16"},
+    "float32": {"jit_compile": True, "tensor_float_32": False},
+    "TF32, graph": {"jit_compile": False},
+    "bfloat16, graph": {"jit_compile": False, "precision": "bfloat16"},
+}
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    # Before TensorFlow, here and in the workers, which share the card.
+    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    report: dict[str, dict | str] = {"machine": card(), "presets": {}}
+    rows = []
+    for preset in flags.FLAGS.presets:
+        sides = measure(preset)
+        rows += [cells(preset, side, sides) for side in sides]
+        report["presets"][preset] = sides
+        write_json(flags.FLAGS.output, report)
+    print(report["machine"])
+    print_markdown(rows)
+
+
+def card() -> str:
+    """The first GPU, in words."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        raise app.UsageError("TensorFlow finds no GPU here")
+    return tf.config.experimental.get_device_details(gpus[0])["device_name"]
+
+
+def measure(preset: str) -> dict[str, dict]:
+    """By side: start, the seconds of a step, and the most memory on the card."""
+    batch = get_preset(preset).batch_size
+    makers = {}
+    for way in flags.FLAGS.ways:
+        sides = both_sides("train", preset, batch, **WAYS[way])
+        makers |= {way: sides.pop("ours"), **sides}
+    with contextlib.ExitStack() as stack:
+        workers = {side: stack.enter_context(make()) for side, make in makers.items()}
+        found = take_turns(
+            workers,
+            lambda worker, steps: worker.ask("train", steps=steps),
+            dict.fromkeys(workers, 1),
+            flags.FLAGS.turns,
+            flags.FLAGS.seconds,
+            warm_ups=3,
+        )
+        flops = workers[flags.FLAGS.ways[0]].ask("flops")
+        for side, worker in workers.items():
+            found[side] |= {
+                "batch_size": batch,
+                "start_seconds": worker.start_seconds,
+                "device_mb": worker.ask("device_peak_mb"),
+            }
+            if side in WAYS:
+                gemm = worker.ask("gemm", times=50, side=8192)
+                found[side] |= {"flops": flops, "gemm": gemm}
+    return found
+
+
+def cells(preset: str, side: str, sides: dict[str, dict]) -> dict[str, str]:
+    """The table's line of one side."""
+    row = sides[side]
+    step = statistics.median(row["seconds"])
+    line = {
+        "preset (batch)": f"{preset} ({row['batch_size']})",
+        "way": side,
+        "images/s": f"{row['batch_size'] / step:,.0f}",
+        "the paper's": f"{PAPER[preset]:.0f}" if preset in PAPER else "",
+        "step, ms": f"{1000 * step:.1f}",
+        "TFLOP/s": f"{row['flops'] / step / 1e12:.1f}" if "flops" in row else "",
+        "of the GEMM": (
+            f"{row['flops'] / step / 1e9 / row['gemm']:.2f}" if "gemm" in row else ""
+        ),
+        "first step, s": f"{row['start_seconds']:.0f}",
+        "GPU MB": f"{row['device_mb']:,.0f}",
+    }
+    if theirs := sides.get("official"):
+        line["speed × theirs"] = ratio(theirs["seconds"], row["seconds"])
+        line["memory × theirs"] = f"{row['device_mb'] / theirs['device_mb']:.2f}"
+    return line
+
+
+if __name__ == "__main__":
+    define_flags()
+    flags.DEFINE_list("presets", list(PAPER), "Presets.")
+    flags.DEFINE_list("ways", list(WAYS), "Ways to train.")
+    flags.DEFINE_integer("turns", 5, "Turns of each side.", lower_bound=1)
+    flags.DEFINE_float("seconds", 2.0, "Length of a turn, or a step if longer.")
+    flags.DEFINE_string("output", None, "JSON file to write, after each preset.")
+    app.run(main)
