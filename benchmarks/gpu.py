@@ -7,10 +7,10 @@
 Both flags as in `benchmarks.train_step`. Each way is a process of its own; they take
 turns at batches of the preset's size that are in memory, and medians over the turns are
 compared. Start is the time from the start of a process to the end of its first step,
-with XLA's compilation in it, and memory the most that TensorFlow had on the card. The
-FLOPs are those that a step needs, and of the GEMM is their share of a matrix product's
-speed (8192 × 8192) in the way's own precision. The paper's images/s are those of its
-Table V, on an RTX 3080 Ti.
+XLA's compilation included, which takes minutes; memory is the most that TensorFlow had
+on the card. The FLOPs are those that a step needs, and of the GEMM is their share of a
+matrix product's speed (8192 × 8192) in the way's own precision. The paper's images/s
+are those of its Table V, on an RTX 3080 Ti.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from absl import app, flags
 from benchmarks.report import print_markdown, ratio, write_json
 from benchmarks.sides import both_sides, define_flags
 from benchmarks.worker import take_turns
+from experiments.table5 import PAPER_THROUGHPUT
 from lada_tf.models.presets import get_preset
 
-PAPER = {"cifar10": 416.66, "celeba64": 333.33, "ffhq128": 192.30, "bedroom256": 63.69}
 WAYS = {
     "TF32": {"jit_compile": True},
     "bfloat16": {"jit_compile": True, "precision": "bfloat16"},
@@ -96,7 +96,7 @@ def cells(preset: str, side: str, sides: dict[str, dict]) -> dict[str, str]:
         "preset (batch)": f"{preset} ({row['batch_size']})",
         "way": side,
         "images/s": f"{row['batch_size'] / step:,.0f}",
-        "the paper's": f"{PAPER[preset]:.0f}" if preset in PAPER else "",
+        "the paper's": f"{PAPER_THROUGHPUT[preset]:.0f}",
         "step, ms": f"{1000 * step:.1f}",
         "TFLOP/s": f"{row['flops'] / step / 1e12:.1f}" if "flops" in row else "",
         "of the GEMM": (
@@ -113,7 +113,7 @@ def cells(preset: str, side: str, sides: dict[str, dict]) -> dict[str, str]:
 
 if __name__ == "__main__":
     define_flags()
-    flags.DEFINE_list("presets", list(PAPER), "Presets.")
+    flags.DEFINE_list("presets", list(PAPER_THROUGHPUT), "Presets of the paper.")
     flags.DEFINE_list("ways", list(WAYS), "Ways to train.")
     flags.DEFINE_integer("turns", 5, "Turns of each side.", lower_bound=1)
     flags.DEFINE_float("seconds", 2.0, "Length of a turn, or a step if longer.")

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from benchmarks import gpu
 from benchmarks.attention import slope
 from benchmarks.ours import start
 from benchmarks.peer import networks, speeds
@@ -90,6 +91,27 @@ def test_lines_of_two_sides_and_of_ours_alone():
         "generator, ours": "2.0M, 1.50G",
         "discriminator, ours": "2.0M, 1.50G",
     }
+
+
+def test_lines_of_a_gpu():
+    common = {"batch_size": 128, "start_seconds": 100.4}
+    ours = {"seconds": [0.1, 0.1], "device_mb": 3000.4, "flops": 3e12, "gemm": 60_000}
+    theirs = {"seconds": [0.2, 0.3], "device_mb": 6000.0}
+    sides = {"TF32": ours | common, "official": theirs | common}
+    assert gpu.cells("cifar10", "TF32", sides) == {
+        "preset (batch)": "cifar10 (128)",
+        "way": "TF32",
+        "images/s": "1,280",
+        "the paper's": "417",
+        "step, ms": "100.0",
+        "TFLOP/s": "30.0",
+        "of the GEMM": "0.50",
+        "first step, s": "100",
+        "GPU MB": "3,000",
+        "speed × theirs": "2.50 (2.00-3.00)",
+        "memory × theirs": "0.50",
+    }
+    assert gpu.cells("cifar10", "official", sides)["TFLOP/s"] == ""
 
 
 def test_our_worker_trains_and_knows_its_networks():
