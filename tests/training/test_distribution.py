@@ -21,7 +21,8 @@ def test_replicas_make_the_steps_of_one_device():
     *together, apart = lines
     for line in together:
         assert line["first_step"] < 1e-5
-        assert line["weights"] < 1e-5 < line["moved"] / 1000
+        # Rounding, and what becomes of it where it decides a LeakyReLU's sign.
+        assert line["weights"] < 1e-4 < line["moved"] / 1000
     assert apart["first_step"] > 1e-3
     assert apart["weights"] > 1e-2
 
