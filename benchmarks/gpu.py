@@ -37,7 +37,7 @@ WAYS = {
 
 def main(argv: list[str]) -> None:
     del argv
-    # Before TensorFlow, here and in the workers, which share the card.
+    # The workers share the card; each would take all of its memory.
     os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     report: dict[str, dict | str] = {"machine": card(), "presets": {}}
     rows = []

@@ -12,7 +12,7 @@ def _import_tensorflow_quietly() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     stderr = os.dup(2)
-    gc.disable()  # to look for garbage among its objects takes a third of the time
+    gc.disable()  # looking for garbage among its objects takes a third of the time
     with tempfile.TemporaryFile() as greeting:
         os.dup2(greeting.fileno(), 2)
         try:
@@ -24,7 +24,7 @@ def _import_tensorflow_quietly() -> None:
             os.write(stderr, greeting.read())
             raise
         finally:
-            gc.freeze()  # nor later
+            gc.freeze()  # not to look there later either
             gc.enable()
             os.dup2(stderr, 2)
             os.close(stderr)
