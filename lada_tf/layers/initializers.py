@@ -26,7 +26,7 @@ def initializer_config(identifier):
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Orthogonal(keras.initializers.Orthogonal):
-    """Keras' own, of the same numbers up to rounding, in a quarter of the time.
+    """Keras' own, of the same numbers up to rounding, in less time.
 
     Its QR decomposition is NumPy's and LAPACK's instead of TensorFlow's, where there
     are numbers to decompose: in a traced graph there are none.
