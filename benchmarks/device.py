@@ -4,7 +4,5 @@ import tensorflow as tf
 
 
 def device_peak_mb() -> float:
-    """The most memory that TensorFlow had on the first GPU; 0 without one."""
-    if not tf.config.list_physical_devices("GPU"):
-        return 0.0
+    """The most memory that TensorFlow had on the first GPU."""
     return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20

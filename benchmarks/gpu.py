@@ -21,10 +21,11 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks.report import print_markdown, ratio, write_json
-from benchmarks.sides import both_sides, define_flags
+from benchmarks.sides import define_flags, in_ways
 from benchmarks.worker import take_turns
 from experiments.table5 import PAPER_THROUGHPUT
 from lada_tf.models.presets import get_preset
+from lada_tf.training.trainer import describe_devices
 
 WAYS = {
     "TF32": {"jit_compile": True},
@@ -52,19 +53,16 @@ def main(argv: list[str]) -> None:
 
 def card() -> str:
     """The first GPU, in words."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
+    if not tf.config.list_physical_devices("GPU"):
         raise app.UsageError("TensorFlow finds no GPU here")
-    return tf.config.experimental.get_device_details(gpus[0])["device_name"]
+    return describe_devices(tf.distribute.get_strategy())
 
 
 def measure(preset: str) -> dict[str, dict]:
     """By side: start, the seconds of a step, and the most memory on the card."""
     batch = get_preset(preset).batch_size
-    makers = {}
-    for way in flags.FLAGS.ways:
-        sides = both_sides("train", preset, batch, **WAYS[way])
-        makers |= {way: sides.pop("ours"), **sides}
+    ways = {way: WAYS[way] for way in flags.FLAGS.ways}
+    makers = in_ways("train", preset, batch, ways)
     with contextlib.ExitStack() as stack:
         workers = {side: stack.enter_context(make()) for side, make in makers.items()}
         found = take_turns(

@@ -144,7 +144,7 @@ def _write_saved_model(settings, folder):
     )
 
 
-def gemm(times, side=GEMM, dtype="float32"):
+def gemm(times, dtype, side=GEMM):
     """GFLOP/s of a matrix product."""
     a = tf.cast(tf.random.normal((side, side)), dtype)
     multiply = tf.function(tf.matmul)

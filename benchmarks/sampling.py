@@ -15,7 +15,7 @@ import statistics
 from absl import app, flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
-from benchmarks.sides import both_sides, define_flags
+from benchmarks.sides import define_flags, in_ways
 from benchmarks.worker import take_turns
 
 WAYS = {
@@ -51,10 +51,7 @@ def main(argv: list[str]) -> None:
 
 def measure(preset: str) -> dict:
     """By batch and side: the seconds of a call, and the process's peak memory."""
-    makers = {}
-    for way, settings in WAYS.items():
-        sides = both_sides("sample", preset, 1, **settings)
-        makers |= {way: sides.pop("ours"), **sides}
+    makers = in_ways("sample", preset, 1, WAYS)
     found: dict[str, dict] = {}
     with contextlib.ExitStack() as stack:
         workers = {side: stack.enter_context(make()) for side, make in makers.items()}

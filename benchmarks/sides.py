@@ -52,6 +52,20 @@ def both_sides(task: str, preset: str, batch_size: int, **ours) -> dict:
     return sides
 
 
+def in_ways(task: str, preset: str, batch_size: int, ways: dict[str, dict]) -> dict:
+    """As `both_sides`, with ours once for each of some ways, by its name.
+
+    Args:
+        task, preset, batch_size: as of `both_sides`.
+        ways: name → the settings of our side that make it that way.
+    """
+    sides: dict = {}
+    for way, settings in ways.items():
+        both = both_sides(task, preset, batch_size, **settings)
+        sides |= {way: both.pop("ours"), **both}
+    return sides
+
+
 def official_config(preset: Preset) -> dict:
     """The configuration in the terms of the authors' config.py."""
     losses = {ours: theirs for theirs, ours in LOSSES.items()}

@@ -6,7 +6,7 @@ import tensorflow as tf
 from lada_tf.layers import DiffAugment
 from lada_tf.models.adam import FusedAdam
 from lada_tf.models.losses import LOSSES
-from lada_tf.models.networks import networks
+from lada_tf.models.networks import copy_generator, networks
 from lada_tf.models.objectives import (
     discriminator_batch,
     discriminator_objectives,
@@ -144,12 +144,7 @@ class LadaGAN(keras.Model):
         for network in (generator, discriminator):
             if not network.built:
                 network.build()
-        # Overwritten at once: orthogonal numbers would take seconds to draw.
-        self.ema_generator = type(generator).from_config(
-            {**generator.get_config(), "initializer": "zeros", "dtype": "float32"}
-        )
-        self.ema_generator.build()
-        self.ema_generator.set_weights(generator.get_weights())
+        self.ema_generator = copy_generator(generator)
         self.ema_generator.trainable = False
         self.step_counter = self._counter("step_counter")
         self.image_counter = self._counter("image_counter")

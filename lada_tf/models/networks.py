@@ -74,6 +74,11 @@ def in_precision(generator: Generator, precision: str = "float32") -> Generator:
     """
     if generator.dtype_policy.name == precision:
         return generator
+    return copy_generator(generator, precision)
+
+
+def copy_generator(generator: Generator, precision: str = "float32") -> Generator:
+    """As `in_precision`, but always another generator."""
     # Overwritten at once: orthogonal numbers would take seconds to draw.
     changes = {"dtype": precision, "initializer": "zeros"}
     copy = type(generator).from_config(generator.get_config() | changes)
