@@ -74,6 +74,15 @@ def _kernel(function, derivatives):
 
 
 @functools.cache
+def on_processor():
+    """Whether TensorFlow has nothing but processors, for which XLA makes kernels."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    devices = tf.config.list_physical_devices()
+    return all(device.device_type == "CPU" for device in devices) and _compiles()
+
+
+@functools.cache
 def _compiles():
     """Whether XLA compiles for the default device; it is tried once."""
     try:

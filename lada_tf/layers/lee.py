@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lada_tf.layers.convolution import Conv3x3
 from lada_tf.layers.initializers import initializer_config
 
 
@@ -82,11 +83,8 @@ class LEE(keras.layers.Layer):
         self.filters = filters
         self.kernel_initializer = initializer_config(kernel_initializer)
         self.shuffle = PixelShuffle(2, dtype=self.dtype_policy, name="shuffle")
-        self.convolution = keras.layers.Conv2D(
+        self.convolution = Conv3x3(
             filters,
-            3,
-            padding="same",
-            data_format="channels_last",
             kernel_initializer=self.kernel_initializer,
             dtype=self.dtype_policy,
             name="convolution",

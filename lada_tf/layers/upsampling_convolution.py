@@ -3,9 +3,12 @@
 import keras
 from keras import ops
 
+from lada_tf.layers import winograd
+from lada_tf.layers.convolution import Conv3x3
+
 
 @keras.saving.register_keras_serializable("lada_tf")
-class UpSamplingConv2D(keras.layers.Conv2D):
+class UpSamplingConv2D(Conv3x3):
     """A 3×3 convolution of a map that was first doubled by nearest neighbours.
 
     The nine pixels under the kernel are copies of 2×2 pixels of the small map. Summed
@@ -30,10 +33,8 @@ class UpSamplingConv2D(keras.layers.Conv2D):
     (2, 8, 8, 8)
     """
 
-    def __init__(self, filters, **kwargs):
-        super().__init__(
-            filters, 3, padding="same", data_format="channels_last", **kwargs
-        )
+    algorithm = winograd.DOUBLING
+    least_channels = 32
 
     def convolution_op(self, inputs, kernel):
         x = ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -52,11 +53,6 @@ class UpSamplingConv2D(keras.layers.Conv2D):
     def compute_output_shape(self, inputs_shape):
         batch, height, width, _ = inputs_shape
         return (batch, 2 * height, 2 * width, self.filters)
-
-    def get_config(self):
-        config = super().get_config()
-        fixed = ("kernel_size", "strides", "padding", "data_format", "dilation_rate")
-        return {key: value for key, value in config.items() if key not in fixed}
 
 
 def _by_parity(kernel, axis):

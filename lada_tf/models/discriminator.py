@@ -8,6 +8,7 @@ from keras import ops
 
 from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
 from lada_tf.layers.batch_norm import BatchNormLeakyReLU
+from lada_tf.layers.convolution import Conv3x3
 from lada_tf.layers.initializers import initializer_config
 from lada_tf.layers.mixers import check_mixer
 from lada_tf.models.recompute import recomputed
@@ -88,7 +89,13 @@ class Discriminator(keras.Model):
         self.sync_batch_norm = sync_batch_norm
         self._check_sizes()
 
-        self.input_convolution = self._convolution(self.widths[0], 3, "input")
+        self.input_convolution = Conv3x3(
+            self.widths[0],
+            use_bias=False,
+            kernel_initializer=self.initializer,
+            dtype=self.dtype_policy,
+            name="input",
+        )
         self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)
         down_widths = list(self.widths[1:])
         if kind == "conv":
@@ -120,10 +127,21 @@ class Discriminator(keras.Model):
                 name="block",
             )
             self.space_to_depth = SpaceToDepth(2, dtype=self.dtype_policy)
-            self.merge = self._convolution(
-                self.out_widths[0], 3, "merge", use_bias=True
+            self.merge = Conv3x3(
+                self.out_widths[0],
+                kernel_initializer=self.initializer,
+                dtype=self.dtype_policy,
+                name="merge",
             )
-        self.hidden_convolution = self._convolution(self.out_widths[1], 1, "hidden")
+        self.hidden_convolution = keras.layers.Conv2D(
+            self.out_widths[1],
+            1,
+            use_bias=False,
+            data_format="channels_last",
+            kernel_initializer=self.initializer,
+            dtype=self.dtype_policy,
+            name="hidden",
+        )
         self.to_logits = keras.layers.Conv2D(
             1,
             4,
@@ -177,7 +195,9 @@ class Discriminator(keras.Model):
             x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))
             x = self.block(self.position_embedding(x), training=training)
             x = ops.reshape(x, (-1, GRID, GRID, self.widths[-1]))
-            x = self.merge(self.space_to_depth(x))  # (B, 8, 8, 512), no activation
+            x = self.merge(
+                self.space_to_depth(x), training=training
+            )  # (B, 8, 8, 512), no activation
         x = self.activation(self.hidden_convolution(x))
         return ops.reshape(self.to_logits(x), (-1, 25))
 
@@ -199,18 +219,6 @@ class Discriminator(keras.Model):
                 f"num_heads {self.num_heads} does not divide the width "
                 f"{self.widths[-1]}"
             )
-
-    def _convolution(self, filters, kernel_size, name, use_bias=False):
-        return keras.layers.Conv2D(
-            filters,
-            kernel_size,
-            padding="same",
-            use_bias=use_bias,
-            data_format="channels_last",
-            kernel_initializer=self.initializer,
-            dtype=self.dtype_policy,
-            name=name,
-        )
 
     def compute_output_shape(self, images_shape):
         return (images_shape[0], 25)
@@ -248,23 +256,18 @@ class DownBlock(keras.layers.Layer):
         self.pool = keras.layers.AveragePooling2D(
             2, data_format="channels_last", dtype=self.dtype_policy
         )
+        arguments = {
+            "use_bias": False,
+            "kernel_initializer": initializer,
+            "dtype": self.dtype_policy,
+        }
+        convolution = functools.partial(
+            keras.layers.Conv2D, filters, data_format="channels_last", **arguments
+        )
         self.convolutions = [
-            keras.layers.Conv2D(
-                filters,
-                kernel_size,
-                strides=strides,
-                padding="same",
-                use_bias=False,
-                data_format="channels_last",
-                kernel_initializer=initializer,
-                dtype=self.dtype_policy,
-                name=name,
-            )
-            for kernel_size, strides, name in (
-                (3, 2, "main_0"),
-                (3, 1, "main_1"),
-                (1, 1, "direct"),
-            )
+            convolution(3, strides=2, padding="same", name="main_0"),
+            Conv3x3(filters, name="main_1", **arguments),
+            convolution(1, name="direct"),
         ]
         self.norms = [
             BatchNormLeakyReLU(

@@ -301,7 +301,8 @@ class DecoderLevel(keras.layers.Layer):
         self.norm.build(self.compute_output_shape(inputs_shape))
 
     def call(self, inputs, training=None):
-        return self.norm(self.convolution(inputs), training=training)
+        x = self.convolution(inputs, training=training)
+        return self.norm(x, training=training)
 
     def compute_output_shape(self, inputs_shape):
         return self.convolution.compute_output_shape(inputs_shape)
