@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from lada_tf.layers.fused import fused
+from lada_tf.layers.leaky_relu import SLOPE
 
 EPSILON = 1e-3
-SLOPE = 0.2
 
 
 @keras.saving.register_keras_serializable("lada_tf")

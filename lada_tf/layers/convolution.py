@@ -1,20 +1,20 @@
 """Conv3x3: Keras' 3×3 convolution, of fewer products in training."""
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 
 from lada_tf.layers import winograd
 from lada_tf.layers.fused import on_processor
-
-# With fewer, reading and writing takes longer than the products that are saved.
-LEAST_CHANNELS = 128
 
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Conv3x3(keras.layers.Conv2D):
     """`keras.layers.Conv2D` of 3×3, stride 1, to maps of the same size.
 
-    In training on a processor, in float32, it takes Winograd's algorithm (`winograd.py`)
-    where that is faster: the same numbers up to rounding.
+    In training, in float32, on a processor, it takes Winograd's algorithm where that is
+    faster: the same numbers up to rounding.
 
     Args:
         filters: int, channels of the output.
@@ -27,10 +27,16 @@ class Conv3x3(keras.layers.Conv2D):
 
     Returns:
         A tensor (B, H, W, `filters`) in the layer's compute dtype.
+
+    Example:
+
+    >>> Conv3x3(8)(keras.random.normal((2, 4, 4, 16))).shape
+    (2, 4, 4, 8)
     """
 
     algorithm = winograd.F23
-    least_channels = LEAST_CHANNELS
+    # With fewer, in or out, more time goes into reading and writing than is saved.
+    least_channels = 96
 
     def __init__(self, filters, **kwargs):
         super().__init__(
@@ -38,18 +44,19 @@ class Conv3x3(keras.layers.Conv2D):
         )
 
     def call(self, inputs, training=None):
-        if not (training and self._saves(inputs)):
+        if not (training and self._is_faster_in_tiles(inputs)):
             return super().call(inputs)
         outputs = winograd.convolve(inputs, self.kernel, self.algorithm)
         if self.use_bias:
             outputs = outputs + self.bias
         return self.activation(outputs)
 
-    def _saves(self, inputs):
+    def _is_faster_in_tiles(self, inputs):
         _, height, width, channels = inputs.shape
         tile = self.algorithm.inputs_per_tile
         return (
-            min(channels, self.filters) >= self.least_channels
+            _allowed[-1]
+            and min(channels, self.filters) >= self.least_channels
             and None not in (height, width)
             and height % tile == width % tile == 0
             and self.compute_dtype == "float32"
@@ -60,3 +67,16 @@ class Conv3x3(keras.layers.Conv2D):
         config = super().get_config()
         fixed = ("kernel_size", "strides", "padding", "data_format", "dilation_rate")
         return {key: value for key, value in config.items() if key not in fixed}
+
+
+_allowed = [True]
+
+
+@contextlib.contextmanager
+def direct_convolutions() -> Iterator[None]:
+    """Within it, convolutions are computed as they are defined, in training too."""
+    _allowed.append(False)
+    try:
+        yield
+    finally:
+        _allowed.pop()

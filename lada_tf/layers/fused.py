@@ -6,7 +6,10 @@ one of its gradient, which computes again what it needs of the chain's inputs. M
 products and convolutions are better left to the graph, whose library is faster.
 """
 
+import contextlib
 import functools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 
@@ -40,8 +43,46 @@ def fused(function, derivatives=2):
     return call
 
 
+@contextlib.contextmanager
+def compiling_ahead() -> Iterator[None]:
+    """Within it XLA makes the kernels of a graph while the graph is still traced.
+
+    Otherwise it makes each where the graph, as it runs, first comes to it. Tracing is
+    Python's, on one core; this is the work of another.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        _ahead.append((executor, set()))
+        try:
+            yield
+        finally:
+            _ahead.pop()
+            executor.shutdown(cancel_futures=True)
+
+
+_ahead: list[tuple[ThreadPoolExecutor, set]] = []
+
+
+def _compiled(function):
+    kernel = tf.function(function, jit_compile=True, autograph=False)
+
+    def run_in_graph(specs):  # XLA makes another for calls outside graphs
+        zeros = [tf.zeros(spec.shape, spec.dtype) for spec in specs]
+        tf.function(lambda *inputs: kernel(*inputs), autograph=False)(*zeros)
+
+    def call(*tensors):
+        specs = tuple(tf.TensorSpec(x.shape, x.dtype) for x in tensors)
+        if _ahead and all(spec.shape.is_fully_defined() for spec in specs):
+            executor, seen = _ahead[-1]
+            if (kernel, specs) not in seen:
+                seen.add((kernel, specs))
+                executor.submit(run_in_graph, specs)
+        return kernel(*tensors)
+
+    return call
+
+
 def _kernel(function, derivatives):
-    compiled = tf.function(function, jit_compile=True, autograph=False)
+    compiled = _compiled(function)
     if derivatives == 0:
         return compiled
 

@@ -34,7 +34,7 @@ class UpSamplingConv2D(Conv3x3):
     """
 
     algorithm = winograd.DOUBLING
-    least_channels = 32
+    least_channels = 64
 
     def convolution_op(self, inputs, kernel):
         x = ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))

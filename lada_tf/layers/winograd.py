@@ -177,7 +177,7 @@ def _on_kernels(algorithm):
 
 
 def _halves(x):
-    """(N, 2T, D) → the first pixels of all pairs and the second ones, (N, T, D) each."""
+    """(N, 2T, D) → of all pairs of pixels the first and the second ones, (N, T, D)."""
     _, length, depth = x.shape
     pairs = tf.reshape(x, (-1, length // 2, 2 * depth))
     return pairs[..., :depth], pairs[..., depth:]

@@ -1,5 +1,6 @@
 """What a model costs: floating-point operations and multiply-adds of one image."""
 
+import contextlib
 from typing import NamedTuple
 
 import keras
@@ -10,6 +11,7 @@ from tensorflow.python.framework.convert_to_constants import (
 from tensorflow.python.util import deprecation
 
 from lada_tf.layers import LadaAttention, WindowAttention
+from lada_tf.layers.convolution import direct_convolutions
 from lada_tf.models.discriminator import GRID
 
 
@@ -76,7 +78,7 @@ def _saved_by_decoder(model) -> int:
     return saved
 
 
-def count_step_flops(gan, batch_size: int) -> int:
+def count_step_flops(gan, batch_size: int, as_defined: bool = True) -> int:
     """FLOPs of the matrix products and convolutions of one training step.
 
     Counted on the step's graph, as far as its results depend on it: forward, backward,
@@ -85,9 +87,12 @@ def count_step_flops(gan, batch_size: int) -> int:
     Args:
         gan: a compiled `LadaGAN`.
         batch_size: images of the step.
+        as_defined: bool, whether a convolution counts with all products of its
+            definition, where Winograd's algorithm computes it with fewer.
     """
     images = tf.TensorSpec((batch_size, gan.image_size, gan.image_size, 3))
-    graph = tf.function(gan.step).get_concrete_function(images).graph
+    with direct_convolutions() if as_defined else contextlib.nullcontext():
+        graph = tf.function(gan.step).get_concrete_function(images).graph
     waiting = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
     needed = set()
     while waiting:

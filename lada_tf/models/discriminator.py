@@ -10,6 +10,7 @@ from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
 from lada_tf.layers.batch_norm import BatchNormLeakyReLU
 from lada_tf.layers.convolution import Conv3x3
 from lada_tf.layers.initializers import initializer_config
+from lada_tf.layers.leaky_relu import leaky_relu
 from lada_tf.layers.mixers import check_mixer
 from lada_tf.models.recompute import recomputed
 
@@ -96,7 +97,6 @@ class Discriminator(keras.Model):
             dtype=self.dtype_policy,
             name="input",
         )
-        self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)
         down_widths = list(self.widths[1:])
         if kind == "conv":
             down_widths.append(CONV_KIND_WIDTH)
@@ -188,17 +188,16 @@ class Discriminator(keras.Model):
         ]
 
     def _stem(self, images):
-        return self.activation(self.input_convolution(images))
+        return leaky_relu(self.input_convolution(images))
 
     def _tail(self, x, training):
         if self.kind != "conv":
             x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))
             x = self.block(self.position_embedding(x), training=training)
             x = ops.reshape(x, (-1, GRID, GRID, self.widths[-1]))
-            x = self.merge(
-                self.space_to_depth(x), training=training
-            )  # (B, 8, 8, 512), no activation
-        x = self.activation(self.hidden_convolution(x))
+            x = self.space_to_depth(x)
+            x = self.merge(x, training=training)  # (B, 8, 8, 512), no activation
+        x = leaky_relu(self.hidden_convolution(x))
         return ops.reshape(self.to_logits(x), (-1, 25))
 
     def _check_sizes(self):
@@ -275,7 +274,6 @@ class DownBlock(keras.layers.Layer):
             )
             for i in range(3 if batch_norm else 0)
         ]
-        self.activation = keras.layers.LeakyReLU(0.2, dtype=self.dtype_policy)
 
     def build(self, inputs_shape):
         output_shape = self.compute_output_shape(inputs_shape)
@@ -291,7 +289,7 @@ class DownBlock(keras.layers.Layer):
             x = self.convolutions[i](x)
             if self.norms:
                 return self.norms[i](x, training=training)
-            return self.activation(x)
+            return leaky_relu(x)
 
         return (unit(1, unit(0, inputs)) + unit(2, self.pool(inputs))) / 2
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import TrainingDiverged, WorkerLost
+from lada_tf.layers.fused import compiling_ahead
 from lada_tf.models import LadaGAN
 from lada_tf.models.lada_gan import METRICS
 from lada_tf.training.distribution import count_workers
@@ -90,6 +91,7 @@ class Loop:
         self._as_traced = not (
             self._one_at_a_time or tf.config.list_physical_devices("GPU")
         )
+        self._compile_ahead = not jit_compile  # in the first call
         self._run = tf.function(
             (lambda iterator, steps: one_step(iterator))
             if self._one_at_a_time
@@ -144,7 +146,12 @@ class Loop:
 
     def _call(self, iterator, steps):
         try:
-            with _without_grappler() if self._as_traced else contextlib.nullcontext():
+            with contextlib.ExitStack() as stack:
+                if self._as_traced:
+                    stack.enter_context(_without_grappler())
+                if self._compile_ahead:
+                    stack.enter_context(compiling_ahead())
+                    self._compile_ahead = False
                 return self._run(iterator, tf.constant(steps))
         except PEER_ERRORS as error:
             if count_workers(self.strategy) == 1:

@@ -1,12 +1,14 @@
 """Kernels of elementwise chains against the same mathematics as plain layers."""
 
+from concurrent import futures
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from lada_tf.layers.batch_norm import BatchNormLeakyReLU
-from lada_tf.layers.fused import fused
+from lada_tf.layers.fused import compiling_ahead, fused
 from lada_tf.layers.gelu import fused_gelu
 
 SHAPE = (3, 4, 5, 6)
@@ -59,6 +61,33 @@ def test_kernels_are_compiled():
     graph = tf.function(fused_gelu).get_concrete_function(tf.zeros((2,))).graph
     calls = graph.as_graph_def().node
     assert any(call.attr["_XlaMustCompile"].b for call in calls)
+
+
+def test_kernels_are_compiled_while_the_graph_is_traced(monkeypatch):
+    tasks = []
+
+    class Executor(futures.ThreadPoolExecutor):
+        def submit(self, *task):
+            tasks.append(super().submit(*task))
+
+        def shutdown(self, **_):
+            super().shutdown()
+
+    monkeypatch.setattr("lada_tf.layers.fused.ThreadPoolExecutor", Executor)
+
+    def loss(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = fused_gelu(x) + fused_gelu(2 * x)
+        return tape.gradient(y, x)
+
+    with compiling_ahead():
+        tf.function(loss).get_concrete_function(tf.TensorSpec((2, 3)))
+        tf.function(fused_gelu).get_concrete_function(tf.TensorSpec((None, 3)))
+    assert len(tasks) == 2  # GELU and its gradient, once each
+    assert [task.exception() for task in tasks] == [None, None]
+    tf.function(loss).get_concrete_function(tf.TensorSpec((2, 3)))
+    assert len(tasks) == 2
 
 
 def test_batch_norm_is_kerass_with_leaky_relu_after_it():

@@ -1,0 +1,136 @@
+"""Winograd's algorithm in training: the numbers of the convolution's definition."""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lada_tf.layers.convolution import Conv3x3, direct_convolutions
+from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
+from lada_tf.models import LadaGAN
+
+LAYERS = pytest.mark.parametrize("layer_class", [Conv3x3, UpSamplingConv2D])
+MAP = (2, 8, 6, 5)
+
+
+@pytest.fixture
+def any_width(monkeypatch):
+    for layer_class in (Conv3x3, UpSamplingConv2D):
+        monkeypatch.setattr(layer_class, "least_channels", 1)
+
+
+def products(function, *inputs):
+    """The kinds of product in a function's graph."""
+    graph = tf.function(function).get_concrete_function(*inputs).graph
+    types = {operation.type for operation in graph.get_operations()}
+    return types & {"Conv2D", "BatchMatMulV2"}
+
+
+def derivatives(layer, x, training):
+    """Outputs, their gradients, and those of these gradients' squares, as with R1."""
+    variables = [x, *layer.trainable_variables]
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = layer(x, training=training)
+            loss = tf.reduce_sum(tf.sin(y))
+        gradients = inner.gradient(loss, variables)
+        squares = sum(tf.reduce_sum(gradient**2) for gradient in gradients)
+    return [y, *gradients, *outer.gradient(squares, variables)]
+
+
+@LAYERS
+@pytest.mark.parametrize("run", ["eager", "graph", "xla"])
+def test_values_and_second_derivatives(layer_class, run, any_width):
+    layer = layer_class(7, bias_initializer="random_normal")
+    x = tf.random.normal(MAP)
+    layer.build(MAP)
+
+    def found(x):
+        return derivatives(layer, x, training=True)
+
+    if run != "eager":
+        found = tf.function(found, jit_compile=run == "xla")
+    for ours, expected in zip(found(x), derivatives(layer, x, False), strict=True):
+        bound = 1e-5 * np.abs(expected).max()
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=bound)
+
+
+@LAYERS
+def test_rounding_is_of_the_size_of_the_definition_s(layer_class):
+    """At the discriminator's width, against float64."""
+    layer = layer_class(256, use_bias=False)
+    x = tf.random.normal((2, 16, 16, 256))
+    layer.build(x.shape)
+    exact = layer.convolution_op(
+        tf.cast(x, "float64"), tf.cast(layer.kernel, "float64")
+    )
+    errors = [
+        tf.math.reduce_std(tf.cast(layer(x, training=training), "float64") - exact)
+        for training in (True, False)
+    ]
+    assert errors[0] < 4 * errors[1]
+    assert errors[0] < 1e-6 * tf.math.reduce_std(exact)
+
+
+@LAYERS
+def test_where_it_is_taken(layer_class):
+    layer, x = layer_class(128), tf.zeros((1, 4, 4, 128))
+    half = layer_class(128, dtype="mixed_bfloat16")
+    narrow = layer_class(16)
+    assert products(lambda x: layer(x, training=True), x) == {"BatchMatMulV2"}
+    for other in (
+        lambda x: layer(x, training=False),
+        lambda x: half(x, training=True),
+        lambda x: narrow(x, training=True),
+    ):
+        assert products(other, x) == {"Conv2D"}
+    with direct_convolutions():
+        assert products(lambda x: layer(x, training=True), x) == {"Conv2D"}
+
+
+def test_odd_and_unknown_sizes(any_width):
+    layer = Conv3x3(4)
+    for shape in ((1, 5, 4, 4), (1, None, 4, 4)):
+        spec = tf.TensorSpec(shape)
+        assert products(lambda x: layer(x, training=True), spec) == {"Conv2D"}
+
+
+@LAYERS
+def test_configuration(layer_class):
+    layer = layer_class(4, use_bias=False, name="of_four")
+    again = layer_class.from_config(layer.get_config())
+    assert (again.filters, again.use_bias, again.name) == (4, False, "of_four")
+
+
+BCR = {"bcr_real": 0.5, "bcr_fake": 2.0}
+DECODER = {"g_widths": (16, 8), "head": "decoder", "decoder_widths": (8,)}
+
+
+@pytest.mark.parametrize(
+    ("gradient_checkpointing", "changes"), [(False, BCR), (True, DECODER)]
+)
+def test_a_training_step(gradient_checkpointing, changes, any_width):
+    """All of it: R1 through every convolution, and the generator's gradient."""
+    results = []
+    for context in (direct_convolutions(), contextlib.nullcontext()):
+        keras.utils.set_random_seed(0)
+        gan = LadaGAN.from_preset(
+            "tiny", r1_gamma=0.1, augment="color", d_widths=(4, 8), **changes
+        )
+        gan.compile(
+            *(keras.optimizers.SGD(0.002) for _ in range(2)),
+            gradient_checkpointing=gradient_checkpointing,
+        )
+        real = keras.random.uniform((4, 32, 32, 3), -1, 1, seed=1)
+        before = gan.get_weights()
+        with context:
+            values, _ = tf.function(gan.step)(real)
+        moved = [a - b for a, b in zip(gan.get_weights(), before, strict=True)]
+        results.append([values, np.concatenate([np.ravel(each) for each in moved])])
+    for found, expected in zip(results[1], results[0], strict=True):
+        assert np.abs(expected).max() > 1e-3
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
