@@ -66,7 +66,7 @@ def in_process(*arguments):
         return pool.submit(train, *arguments).result()
 
 
-def train(replicas: int, sync_batchnorm: bool):
+def train(replicas: int, sync_batchnorm: bool, r1_every: int = 1):
     """Weights before and after, and the metrics of the first step that are not 0."""
     strategy = (
         make_strategy("mirrored", virtual_cpus=replicas)
@@ -75,7 +75,9 @@ def train(replicas: int, sync_batchnorm: bool):
     )
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        gan = LadaGAN.from_preset("tiny", sync_batch_norm=sync_batchnorm, **SMALL)
+        gan = LadaGAN.from_preset(
+            "tiny", sync_batch_norm=sync_batchnorm, r1_every=r1_every, **SMALL
+        )
         gan.compile(keras.optimizers.SGD(0.001), keras.optimizers.SGD(0.001))
     before = weights_of(gan)
     first = FirstStep()

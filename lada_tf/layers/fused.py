@@ -65,9 +65,12 @@ _ahead: list[tuple[ThreadPoolExecutor, set]] = []
 def _compiled(function):
     kernel = tf.function(function, jit_compile=True, autograph=False)
 
-    def run_in_graph(specs):  # XLA makes another for calls outside graphs
+    # XLA makes another kernel for calls outside graphs.
+    graph = tf.function(lambda *inputs: kernel(*inputs), autograph=False)
+
+    def run_in_graph(specs):
         zeros = [tf.zeros(spec.shape, spec.dtype) for spec in specs]
-        tf.function(lambda *inputs: kernel(*inputs), autograph=False)(*zeros)
+        graph.get_concrete_function(*specs)(*zeros)
 
     def call(*tensors):
         specs = tuple(tf.TensorSpec(x.shape, x.dtype) for x in tensors)

@@ -262,20 +262,23 @@ class LadaGAN(keras.Model):
         self.step(real)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def step(self, real):
+    def step(self, real, with_r1=None):
         """One update of both players and of the average.
 
         To be called in a replica context of `tf.distribute`, which it is outside any.
 
         Args:
             real: float32 (B, size, size, 3), this replica's part of the real batch.
+            with_r1: bool, whether this step has R1. By default that is found from
+                `steps` and `r1_every`, within the graph, where batch normalization
+                cannot be synchronized.
 
         Returns:
             The step's own values of METRICS as a float32 vector, and a bool: whether
             losses and gradients are finite.
         """
         self._seed_step()
-        d_values, d_norm, d_finite = self._update_discriminator(real)
+        d_values, d_norm, d_finite = self._update_discriminator(real, with_r1)
         with tf.control_dependencies([d_norm]):  # not both players' activations at once
             g_values, g_norm, g_finite = self._update_generator(tf.shape(real)[0])
         with tf.control_dependencies([g_norm]):
@@ -287,15 +290,14 @@ class LadaGAN(keras.Model):
         ordered = [values.get(name, tf.zeros(())) for name in METRICS]
         return tf.stack(ordered), tf.logical_and(d_finite, g_finite)
 
-    def _update_discriminator(self, real):
+    def _update_discriminator(self, real, with_r1):
         micro_batches = tf.split(real, self.accumulate)
 
         def draw(number, part):
             return discriminator_batch(self, micro_batches[number], part)
 
-        return self._update(
-            draw, discriminator_objectives(self), self.discriminator, self.d_optimizer
-        )
+        objectives = discriminator_objectives(self, with_r1)
+        return self._update(draw, objectives, self.discriminator, self.d_optimizer)
 
     def _update_generator(self, batch_size):
         def draw(number, part):
@@ -345,6 +347,11 @@ class LadaGAN(keras.Model):
     def consistent(self):
         """Whether bCR is on."""
         return self.bcr_real > 0 or self.bcr_fake > 0
+
+    @property
+    def r1_is_due(self):
+        """Whether the next step has R1."""
+        return self.steps % self.r1_every == 0
 
     @property
     def steps(self):

@@ -35,7 +35,7 @@ class Either(NamedTuple):
     if_false: Callable
 
 
-def discriminator_objectives(gan):
+def discriminator_objectives(gan, with_r1=None):
     """What the discriminator minimizes, as a sum of objectives (eq 14).
 
     The adversarial losses of generated and of real images have nothing in common, so
@@ -44,22 +44,25 @@ def discriminator_objectives(gan):
 
     Args:
         gan: `LadaGAN`.
+        with_r1: bool, whether R1 is one of them; by default the graph finds out.
 
     Returns:
         Callables, (what `discriminator_batch` returned, `Part`) → loss, dict of
         scalars; or `Either` of two. Values of the same name are to be added up.
     """
 
-    def with_r1(objective):
+    def real(objective):
         each = functools.partial(objective, gan, r1_weight=gan.r1_every)
-        if gan.r1_every == 1:
-            return each
         none = functools.partial(objective, gan, r1_weight=0)
+        if gan.r1_every == 1 or with_r1:
+            return each
+        if with_r1 is not None:
+            return none
         return Either(lambda: gan.step_counter % gan.r1_every == 0, each, none)
 
     if gan.consistent:
-        return [with_r1(_consistent_objective)]
-    return [functools.partial(_fake_objective, gan), with_r1(_real_objective)]
+        return [real(_consistent_objective)]
+    return [functools.partial(_fake_objective, gan), real(_real_objective)]
 
 
 def discriminator_batch(gan, real, part):

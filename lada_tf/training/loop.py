@@ -67,8 +67,8 @@ class Loop:
         # AutoGraph would take a third of the tracing's time, for nothing.
         step = tf.function(gan.step, jit_compile=jit_compile, autograph=False)
 
-        def one_step(iterator):
-            values, finite = strategy.run(step, args=(next(iterator),))
+        def one_step(iterator, with_r1=None):
+            values, finite = strategy.run(step, args=(next(iterator), with_r1))
             # Every replica returns the values of the global batch.
             return (
                 strategy.experimental_local_results(values)[0],
@@ -93,9 +93,7 @@ class Loop:
         )
         self._compile_ahead = not jit_compile  # in the first call
         self._run = tf.function(
-            (lambda iterator, steps: one_step(iterator))
-            if self._one_at_a_time
-            else several_steps,
+            one_step if self._one_at_a_time else several_steps,
             reduce_retracing=True,
             autograph=False,
         )
@@ -152,6 +150,8 @@ class Loop:
                 if self._compile_ahead:
                     stack.enter_context(compiling_ahead())
                     self._compile_ahead = False
+                if self._one_at_a_time:
+                    return self._run(iterator, self.gan.r1_is_due)
                 return self._run(iterator, tf.constant(steps))
         except PEER_ERRORS as error:
             if count_workers(self.strategy) == 1:

@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from experiments.replicas import in_process
 from lada_tf.errors import UserError
 from lada_tf.training.distribution import check_batch_size, make_strategy
 
@@ -25,6 +27,13 @@ def test_replicas_make_the_steps_of_one_device():
         assert line["weights"] < 1e-4 < line["moved"] / 1000
     assert apart["first_step"] > 1e-3
     assert apart["weights"] > 1e-2
+
+
+def test_replicas_make_lazy_r1_s_steps():
+    _, expected, metrics = in_process(1, True, 2)
+    _, weights, first = in_process(2, True, 2)
+    np.testing.assert_allclose(first, metrics, rtol=1e-5)
+    np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-4)  # as above
 
 
 def test_bad_clusters_and_batches_are_named(monkeypatch):
