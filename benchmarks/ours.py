@@ -69,7 +69,10 @@ def start_training(settings):
         return 1 - sum(inside) / whole["seconds"]
 
     def flops():
-        return count_step_flops(gan, preset.batch_size)
+        return {
+            name: count_step_flops(gan, preset.batch_size, as_defined)
+            for name, as_defined in (("flops", True), ("flops_computed", False))
+        }
 
     def networks():
         return {

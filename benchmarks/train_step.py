@@ -13,7 +13,8 @@ each turn the machine's own float32 matrix product (2048 × 2048) is timed as we
 Start is the time from the start of a process to the end of its first step, and of a
 second such process. Peak memory is the process's, TensorFlow's import (some 500 MB)
 included: until the first step is done, and of the steps after it. The FLOPs are those
-of the matrix products and convolutions that a step needs. Host is the share of the time
+of the matrix products and convolutions that a step needs by their definition;
+`flops_computed` is what is left of them with Winograd's algorithm. Host is the share of the time
 that passes outside the calls of the graph: Python, the progress bar, reading metrics.
 """
 
@@ -76,7 +77,7 @@ def measure(preset: str) -> dict:
         for _ in range(2):  # the first one warms up
             share = workers["ours"].ask("host_share", steps=4 * steps["ours"])
         row["ours"]["host_share"] = share
-        row["ours"]["flops"] = workers["ours"].ask("flops")
+        row["ours"] |= workers["ours"].ask("flops")
     return row
 
 
