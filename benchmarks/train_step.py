@@ -13,9 +13,10 @@ each turn the machine's own float32 matrix product (2048 × 2048) is timed as we
 Start is the time from the start of a process to the end of its first step, and of a
 second such process. Peak memory is the process's, TensorFlow's import (some 500 MB)
 included: until the first step is done, and of the steps after it. The FLOPs are those
-of the matrix products and convolutions that a step needs by their definition;
-`flops_computed` is what is left of them with Winograd's algorithm. Host is the share of the time
-that passes outside the calls of the graph: Python, the progress bar, reading metrics.
+of the matrix products and convolutions that a step needs, by their definition;
+`flops_computed` is what is left of them with Winograd's algorithm. Host is the share of
+the time that passes outside the calls of the graph: Python, the progress bar, reading
+metrics.
 """
 
 import contextlib
