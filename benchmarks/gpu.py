@@ -73,7 +73,7 @@ def measure(preset: str) -> dict[str, dict]:
             flags.FLAGS.seconds,
             warm_ups=3,
         )
-        flops = workers[flags.FLAGS.ways[0]].ask("flops")["flops"]
+        flops = workers[flags.FLAGS.ways[0]].ask("flops")
         for side, worker in workers.items():
             found[side] |= {
                 "batch_size": batch,

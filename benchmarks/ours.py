@@ -68,11 +68,8 @@ def start_training(settings):
         del loop._call
         return 1 - sum(inside) / whole["seconds"]
 
-    def flops():
-        return {
-            name: count_step_flops(gan, preset.batch_size, as_defined)
-            for name, as_defined in (("flops", True), ("flops_computed", False))
-        }
+    def flops(as_defined=True):
+        return count_step_flops(gan, preset.batch_size, as_defined)
 
     def networks():
         return {

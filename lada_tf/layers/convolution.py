@@ -53,7 +53,7 @@ class Conv3x3(keras.layers.Conv2D):
 
     def _is_faster_in_tiles(self, inputs):
         _, height, width, channels = inputs.shape
-        tile = self.algorithm.inputs_per_tile
+        tile = self.algorithm.pixels
         return (
             _allowed[-1]
             and min(channels, self.filters) >= self.least_channels

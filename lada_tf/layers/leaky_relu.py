@@ -18,16 +18,14 @@ def leaky_relu(x):
     """
     if keras.backend.backend() != "tensorflow":
         return ops.leaky_relu(x, SLOPE)
-    return _leaky_relu(tf.convert_to_tensor(x))
-
-
-if keras.backend.backend() == "tensorflow":
 
     @tf.custom_gradient
-    def _leaky_relu(x):
+    def keeping_the_result(x):
         y = tf.nn.leaky_relu(x, SLOPE)
 
         def gradient(upstream):
             return tf.raw_ops.LeakyReluGrad(gradients=upstream, features=y, alpha=SLOPE)
 
         return y, gradient
+
+    return keeping_the_result(x)

@@ -1,18 +1,19 @@
 """3×3 convolutions with half the products: Winograd's minimal filtering.
 
-Along a line, two neighbouring outputs y of a filter w are made of P products instead of
-six (arXiv:1509.09308, section 4):
+Along a line, the two outputs y of a tile, under a filter of three taps w, are made of P
+products instead of six (arXiv:1509.09308, eq 5):
 
     y = Aᵀ [(G w) ⊙ (Bᵀ x)]
 
-where x are the inputs under it, and A, G and B small constant matrices. On a map this
-is done along both axes, and over channels each of the P² products is one of matrices,
-of all tiles of the batch. What is saved is multiply-adds, of which the results need to
-be equal up to rounding; what it costs is to write B's part and to read A's, in several
-times the memory of the map, so that channels have to be many.
+where x are the inputs that the tile sees, and A, B and G small constant matrices. On a
+map this is done along both axes; over channels, each of the P² products is one of
+matrices, with a row for each tile of the batch. The results are those of the definition
+up to rounding. What it costs is writing Bᵀx and reading what Aᵀ sums, several times the
+map each, so that channels have to be many.
 """
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,42 +25,49 @@ if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
 
-class Matrix(NamedTuple):
-    """A linear map along the first axis that is more than a batch, and its transpose.
-
-    Of lines: (N, length, D) → (P, N, tiles, D) for B, (P, N, tiles, D) → (N, 2·tiles,
-    D) for A. Of taps: (3, ...) → (P, ...) for G.
-    """
-
-    times: Callable
-    transposed: Callable
-
-
 class Filter(NamedTuple):
-    """A minimal algorithm of a filter of three taps, with two outputs a tile."""
+    """A minimal algorithm: its matrices, as rows, and what belongs to a tile."""
 
-    points: int  # P
-    inputs_per_tile: int
-    data: Matrix  # Bᵀ
-    taps: Matrix  # G
-    outputs: Matrix  # Aᵀ
+    pixels: int  # of the input; a tile sees one more on either side
+    data: tuple[tuple[float, ...], ...]  # Bᵀ, P × (pixels + 2)
+    taps: tuple[tuple[float, ...], ...]  # G, P × 3
+    outputs: tuple[tuple[float, ...], ...]  # Aᵀ, 2 × P
+
+
+# F(2, 3): four products for two outputs, on a map 16 of 36.
+F23 = Filter(
+    pixels=2,
+    data=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
+    taps=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
+    outputs=((1, 1, 1, 0), (0, 1, -1, -1)),
+)
+# A line doubled by nearest neighbours has (before, x, x, after) about the doubles of a
+# pixel x, and taps (a, b, c) make of it
+#     a·before + (b + c)·x  =  a·(before - x) + (a + b + c)·x
+#     (a + b)·x + c·after   =  (a + b + c)·x + c·(after - x):
+# three products, on a map 9 of 36.
+DOUBLING = Filter(
+    pixels=1,
+    data=((1, -1, 0), (0, 1, 0), (0, -1, 1)),
+    taps=((1, 0, 0), (1, 1, 1), (0, 0, 1)),
+    outputs=((1, 1, 0), (0, 1, 1)),
+)
 
 
 def convolve(inputs, kernel, algorithm):
-    """A convolution of 3×3, stride 1, zero padding to the same size.
+    """A 3×3 convolution of stride 1, padded with zeros to the same size.
 
-    It can be differentiated any number of times. To be called where
-    `fused.on_processor()`.
+    It can be differentiated any number of times. For `fused.on_processor()` alone.
 
     Args:
         inputs: float32 (B, H, W, C), with H, W and C known; H and W are multiples of
-            `algorithm.inputs_per_tile`.
+            `algorithm.pixels`.
         kernel: float32 (3, 3, C, K).
         algorithm: `F23`, or `DOUBLING` for the convolution of the inputs doubled by
             nearest neighbours.
 
     Returns:
-        float32 (B, 2H / inputs_per_tile, 2W / inputs_per_tile, K).
+        float32 (B, H, W, K), or with `DOUBLING` (B, 2H, 2W, K).
     """
     _, height, width, _ = inputs.shape
     kernel = tf.convert_to_tensor(kernel)
@@ -70,8 +78,9 @@ def convolve(inputs, kernel, algorithm):
 def _convolution(algorithm, height, width):
     """(inputs, kernel) → outputs, for maps of that size.
 
-    With `y = conv(x, w)`, ⟨z, conv(x, w)⟩ is linear in each of x, w and z. What it is
-    multiplied with is its gradient by that one, which again is linear in the other two.
+    ⟨z, conv(x, w)⟩ is linear in x, in w and in z. Its gradient by one of them is again
+    linear in the other two: three functions, each made of the three maps or of their
+    transposes, are one another's gradients.
     """
     data, taps, outputs = _on_maps(algorithm, height, width)
 
@@ -117,170 +126,123 @@ def _in_turn(first, second):
     return result, _then(result, *second)
 
 
+class _Map(NamedTuple):
+    """A linear map and its transpose, each a kernel that XLA makes."""
+
+    times: Callable
+    transposed: Callable
+
+
 @functools.cache
 def _on_maps(algorithm, height, width):
-    """Bᵀ, G and Aᵀ along both axes of maps, each as a kernel that XLA makes.
+    """Bᵀ, G and Aᵀ along both axes of maps.
 
-    Points are (P², B · tiles, channels), of a kernel (P², C, K).
+    Of maps they make points (P², B · tiles, channels), of kernels (P², C, K).
     """
-    points = algorithm.points
-    down, across = (side // algorithm.inputs_per_tile for side in (height, width))
+    points = len(algorithm.data)
+    down, across = height // algorithm.pixels, width // algorithm.pixels
 
-    def to_points(times, height, width):
+    def to_points(along_lines, height, width):
         def apply(x):
             channels = x.shape[-1]
-            rows = times(tf.reshape(x, (-1, height, width * channels)))
-            columns = times(tf.reshape(rows, (-1, width, channels)))
+            rows = along_lines(tf.reshape(x, (-1, height, width * channels)))
+            columns = along_lines(tf.reshape(rows, (-1, width, channels)))
             return tf.reshape(columns, (points**2, -1, channels))
 
         return fused(apply, derivatives=0)
 
-    def from_points(times, height, width):
+    def from_points(along_lines, height, width):
         def apply(x):
             channels = x.shape[-1]
-            columns = times(tf.reshape(x, (points, -1, across, channels)))
-            rows = times(tf.reshape(columns, (points, -1, down, width * channels)))
-            return tf.reshape(rows, (-1, height, width, channels))
+            columns = along_lines(tf.reshape(x, (points, -1, across, channels)))
+            rows = tf.reshape(columns, (points, -1, down, width * channels))
+            return tf.reshape(along_lines(rows), (-1, height, width, channels))
 
         return fused(apply, derivatives=0)
 
+    def data(x):  # (N, length, D) → (P, N, tiles, D)
+        return tf.stack(_product(algorithm.data, _tiles(x, algorithm.pixels)))
+
+    def data_transposed(x):
+        return _sum_of_tiles(_product(_transposed(algorithm.data), tf.unstack(x)))
+
+    def outputs(x):  # (P, N, tiles, D) → (N, 2 · tiles, D)
+        return _joined(_product(algorithm.outputs, tf.unstack(x)))
+
+    def outputs_transposed(x):
+        return tf.stack(_product(_transposed(algorithm.outputs), _split(x, 2)))
+
     size, out_size = (height, width), (2 * down, 2 * across)
     return (
-        Matrix(
-            to_points(algorithm.data.times, *size),
-            from_points(algorithm.data.transposed, *size),
-        ),
-        _on_kernels(algorithm),
-        Matrix(
-            from_points(algorithm.outputs.times, *out_size),
-            to_points(algorithm.outputs.transposed, *out_size),
-        ),
+        _Map(to_points(data, *size), from_points(data_transposed, *size)),
+        _on_kernels(algorithm.taps),
+        _Map(from_points(outputs, *out_size), to_points(outputs_transposed, *out_size)),
     )
 
 
 @functools.cache
-def _on_kernels(algorithm):
-    points = algorithm.points
+def _on_kernels(taps):
+    def along_both(matrix, x):
+        rows = tf.stack(_product(matrix, tf.unstack(x)))
+        return tf.stack(_product(matrix, tf.unstack(rows, axis=1)))
 
-    def along_both(times, x):
-        return times(tf.transpose(times(x), (1, 0, 2, 3)))
+    def times(w):
+        return tf.reshape(along_both(taps, w), (-1, *w.shape[2:]))
 
-    def to_points(w):
-        u = along_both(algorithm.taps.times, w)
-        return tf.reshape(u, (points**2, *w.shape[2:]))
+    def transposed(u):
+        u = tf.reshape(u, (len(taps), len(taps), *u.shape[1:]))
+        return along_both(_transposed(taps), u)
 
-    def from_points(u):
-        u = tf.reshape(u, (points, points, *u.shape[1:]))
-        return along_both(algorithm.taps.transposed, u)
-
-    return Matrix(fused(to_points, derivatives=0), fused(from_points, derivatives=0))
+    return _Map(fused(times, derivatives=0), fused(transposed, derivatives=0))
 
 
-def _halves(x):
-    """(N, 2T, D) → of all pairs of pixels the first and the second ones, (N, T, D)."""
-    _, length, depth = x.shape
-    pairs = tf.reshape(x, (-1, length // 2, 2 * depth))
-    return pairs[..., :depth], pairs[..., depth:]
+def _product(matrix, vector):
+    """Of a matrix and a vector of tensors."""
+
+    def term(entry, x):
+        return x if entry == 1 else -x if entry == -1 else entry * x
+
+    def row_sum(row):
+        terms = (term(*pair) for pair in zip(row, vector, strict=True) if pair[0])
+        return functools.reduce(operator.add, terms)
+
+    return [row_sum(row) for row in matrix]
 
 
-def _from_halves(first, second):
-    _, tiles, depth = first.shape
-    return tf.reshape(tf.stack((first, second), axis=2), (-1, 2 * tiles, depth))
+def _transposed(matrix):
+    return tuple(zip(*matrix, strict=True))
 
 
-def _before(x):
-    """Of each place on the lines what is at the one before it, 0 of the first."""
+def _tiles(x, pixels):
+    """Lines (N, length, D) → what tiles see, `pixels` + 2 tensors (N, tiles, D)."""
+    own = _split(x, pixels)
+    return [_one_on(own[-1]), *own, _one_back(own[0])]
+
+
+def _sum_of_tiles(seen):
+    """The transpose of `_tiles`."""
+    before, *own, after = seen
+    own[-1] += _one_back(before)
+    own[0] += _one_on(after)
+    return _joined(own)
+
+
+def _split(x, parts):
+    """Lines (N, length, D) → every parts-th pixel from each of the first ones on."""
+    *_, length, depth = x.shape
+    x = tf.reshape(x, (-1, length // parts, parts * depth))
+    return [x[..., i * depth : (i + 1) * depth] for i in range(parts)]
+
+
+def _joined(parts):
+    *_, tiles, depth = parts[0].shape
+    return tf.reshape(tf.stack(parts, axis=2), (-1, len(parts) * tiles, depth))
+
+
+def _one_on(x):
+    """(N, tiles, D), of which each tile gets what the one before it had."""
     return tf.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))
 
 
-def _after(x):
+def _one_back(x):
     return tf.pad(x[:, 1:], ((0, 0), (0, 1), (0, 0)))
-
-
-def _f23_data(x):
-    first, second = _halves(x)  # and about them, of other tiles, one pixel each
-    return tf.stack(
-        (
-            _before(second) - second,
-            first + second,
-            second - first,
-            first - _after(first),
-        )
-    )
-
-
-def _f23_data_transposed(points):
-    a, b, c, d = tf.unstack(points)
-    return _from_halves(b - c + d - _before(d), b + c - a + _after(a))
-
-
-def _f23_taps(w):
-    a, b, c = tf.unstack(w)
-    outer, inner = (a + c) / 2, b / 2
-    return tf.stack((a, outer + inner, outer - inner, c))
-
-
-def _f23_taps_transposed(points):
-    a, b, c, d = tf.unstack(points)
-    outer = (b + c) / 2
-    return tf.stack((a + outer, (b - c) / 2, outer + d))
-
-
-def _f23_outputs(points):
-    a, b, c, d = tf.unstack(points)
-    return _from_halves(a + b + c, b - c - d)
-
-
-def _f23_outputs_transposed(y):
-    first, second = _halves(y)
-    return tf.stack((first, first + second, first - second, -second))
-
-
-def _doubling_data(x):
-    return tf.stack((_before(x) - x, x, _after(x) - x))
-
-
-def _doubling_data_transposed(points):
-    a, b, c = tf.unstack(points)
-    return b - a - c + _after(a) + _before(c)
-
-
-def _doubling_taps(w):
-    a, b, c = tf.unstack(w)
-    return tf.stack((a, a + b + c, c))
-
-
-def _doubling_taps_transposed(points):
-    a, b, c = tf.unstack(points)
-    return tf.stack((a + b, b, b + c))
-
-
-def _doubling_outputs(points):
-    a, b, c = tf.unstack(points)
-    return _from_halves(a + b, b + c)
-
-
-def _doubling_outputs_transposed(y):
-    first, second = _halves(y)
-    return tf.stack((first, first + second, second))
-
-
-# F(2, 3): four products for two outputs, 16 of 36 on a map.
-F23 = Filter(
-    points=4,
-    inputs_per_tile=2,
-    data=Matrix(_f23_data, _f23_data_transposed),
-    taps=Matrix(_f23_taps, _f23_taps_transposed),
-    outputs=Matrix(_f23_outputs, _f23_outputs_transposed),
-)
-# A pixel x and its double lie between the pixels before and after them. The taps
-# (a, b, c) make of these a·before + (b + c)·x and (a + b)·x + c·after, which are
-# a·(before - x) + (a + b + c)·x and (a + b + c)·x + c·(after - x): three products, 9 of
-# 36 on a map.
-DOUBLING = Filter(
-    points=3,
-    inputs_per_tile=1,
-    data=Matrix(_doubling_data, _doubling_data_transposed),
-    taps=Matrix(_doubling_taps, _doubling_taps_transposed),
-    outputs=Matrix(_doubling_outputs, _doubling_outputs_transposed),
-)

@@ -87,8 +87,8 @@ def count_step_flops(gan, batch_size: int, as_defined: bool = True) -> int:
     Args:
         gan: a compiled `LadaGAN`.
         batch_size: images of the step.
-        as_defined: bool, whether a convolution counts with all products of its
-            definition, where Winograd's algorithm computes it with fewer.
+        as_defined: bool, whether convolutions that take Winograd's algorithm
+            (`Conv3x3`) count as without it, as sampling computes them.
     """
     images = tf.TensorSpec((batch_size, gan.image_size, gan.image_size, 3))
     with direct_convolutions() if as_defined else contextlib.nullcontext():

@@ -151,6 +151,7 @@ class Loop:
                     stack.enter_context(compiling_ahead())
                     self._compile_ahead = False
                 if self._one_at_a_time:
+                    # A graph of each kind: replicas cannot talk within a condition.
                     return self._run(iterator, self.gan.r1_is_due)
                 return self._run(iterator, tf.constant(steps))
         except PEER_ERRORS as error:
