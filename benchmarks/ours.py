@@ -6,6 +6,9 @@ sample with one; if not the defaults, `precision`, and of training `tensor_float
 whether a GPU may round the factors of float32 products to that.
 """
 
+from lada_tf import app  # noqa: F401  first, as in commands: it imports TensorFlow
+
+# isort: split
 import functools
 import multiprocessing
 import tempfile
@@ -15,7 +18,6 @@ import tensorflow as tf
 
 from benchmarks.device import device_peak_mb
 from benchmarks.worker import serve, timed
-from lada_tf import app  # noqa: F401  imports TensorFlow quietly
 from lada_tf.models import get_preset
 from lada_tf.models.cost import count_flops, count_step_flops
 from lada_tf.models.networks import in_precision, networks

@@ -6,14 +6,15 @@ import sys
 import tempfile
 from typing import NoReturn
 
+from lada_tf import _without_garbage_collection
+
 
 def _import_tensorflow_quietly() -> None:
     """TensorFlow's native code greets before any log level applies: not for users."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     stderr = os.dup(2)
-    gc.disable()  # looking for garbage among its objects takes a third of the time
-    with tempfile.TemporaryFile() as greeting:
+    with tempfile.TemporaryFile() as greeting, _without_garbage_collection():
         os.dup2(greeting.fileno(), 2)
         try:
             import tensorflow
@@ -24,8 +25,7 @@ def _import_tensorflow_quietly() -> None:
             os.write(stderr, greeting.read())
             raise
         finally:
-            gc.freeze()  # not to look there later either
-            gc.enable()
+            gc.freeze()  # not to look for garbage there later either
             os.dup2(stderr, 2)
             os.close(stderr)
 

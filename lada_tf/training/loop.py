@@ -67,8 +67,8 @@ class Loop:
         # AutoGraph would take a third of the tracing's time, for nothing.
         step = tf.function(gan.step, jit_compile=jit_compile, autograph=False)
 
-        def one_step(iterator, with_r1=None):
-            values, finite = strategy.run(step, args=(next(iterator), with_r1))
+        def one_step(iterator, **arguments):
+            values, finite = strategy.run(step, (next(iterator),), arguments)
             # Every replica returns the values of the global batch.
             return (
                 strategy.experimental_local_results(values)[0],
@@ -152,7 +152,7 @@ class Loop:
                     self._compile_ahead = False
                 if self._one_at_a_time:
                     # A graph of each kind: replicas cannot talk within a condition.
-                    return self._run(iterator, self.gan.r1_is_due)
+                    return self._run(iterator, with_r1=self.gan.r1_is_due)
                 return self._run(iterator, tf.constant(steps))
         except PEER_ERRORS as error:
             if count_workers(self.strategy) == 1:
