@@ -14,7 +14,7 @@ class UpSamplingConv2D(Conv3x3):
     The nine pixels under the kernel are copies of 2×2 pixels of the small map. Summed
     up beforehand, the weights on the same one make four kernels 2×2, one for each
     parity of row and column: 4/9 of the multiply-adds, and the same numbers up to
-    rounding.
+    rounding. Training on a processor takes 1/4 of them (`winograd.DOUBLING`).
 
     Args:
         filters: int, C, channels of the output.
