@@ -73,9 +73,9 @@ def _compiled(function):
         graph.get_concrete_function(*specs)(*zeros)
 
     def call(*tensors):
-        specs = tuple(tf.TensorSpec(x.shape, x.dtype) for x in tensors)
-        if _ahead and all(spec.shape.is_fully_defined() for spec in specs):
+        if _ahead and all(x.shape.is_fully_defined() for x in tensors):
             executor, seen = _ahead[-1]
+            specs = tuple(tf.TensorSpec(x.shape, x.dtype) for x in tensors)
             if (kernel, specs) not in seen:
                 seen.add((kernel, specs))
                 executor.submit(run_in_graph, specs)

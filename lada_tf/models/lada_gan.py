@@ -350,8 +350,8 @@ class LadaGAN(keras.Model):
 
     @property
     def r1_is_due(self):
-        """Whether the next step has R1."""
-        return self.steps % self.r1_every == 0
+        """Whether the next step has R1, a bool tensor."""
+        return self.step_counter % self.r1_every == 0
 
     @property
     def steps(self):

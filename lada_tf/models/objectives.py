@@ -58,7 +58,7 @@ def discriminator_objectives(gan, with_r1=None):
             return each
         if with_r1 is not None:
             return none
-        return Either(lambda: gan.step_counter % gan.r1_every == 0, each, none)
+        return Either(lambda: gan.r1_is_due, each, none)
 
     if gan.consistent:
         return [real(_consistent_objective)]

@@ -152,7 +152,7 @@ class Loop:
                     self._compile_ahead = False
                 if self._one_at_a_time:
                     # A graph of each kind: replicas cannot talk within a condition.
-                    return self._run(iterator, with_r1=self.gan.r1_is_due)
+                    return self._run(iterator, with_r1=bool(self.gan.r1_is_due))
                 return self._run(iterator, tf.constant(steps))
         except PEER_ERRORS as error:
             if count_workers(self.strategy) == 1:
