@@ -34,7 +34,8 @@ class Conv3x3(keras.layers.Conv2D):
     (2, 4, 4, 8)
     """
 
-    algorithm = winograd.F23
+    fast_convolution = staticmethod(winograd.convolve)
+    multiple_of = 2  # what it takes of height and width
     # With fewer, in or out, more time goes into reading and writing than is saved.
     least_channels = 96
 
@@ -44,21 +45,20 @@ class Conv3x3(keras.layers.Conv2D):
         )
 
     def call(self, inputs, training=None):
-        if not (training and self._is_faster_in_tiles(inputs)):
+        if not (training and self._is_faster(inputs)):
             return super().call(inputs)
-        outputs = winograd.convolve(inputs, self.kernel, self.algorithm)
+        outputs = self.fast_convolution(inputs, self.kernel)
         if self.use_bias:
             outputs = outputs + self.bias
         return self.activation(outputs)
 
-    def _is_faster_in_tiles(self, inputs):
+    def _is_faster(self, inputs):
         _, height, width, channels = inputs.shape
-        tile = self.algorithm.pixels
         return (
             _allowed[-1]
             and min(channels, self.filters) >= self.least_channels
             and None not in (height, width)
-            and height % tile == width % tile == 0
+            and height % self.multiple_of == width % self.multiple_of == 0
             and self.compute_dtype == "float32"
             and on_processor()
         )

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lada_tf.layers import winograd
+from lada_tf.layers import doubling
 from lada_tf.layers.convolution import Conv3x3
 
 
@@ -14,7 +14,7 @@ class UpSamplingConv2D(Conv3x3):
     The nine pixels under the kernel are copies of 2×2 pixels of the small map. Summed
     up beforehand, the weights on the same one make four kernels 2×2, one for each
     parity of row and column: 4/9 of the multiply-adds, and the same numbers up to
-    rounding. Training on a processor takes 1/4 of them (`winograd.DOUBLING`).
+    rounding. Training on a processor takes 1/4 of them (`layers.doubling`).
 
     Args:
         filters: int, C, channels of the output.
@@ -33,7 +33,8 @@ class UpSamplingConv2D(Conv3x3):
     (2, 8, 8, 8)
     """
 
-    algorithm = winograd.DOUBLING
+    fast_convolution = staticmethod(doubling.convolve)
+    multiple_of = 1
     least_channels = 64
 
     def convolution_op(self, inputs, kernel):

@@ -25,7 +25,7 @@ def products(function, *inputs):
     """The kinds of product in a function's graph."""
     graph = tf.function(function).get_concrete_function(*inputs).graph
     types = {operation.type for operation in graph.get_operations()}
-    return types & {"Conv2D", "BatchMatMulV2"}
+    return types & {"Conv2D", "MatMul", "BatchMatMulV2"}
 
 
 def derivatives(layer, x, training):
