@@ -1,13 +1,12 @@
 """LadaGAN: image GANs of linear additive-attention Transformers, in Keras 3."""
 
-import contextlib
-import gc
 import importlib
 import sys
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lada_tf.garbage import without_collection
 
 __all__ = [
     "Discriminator",
@@ -50,18 +49,6 @@ def _is_command() -> bool:
     ]
 
 
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """For imports: among TensorFlow's objects it would take a third of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def __getattr__(name: str):
     """Loads what costs seconds to import when it is first used."""
     if name in _HOMES:
@@ -73,7 +60,7 @@ def __getattr__(name: str):
 
 if TYPE_CHECKING or not _is_command():
     # At once: `keras.saving.load_model` has to know the classes.
-    with _without_garbage_collection():
+    with without_collection():
         from lada_tf import layers, models
         from lada_tf.models import Discriminator, Generator, LadaGAN
 

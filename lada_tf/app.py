@@ -6,7 +6,7 @@ import sys
 import tempfile
 from typing import NoReturn
 
-from lada_tf import _without_garbage_collection
+from lada_tf.garbage import without_collection
 
 
 def _import_tensorflow_quietly() -> None:
@@ -14,7 +14,7 @@ def _import_tensorflow_quietly() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as greeting, _without_garbage_collection():
+    with tempfile.TemporaryFile() as greeting, without_collection():
         os.dup2(greeting.fileno(), 2)
         try:
             import tensorflow

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import keras
 
+from lada_tf.layers.fused import unrecorded
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
@@ -35,27 +37,33 @@ def bilinear(inputs, kernel, outputs):
 
     @tf.custom_gradient
     def to_outputs(x, w):
-        factors = inputs.apart(x)
-        y = _products(factors, _then(factors, kernel.apart, w))
-        return outputs.together(y), lambda z: _in_turn(
-            (to_inputs, z, w), (to_kernel, x, z)
-        )
+        def gradient(z):
+            return _in_turn((to_inputs, z, w), (to_kernel, x, z))
+
+        x_, w_ = unrecorded((x, w))
+        factors = inputs.apart(x_)
+        y = _products(factors, _then(factors, kernel.apart, w_))
+        return outputs.together(y), gradient
 
     @tf.custom_gradient
     def to_inputs(z, w):
-        factors = outputs.apart(z)
-        x = _products(factors, _then(factors, kernel.apart, w), transpose_b=True)
-        return inputs.together(x), lambda x: _in_turn(
-            (to_outputs, x, w), (to_kernel, x, z)
-        )
+        def gradient(x):
+            return _in_turn((to_outputs, x, w), (to_kernel, x, z))
+
+        z_, w_ = unrecorded((z, w))
+        factors = outputs.apart(z_)
+        x = _products(factors, _then(factors, kernel.apart, w_), transpose_b=True)
+        return inputs.together(x), gradient
 
     @tf.custom_gradient
     def to_kernel(x, z):
-        factors = outputs.apart(z)
-        w = _products(_then(factors, inputs.apart, x), factors, transpose_a=True)
-        return kernel.together(w), lambda w: _in_turn(
-            (to_inputs, z, w), (to_outputs, x, w)
-        )
+        def gradient(w):
+            return _in_turn((to_inputs, z, w), (to_outputs, x, w))
+
+        x_, z_ = unrecorded((x, z))
+        factors = outputs.apart(z_)
+        w = _products(_then(factors, inputs.apart, x_), factors, transpose_a=True)
+        return kernel.together(w), gradient
 
     return to_outputs
 

@@ -112,9 +112,18 @@ def _kernel(function, derivatives):
         def gradient(*upstream):
             return pullback(len(inputs))(*inputs, *upstream)
 
-        return compiled(*inputs), gradient
+        return compiled(*unrecorded(inputs)), gradient
 
     return call
+
+
+def unrecorded(tensors):
+    """The same tensors, as ones that no tape watches.
+
+    Of a call that a tape records, TensorFlow traces another graph, which keeps what its
+    gradient needs, and XLA compiles that too: within `tf.custom_gradient` for nothing.
+    """
+    return [tf.stop_gradient(x) for x in tensors]
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """LadaAttention: linear additive attention, one attention vector a head (eqs 1-4)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from lada_tf.layers.dense import dense
@@ -86,22 +87,20 @@ class LadaAttention(keras.layers.Layer):
     def call(self, inputs, return_attention_maps=False):
         # Scores are linear in the queries and α sums to 1, so that a head's global
         # query is the query of its mean input: none is computed for each token.
-        maps = self._attention_maps(inputs)  # (B, N, h)
-        weights = ops.transpose(ops.cast(maps, self.compute_dtype), (0, 2, 1))
+        maps = self._attention_maps(inputs)  # (B, h, N)
+        weights = ops.cast(maps, self.compute_dtype)
         means = ops.matmul(weights, inputs)  # (B, h, D): Σᵢ αᵢ xᵢ
         heads = (self.num_heads, self.head_size)
         queries = ops.reshape(self.query(means), (-1, self.num_heads, *heads))
-        own = ops.expand_dims(ops.eye(self.num_heads, dtype=queries.dtype), -1)
+        own = ops.cast(np.eye(self.num_heads)[..., None], queries.dtype)
         global_query = ops.sum(queries * own, axis=1)  # (B, h, d)
         global_query = ops.reshape(global_query, (-1, 1, inputs.shape[-1]))
         mixed = global_query * self.key(inputs) * self.value(inputs)
         output = self.output_projection(mixed)
-        if return_attention_maps:
-            return output, ops.transpose(maps, (0, 2, 1))
-        return output
+        return (output, maps) if return_attention_maps else output
 
     def _attention_maps(self, inputs):
-        """Inputs (B, N, D) → α (B, N, h) in float32, softmax over the tokens."""
+        """Inputs (B, N, D) → α (B, h, N) in float32, softmax over the tokens."""
         kernel, bias = self.query.kernel, ops.expand_dims(self.query.bias, 0)
         if self.score == "joint":
             score = self.score_map.kernel  # (D, h)
@@ -118,7 +117,8 @@ class LadaAttention(keras.layers.Layer):
             )
         scores = ops.matmul(inputs, ops.cast(to_scores, inputs.dtype))
         scores = scores + ops.cast(offsets, inputs.dtype)
-        return ops.softmax(ops.cast(scores, "float32") / self.head_size**0.5, axis=1)
+        scores = ops.transpose(ops.cast(scores, "float32"), (0, 2, 1))
+        return ops.softmax(scores / self.head_size**0.5)
 
     def get_config(self):
         return {

@@ -83,5 +83,6 @@ def copy_generator(generator: Generator, precision: str = "float32") -> Generato
     changes = {"dtype": precision, "initializer": "zeros"}
     copy = type(generator).from_config(generator.get_config() | changes)
     copy.build()
-    copy.set_weights(generator.get_weights())
+    for new, weight in zip(copy.weights, generator.weights, strict=True):
+        new.assign(weight)  # on the device, where `set_weights` makes arrays of them
     return copy

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import TrainingDiverged, WorkerLost
+from lada_tf.garbage import without_collection
 from lada_tf.layers.fused import compiling_ahead
 from lada_tf.models import LadaGAN
 from lada_tf.models.lada_gan import METRICS
@@ -91,7 +92,8 @@ class Loop:
         self._as_traced = not (
             self._one_at_a_time or tf.config.list_physical_devices("GPU")
         )
-        self._compile_ahead = not jit_compile  # in the first call
+        self._compile_ahead = not jit_compile
+        self._first = True
         self._run = tf.function(
             one_step if self._one_at_a_time else several_steps,
             reduce_retracing=True,
@@ -147,9 +149,11 @@ class Loop:
             with contextlib.ExitStack() as stack:
                 if self._as_traced:
                     stack.enter_context(_without_grappler())
-                if self._compile_ahead:
-                    stack.enter_context(compiling_ahead())
-                    self._compile_ahead = False
+                if self._first:
+                    stack.enter_context(without_collection())
+                    if self._compile_ahead:
+                        stack.enter_context(compiling_ahead())
+                    self._first = False
                 if self._one_at_a_time:
                     # A graph of each kind: replicas cannot talk within a condition.
                     return self._run(iterator, with_r1=bool(self.gan.r1_is_due))
