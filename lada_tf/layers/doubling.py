@@ -49,20 +49,18 @@ def _inputs(height, width):
 
     def differences(x):
         down = _differences(x, axis=1)
-        return [
-            _rows(_differences(down, axis=2)),
-            _rows(down),
-            _rows(_differences(x, 2)),
-        ]
+        both, across = _differences(down, axis=2), _differences(x, axis=2)
+        return [_rows(both), _rows(down), _rows(across)]
 
-    def all_four(x):
+    def apart(x):
         return [*differences(x), _rows(x)]
 
-    def some_map(*factors):
-        return [tf.reshape(factors[-1], (-1, height, width, factors[-1].shape[-1]))]
+    def a_map(*factors):
+        pixels = factors[-1]
+        return tf.reshape(pixels, (-1, height, width, pixels.shape[-1]))
 
-    kernel = fused(differences, derivatives=0)
-    return Parts(lambda x: [*kernel(x), _rows(x)], _transpose(all_four, some_map))
+    kernel = fused(differences, derivatives=0)  # which need not copy the pixels
+    return Parts(lambda x: [*kernel(x), _rows(x)], _transpose(apart, a_map))
 
 
 def _differences(x, axis):
@@ -81,8 +79,8 @@ def _kernel():
     """w (3, 3, C, K) as (C, 4K), (C, 2K), (C, 2K) and (C, K)."""
 
     def along_first(w):
-        """(3, …) → for differences (2, …), for the double before and that behind it;
-        for pixels (1, …)."""
+        """(3, …) → (2, …) of differences, for the doubles on either side of them;
+        (1, …) of pixels."""
         before, own, after = tf.unstack(w)
         return tf.stack([-after, before]), tf.expand_dims(before + own + after, 0)
 
@@ -95,10 +93,10 @@ def _kernel():
                 matrices.append(tf.reshape(both, (channels, -1)))
         return matrices
 
-    def some_kernel(*matrices):
-        return [tf.zeros((3, 3, *matrices[-1].shape))]
+    def a_kernel(*matrices):
+        return tf.zeros((3, 3, *matrices[-1].shape))
 
-    return Parts(fused(apart, derivatives=0), _transpose(apart, some_kernel))
+    return Parts(fused(apart, derivatives=0), _transpose(apart, a_kernel))
 
 
 def _outputs(height, width):
@@ -107,47 +105,47 @@ def _outputs(height, width):
 
     def together(both, of_down, of_across, of_pixels):
         filters = of_pixels.shape[-1]
-        # As a doubled map that has one row and column more on each side.
-        both = tf.reshape(both, (-1, down, across, 2, 2 * filters))
-        both = tf.transpose(both, (0, 1, 3, 2, 4))
-        both = tf.reshape(both, (-1, 2 * down, 2 * across, filters))
-        of_down = tf.reshape(of_down, (-1, down, width, 2, filters))
-        of_down = tf.transpose(of_down, (0, 1, 3, 2, 4))
-        of_down = tf.reshape(of_down, (-1, 2 * down, width, filters))
+        # Doubles beside differences make maps of one row or column more on either side.
+        both = _doubled_rows(tf.reshape(both, (-1, down, across, 2, 2 * filters)))
+        both = tf.reshape(both, (-1, 2 * down, 2 * across, filters))[:, 1:-1, 1:-1]
+        of_down = _doubled_rows(tf.reshape(of_down, (-1, down, width, 2, filters)))
         of_across = tf.reshape(of_across, (-1, height, 2 * across, filters))
         of_pixels = tf.reshape(of_pixels, (-1, height, width, filters))
-        doubled = of_across[:, :, 1:-1] + tf.repeat(of_pixels, 2, axis=2)
-        y = both[:, 1:-1, 1:-1] + tf.repeat(of_down[:, 1:-1], 2, axis=2)
-        return y + tf.repeat(doubled, 2, axis=1)
+        rows = of_across[:, :, 1:-1] + tf.repeat(of_pixels, 2, axis=2)
+        columns = both + tf.repeat(of_down[:, 1:-1], 2, axis=2)
+        return columns + tf.repeat(rows, 2, axis=1)
 
-    def some_products(y):
-        batch, filters = tf.shape(y)[0], y.shape[-1]
-        sizes = (
-            (down, across, 4),
-            (down, width, 2),
-            (height, across, 2),
-            (height, width, 1),
-        )
-        return [tf.zeros((batch * h * w, n * filters)) for h, w, n in sizes]
+    def products(y):
+        filters = y.shape[-1]
+        grids = ((down, across), (down, width), (height, across), (height, width))
+        return [
+            tf.zeros((tf.shape(y)[0] * rows * columns, taps * filters))
+            for (rows, columns), taps in zip(grids, (4, 2, 2, 1), strict=True)
+        ]
 
     kernel = fused(together, derivatives=0)
-    transposed = _transpose(lambda *products: [together(*products)], some_products)
-    return Parts(lambda y: transposed([y]), lambda products: kernel(*products))
+    transposed = _transpose(lambda products: together(*products), products)
+    return Parts(lambda y: transposed([y]), lambda factors: kernel(*factors))
 
 
-def _transpose(function, some_inputs):
-    """The transpose of a linear map, tensors → list, as a kernel that takes that list.
+def _doubled_rows(x):
+    """(B, H, W, 2, D), two doubles of each row, → (B, 2H, W, D)."""
+    _, height, width, _, depth = x.shape
+    return tf.reshape(tf.transpose(x, (0, 1, 3, 2, 4)), (-1, 2 * height, width, depth))
 
-    It is the map's gradient, at any inputs: `some_inputs` of the list have the shapes.
+
+def _transpose(function, an_input):
+    """The transpose of a linear map, as a kernel; it takes the list of what that makes.
+
+    It is the map's gradient, at any input: `an_input`, of the list, has the shape.
     """
 
     def gradient(*results):
         with tf.GradientTape() as tape:
-            inputs = some_inputs(*results)
-            tape.watch(inputs)
-            found = function(*inputs)
-        transposed = tape.gradient(found, inputs, list(results))
-        return transposed if len(transposed) > 1 else transposed[0]
+            at = an_input(*results)
+            tape.watch(at)
+            found = tf.nest.flatten(function(at))
+        return tape.gradient(found, at, list(results))
 
     kernel = fused(gradient, derivatives=0)
     return lambda results: kernel(*results)

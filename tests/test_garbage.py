@@ -1,0 +1,15 @@
+"""When garbage collection is off."""
+
+import gc
+
+from lada_tf.garbage import without_collection
+
+
+def test_it_is_off_within_and_then_as_before():
+    assert gc.isenabled()
+    with without_collection():
+        assert not gc.isenabled()
+        with without_collection():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
