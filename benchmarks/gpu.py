@@ -25,7 +25,7 @@ from benchmarks.sides import define_flags, in_ways
 from benchmarks.worker import take_turns
 from experiments.table5 import PAPER_THROUGHPUT
 from lada_tf.models.presets import get_preset
-from lada_tf.training.trainer import describe_devices
+from lada_tf.training.execution import describe_devices
 
 WAYS = {
     "TF32": {"jit_compile": True},

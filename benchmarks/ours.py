@@ -23,9 +23,11 @@ from lada_tf.models.cost import count_flops, count_step_flops
 from lada_tf.models.networks import in_precision, networks
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.training.callbacks import ProgressBar
+from lada_tf.training.execution import compiles, share_cores
 from lada_tf.training.loop import Loop
+from lada_tf.training.options import Options
 from lada_tf.training.sampling import compiled
-from lada_tf.training.trainer import Options, build, compiles
+from lada_tf.training.trainer import build
 
 GEMM = 2048
 
@@ -37,13 +39,14 @@ def start(settings):
 
 
 def start_training(settings):
-    tf.config.experimental.enable_tensor_float_32_execution(
-        settings.get("tensor_float_32", True)
-    )
     precision = settings.get("precision", "float32")
     options = Options(jit_compile=settings["jit_compile"], precision=precision)
     preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
     strategy = tf.distribute.get_strategy()
+    share_cores(preset, options, strategy)
+    tf.config.experimental.enable_tensor_float_32_execution(
+        settings.get("tensor_float_32", True)
+    )
     gan = build(preset, options)
     loop = Loop(gan, strategy, compiles(options, strategy))
     shape = (preset.batch_size, preset.image_size, preset.image_size, 3)

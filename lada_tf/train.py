@@ -14,6 +14,10 @@ from lada_tf.errors import UserError
 from lada_tf.training import configuration, trainer
 from lada_tf.training.distribution import CLUSTERS, STRATEGIES, make_strategy
 from lada_tf.training.dry_run import dry_run
+from lada_tf.training.execution import share_cores
+from lada_tf.training.options import Options
+
+AUTO: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
 
 flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
 flags.DEFINE_integer("seed", 0, "Seed of weights, latents, data order.", lower_bound=0)
@@ -48,8 +52,15 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "jit_compile",
     "auto",
-    ["auto", "true", "false"],
+    list(AUTO),
     "Compile the step with XLA; auto does on accelerators only.",
+)
+flags.DEFINE_enum(
+    "overlap",
+    "auto",
+    list(AUTO),
+    "Compute independent parts of a step at once, in more memory; auto does for small "
+    "networks on a processor.",
 )
 flags.DEFINE_enum(
     "precision",
@@ -104,7 +115,7 @@ def main() -> None:
         FLAGS.strategy, FLAGS.cluster, FLAGS.virtual_cpus
     )
     preset = configuration.preset_from_flags(FLAGS)
-    options = trainer.Options(
+    options = Options(
         seed=FLAGS.seed,
         flip=FLAGS.flip,
         log_images=FLAGS.log_images,
@@ -119,8 +130,10 @@ def main() -> None:
         sync_batchnorm=FLAGS.sync_batchnorm,
         on_nonfinite=FLAGS.on_nonfinite,
         max_rollbacks=FLAGS.max_rollbacks,
-        jit_compile={"true": True, "false": False}.get(FLAGS.jit_compile, "auto"),
+        jit_compile=AUTO[FLAGS.jit_compile],
+        overlap=AUTO[FLAGS.overlap],
     )
+    share_cores(preset, options, strategy)
     if not preset.data:
         raise UserError("this configuration comes without data: give --data=FOLDER")
     source = open_source(

@@ -219,6 +219,7 @@ class LadaGAN(keras.Model):
         *,
         accumulate=1,
         gradient_checkpointing=False,
+        overlap=False,
         **kwargs,
     ):
         """Sets and builds the optimizers.
@@ -234,12 +235,16 @@ class LadaGAN(keras.Model):
             gradient_checkpointing: bool, whether gradients compute the activations of
                 the networks' stages again, which then need not be kept: the same
                 numbers in less memory and more time. Needs our own networks.
+            overlap: bool, whether parts of a step that need nothing of one another
+                (both of the discriminator's losses; the images for the generator's)
+                may be computed at once, on threads of a processor, in more memory.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
         """
         super().compile(optimizer=None, loss=None, **kwargs)
         self.accumulate = accumulate
         self.gradient_checkpointing = gradient_checkpointing
+        self.overlap = overlap
         self.g_optimizer = g_optimizer or _adam(
             self.g_learning_rate, self.g_betas, self.generator
         )
@@ -279,7 +284,8 @@ class LadaGAN(keras.Model):
         """
         self._seed_step()
         d_values, d_norm, d_finite = self._update_discriminator(real, with_r1)
-        with tf.control_dependencies([d_norm]):  # not both players' activations at once
+        # Not both players' activations at once.
+        with tf.control_dependencies([] if self.overlap else [d_norm]):
             g_values, g_norm, g_finite = self._update_generator(tf.shape(real)[0])
         with tf.control_dependencies([g_norm]):
             self._update_average()
@@ -310,7 +316,13 @@ class LadaGAN(keras.Model):
 
     def _update(self, draw, objectives, network, optimizer):
         return update(
-            draw, objectives, network, optimizer, self.seed_generator, self.accumulate
+            draw,
+            objectives,
+            network,
+            optimizer,
+            self.seed_generator,
+            self.accumulate,
+            self.overlap,
         )
 
     def _update_average(self):
@@ -392,6 +404,7 @@ class LadaGAN(keras.Model):
             "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),
             "accumulate": self.accumulate,
             "gradient_checkpointing": self.gradient_checkpointing,
+            "overlap": self.overlap,
         }
 
     def compile_from_config(self, config):

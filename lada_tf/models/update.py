@@ -11,7 +11,7 @@ from lada_tf.models.objectives import Either, Part
 LEAST_LOSS_SCALE = 2.0**-20
 
 
-def update(draw, objectives, network, optimizer, seeds, micro_batches=1):
+def update(draw, objectives, network, optimizer, seeds, micro_batches=1, overlap=False):
     """Moves a network against the mean gradient over the global batch.
 
     Every replica and micro-batch sees its part of the batch. Its random draws begin at
@@ -26,6 +26,7 @@ def update(draw, objectives, network, optimizer, seeds, micro_batches=1):
         optimizer: built Keras optimizer of these variables.
         seeds: `keras.random.SeedGenerator` that both draw from.
         micro_batches: int, gradients to average before the update.
+        overlap: bool, whether objectives and micro-batches may be computed at once.
 
     Returns:
         The dicts' means over the global batch, those of one name added up over the
@@ -45,19 +46,21 @@ def update(draw, objectives, network, optimizer, seeds, micro_batches=1):
             loss = optimizer.scale_loss(loss)
         return tape.gradient(loss, variables), values
 
+    def after(tensors):
+        # Otherwise the activations of all of them would be in memory at once.
+        return tf.control_dependencies([] if overlap else tensors or [])
+
     replica, replicas = _replica()
     variables = network.trainable_variables
     start = tf.identity(seeds.state.value)
     gradients, seen = None, collections.defaultdict(list)
-    # Micro-batches and objectives wait for the one before, or the activations of all of
-    # them would be in memory at once.
     for number in range(micro_batches):
         part = Part(replica * micro_batches + number, replicas * micro_batches)
-        with tf.control_dependencies(gradients or []):
+        with after(gradients):
             seeds.state.assign(start)
             drawn = draw(number, part)
         for objective in objectives:
-            with tf.control_dependencies(gradients or []):
+            with after(gradients):
                 more, more_values = differentiate(objective, drawn, part)
             gradients = _sum(gradients, more)
             for name, value in more_values.items():

@@ -9,8 +9,10 @@ from lada_tf.data import ImageSource
 from lada_tf.models import Preset
 from lada_tf.training.configuration import flagfile_text
 from lada_tf.training.distribution import distributed_batches
+from lada_tf.training.execution import compiles
 from lada_tf.training.loop import Loop
-from lada_tf.training.trainer import Options, build, compiles
+from lada_tf.training.options import Options
+from lada_tf.training.trainer import build
 
 
 def dry_run(

@@ -1,7 +1,6 @@
 """Training from a configuration and a source of images to a finished run folder."""
 
 import dataclasses
-import os
 import signal
 
 import keras
@@ -26,55 +25,14 @@ from lada_tf.training.distribution import (
     distributed_batches,
     is_chief,
 )
+from lada_tf.training.execution import compiles, describe_execution, overlaps
 from lada_tf.training.full_disk import full_disk_named
 from lada_tf.training.loop import Loop, NonFiniteStep
+from lada_tf.training.options import Options
 from lada_tf.training.run_folder import RunFolder
 
 # Between the seeds of a run before and after a rollback.
 SEEDS_APART = 1_000_003
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a run needs beside its configuration. Intervals count real images.
-
-    Attributes:
-        seed: of the initial weights, latents, augmentation and order of the data.
-        flip: whether to mirror half of the real images.
-        log_images: interval of log lines.
-        sample_images: interval of grids.
-        checkpoint_images: interval of checkpoints.
-        keep_checkpoints: how many of the last ones to keep.
-        fd_images: interval of the Fréchet distance over the small classifier's
-            features; 0 for none. The best checkpoint by it is kept.
-        fd_samples: how many images to measure it on.
-        precision: what the networks compute in: float32, bfloat16 or float16.
-        accumulate: micro-batches to split each batch into, to save memory.
-        gradient_checkpointing: whether activations are computed again where gradients
-            need them, to save memory.
-        sync_batchnorm: whether batch normalization takes the statistics of the whole
-            batch where it is shared by several replicas.
-        jit_compile: whether XLA compiles the step; "auto": on a single accelerator.
-        on_nonfinite: what to do about losses or gradients that are not finite: "stop",
-            or "rollback" to the last checkpoint with another seed.
-        max_rollbacks: how often at most.
-    """
-
-    seed: int = 0
-    flip: bool = False
-    log_images: int = 10_000
-    sample_images: int = 100_000
-    checkpoint_images: int = 100_000
-    keep_checkpoints: int = 2
-    fd_images: int = 0  # none
-    fd_samples: int = 1_000
-    precision: str = "float32"
-    accumulate: int = 1
-    gradient_checkpointing: bool = False
-    sync_batchnorm: bool = True
-    jit_compile: bool | str = "auto"
-    on_nonfinite: str = "stop"
-    max_rollbacks: int = 3
 
 
 def build(preset: Preset, options: Options) -> LadaGAN:
@@ -85,7 +43,8 @@ def build(preset: Preset, options: Options) -> LadaGAN:
     Raises:
         UserError: if the configuration's sizes do not fit together.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    strategy = tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
     check_batch_size(preset.batch_size, options.accumulate, replicas)
     keras.utils.set_random_seed(options.seed)
     try:
@@ -100,25 +59,9 @@ def build(preset: Preset, options: Options) -> LadaGAN:
     gan.compile(
         accumulate=options.accumulate,
         gradient_checkpointing=options.gradient_checkpointing,
+        overlap=overlaps(preset, options, strategy),
     )
     return gan
-
-
-def compiles(options: Options, strategy: tf.distribute.Strategy) -> bool:
-    """Whether XLA is to compile the step.
-
-    Raises:
-        UserError: if it cannot.
-    """
-    replicas = strategy.num_replicas_in_sync
-    gpus = tf.config.list_physical_devices("GPU")
-    if options.jit_compile == "auto":
-        return bool(gpus) and replicas == 1
-    if options.jit_compile and replicas > 1 and not gpus:
-        raise UserError(
-            "--jit_compile=true: XLA has no communication between CPU replicas"
-        )
-    return bool(options.jit_compile)
 
 
 def train(
@@ -200,8 +143,8 @@ class _Run:
         if seen >= self.preset.total_images:
             print(f"{seen} images are done already: raise --total_images")
         else:
-            how = describe_compilation(self.options, self.strategy)
-            print(f"training on {describe_devices(self.strategy)}, {how}")
+            how = describe_execution(self.preset, self.options, self.strategy)
+            print(f"training on {how}")
 
     def go_on(self) -> None:
         """Trains from the state at hand to the end."""
@@ -309,28 +252,3 @@ class _Run:
             on_best=self.checkpoints.save_best,
             best=self.checkpoints.best_distance(),
         )
-
-
-def describe_compilation(options: Options, strategy: tf.distribute.Strategy) -> str:
-    """Whether XLA compiles the step, and why, in words."""
-    chosen = "compiled by XLA" if compiles(options, strategy) else "as a graph"
-    if options.jit_compile != "auto":
-        return chosen
-    if strategy.num_replicas_in_sync > 1:
-        reason = "several replicas"
-    elif tf.config.list_physical_devices("GPU"):
-        reason = "one accelerator"
-    else:
-        reason = "on processors XLA starts later and is no faster"
-    return f"{chosen} (--jit_compile=auto: {reason})"
-
-
-def describe_devices(strategy: tf.distribute.Strategy) -> str:
-    """The devices that a step runs on, in words."""
-    replicas = strategy.num_replicas_in_sync
-    times = f"{replicas} replicas on " if replicas > 1 else ""
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return f"{times}the processor ({os.cpu_count()} cores)"
-    details = tf.config.experimental.get_device_details(gpus[0])
-    return times + details.get("device_name", "a GPU")

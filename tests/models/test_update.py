@@ -25,7 +25,12 @@ DECODER = {"g_widths": (16, 8), "head": "decoder", "decoder_widths": (8,)}
 
 
 def train(
-    steps, precision="float32", accumulate=1, gradient_checkpointing=False, **changes
+    steps,
+    precision="float32",
+    accumulate=1,
+    gradient_checkpointing=False,
+    overlap=False,
+    **changes,
 ):
     """Weights before and after plain gradient descent, and the steps' metrics.
 
@@ -39,6 +44,7 @@ def train(
         *optimizers,
         accumulate=accumulate,
         gradient_checkpointing=gradient_checkpointing,
+        overlap=overlap,
     )
     step = tf.function(gan.step)
     before = weights(gan)
@@ -90,6 +96,43 @@ def test_gradient_checkpointing_computes_activations_again():
         gan.compile(gradient_checkpointing=gradient_checkpointing)
         flops.append(count_step_flops(gan, 4))
     assert 1.2 < flops[1] / flops[0] < 1.7
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_parts_that_overlap_give_the_same_step(accumulate):
+    before, in_turn, metrics = train(3, accumulate=accumulate)
+    _, at_once, metrics_at_once = train(3, accumulate=accumulate, overlap=True)
+    assert np.abs(in_turn - before).max() > 1e-3
+    np.testing.assert_allclose(at_once, in_turn, atol=1e-6)
+    np.testing.assert_allclose(metrics_at_once, metrics, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_overlapping_parts_do_not_wait_for_one_another(overlap):
+    gan = make()
+    gan.compile(overlap=overlap)
+    graph = tf.function(gan.step).get_concrete_function(real_batches(1)[0]).graph
+    operations = graph.get_operations()
+    _, latents_of_generator = (
+        op for op in operations if op.type == "StatelessRandomNormalV2"
+    )
+    _, real_pass, *_ = (
+        op for op in operations if op.type == "Conv2D" and op.inputs[0].shape[-1] == 3
+    )
+    for start in (real_pass, latents_of_generator):
+        kinds = {op.type for op in ancestors(start)}
+        assert ("Conv2DBackpropFilter" in kinds) != overlap
+
+
+def ancestors(op):
+    """Everything that runs before it does."""
+    found, todo = set(), [op]
+    while todo:
+        op = todo.pop()
+        before = {x.op for x in op.inputs}.union(op.control_inputs) - found
+        found |= before
+        todo += before
+    return found
 
 
 def test_lazy_r1_counts_each_kth_step_k_times():

@@ -1,0 +1,99 @@
+"""How a step is run, by what there is to run it on."""
+
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+import tensorflow as tf
+
+from lada_tf.errors import UserError
+from lada_tf.models import get_preset
+from lada_tf.training.execution import compiles, describe_execution, overlaps
+from lada_tf.training.options import Options
+
+ONE = tf.distribute.get_strategy()
+TWO = types.SimpleNamespace(num_replicas_in_sync=2)
+TINY, CIFAR10 = get_preset("tiny"), get_preset("cifar10")
+
+
+@pytest.mark.parametrize(
+    ("preset", "options", "strategy", "expected"),
+    [
+        (TINY, {}, ONE, True),
+        (CIFAR10, {}, ONE, False),  # no gain, and more memory
+        (TINY, {}, TWO, False),
+        (TINY, {"accumulate": 2}, ONE, False),
+        (TINY, {"gradient_checkpointing": True}, ONE, False),
+        (TINY, {"jit_compile": True}, ONE, False),  # XLA has an order of its own
+        (CIFAR10, {"overlap": True}, ONE, True),
+        (TINY, {"overlap": False}, ONE, False),
+    ],
+)
+def test_when_parts_of_a_step_overlap(preset, options, strategy, expected):
+    assert overlaps(preset, Options(**options), strategy) == expected
+
+
+def test_on_a_gpu_steps_are_compiled_and_do_not_overlap(monkeypatch):
+    assert not compiles(Options(), ONE)
+    devices = ["a GPU"]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: devices)
+    assert compiles(Options(), ONE)
+    assert not overlaps(TINY, Options(jit_compile=False), ONE)
+
+
+def test_the_log_says_what_was_chosen_and_why():
+    cores = os.cpu_count()
+    assert describe_execution(TINY, Options(), ONE) == (
+        f"the processor ({cores} cores), as a graph (--jit_compile=auto: on processors "
+        "XLA starts later and is no faster), parts at once (--overlap=auto: at most "
+        "128 channels)"
+    )
+    asked = Options(jit_compile=False, overlap=True)
+    expected = f"the processor ({cores} cores), as a graph, parts at once"
+    assert describe_execution(CIFAR10, asked, ONE) == expected
+
+
+def test_replicas_cannot():
+    with pytest.raises(UserError, match="--overlap=true: several replicas"):
+        overlaps(TINY, Options(overlap=True), TWO)
+    with pytest.raises(UserError, match="--jit_compile=true: XLA has no"):
+        compiles(Options(jit_compile=True), TWO)
+
+
+PRINTS_THREADS = """
+import sys
+import tensorflow as tf
+from lada_tf.models import get_preset
+from lada_tf.training.execution import share_cores
+from lada_tf.training.options import Options
+
+if sys.argv[2] == "late":
+    tf.zeros(1)
+options = Options(overlap=True)
+share_cores(get_preset(sys.argv[1]), options, tf.distribute.get_strategy())
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+
+@pytest.mark.parametrize(
+    ("preset", "when", "environment", "expected"),
+    [
+        ("tiny", "early", {}, max(1, (os.cpu_count() or 1) // 2)),
+        ("cifar10", "early", {}, 0),  # TensorFlow's own choice: all of them
+        ("tiny", "late", {}, 0),
+        ("tiny", "early", {"TF_NUM_INTRAOP_THREADS": "3"}, 0),
+    ],
+)
+def test_operations_of_small_networks_have_half_of_the_cores(
+    preset, when, environment, expected
+):
+    printed = subprocess.run(
+        [sys.executable, "-c", PRINTS_THREADS, preset, when],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(printed.stdout) == expected
