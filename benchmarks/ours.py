@@ -1,6 +1,7 @@
 """This package as a benchmark's worker.
 
-Settings: `task`, `train` or `sample`; `preset`, its name; `batch_size` and
+Settings: `task`, `train`, `sample` or, for what the machine can do, `multiply`, which
+needs `precision` alone; `preset`, its name; `batch_size` and
 `jit_compile`, as of `lada_tf.train` or of what samples; `saved_model`, whether to
 sample with one; if not the defaults, `precision`, and of training `tensor_float_32`,
 whether a GPU may round the factors of float32 products to that.
@@ -33,9 +34,17 @@ GEMM = 2048
 
 
 def start(settings):
-    return {"train": start_training, "sample": start_sampling}[settings["task"]](
-        settings
-    )
+    tasks = {
+        "train": start_training,
+        "sample": start_sampling,
+        "multiply": start_multiplying,
+    }
+    return tasks[settings["task"]](settings)
+
+
+def start_multiplying(settings):
+    """Matrix products by all of the processor, whatever a step's operations have."""
+    return {}, {"gemm": functools.partial(gemm, dtype=settings["precision"])}
 
 
 def start_training(settings):
