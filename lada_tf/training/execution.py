@@ -59,14 +59,16 @@ def overlaps(
 def share_cores(
     preset: Preset, options: Options, strategy: tf.distribute.Strategy
 ) -> None:
-    """Where parts of small networks' steps overlap, an operation has half of the cores.
+    """Halves an operation's cores where parts of small networks' graphs overlap.
 
     To be called before TensorFlow runs its first operation; later, or where the
     environment has TF_NUM_INTRAOP_THREADS, it changes nothing.
     """
-    if not (_few_channels(preset) and overlaps(preset, options, strategy)):
-        return
-    if os.environ.get("TF_NUM_INTRAOP_THREADS"):
+    if (
+        not (_few_channels(preset) and overlaps(preset, options, strategy))
+        or compiles(options, strategy)
+        or os.environ.get("TF_NUM_INTRAOP_THREADS")
+    ):
         return
     cores = max(1, (os.cpu_count() or 1) // 2)
     with contextlib.suppress(RuntimeError):  # it runs already
