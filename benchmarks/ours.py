@@ -7,7 +7,7 @@ sample with one; if not the defaults, `precision`, and of training `tensor_float
 whether a GPU may round the factors of float32 products to that.
 """
 
-from lada_tf import app  # noqa: F401  first, as in commands: it imports TensorFlow
+from lada_tf import app  # first, as in commands: it imports TensorFlow
 
 # isort: split
 import functools
@@ -108,7 +108,8 @@ def start_training(settings):
 
 
 def start_sampling(settings):
-    """A generator as `lada_tf.sample` calls it, or as a SavedModel."""
+    """A generator as `lada_tf.sample` calls it, or as a SavedModel in `serve`."""
+    app.assume_frozen_weights()
     if settings["saved_model"]:
         with tempfile.TemporaryDirectory() as folder:
             # In a process of its own: its memory is not what is measured here.

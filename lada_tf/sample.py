@@ -47,6 +47,7 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
+    app.assume_frozen_weights()
     output = Path(FLAGS.output)
     if FLAGS.attention_maps and output.suffix != ".png":
         raise UserError("--attention_maps makes a picture: give an --output=NAME.png")

@@ -30,6 +30,7 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
+    app.assume_frozen_weights()
     try:
         from lada_tf.serving.grpc_service import grpc_server
         from lada_tf.serving.rest import KServeModel, rest_server

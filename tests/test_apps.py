@@ -1,6 +1,7 @@
 """The commands as a user runs them: processes, exit codes, files."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -12,6 +13,9 @@ import pytest
 from PIL import Image
 
 from lada_tf import load_run
+from lada_tf.training import load_generator
+from lada_tf.training.images import to_uint8
+from lada_tf.training.sampling import generate
 
 TINY = (
     "--preset=tiny",
@@ -162,6 +166,16 @@ def test_sample(trained, tmp_path):
     succeed("sample", run_dir, "--num_images=6", "--precision=bfloat16", half)
     difference = np.load(tmp_path / "half.npz")["images"] - images.astype(float)
     assert 0 < np.abs(difference).mean() < 4  # levels of 255
+
+
+def test_frozen_weights_and_uneven_batches_make_the_same_images(trained, tmp_path):
+    output = tmp_path / "images.npz"
+    arguments = f"--run_dir={trained}", "--num_images=6", "--batch_size=4"
+    succeed("sample", *arguments, f"--output={output}")
+    assert "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS" not in os.environ  # of this process
+    expected, _ = generate(load_generator(trained), 6)
+    found = np.load(output)["images"].astype(int)
+    np.testing.assert_allclose(found, to_uint8(expected), atol=1)
 
 
 def test_dry_run_writes_nothing(tmp_path):

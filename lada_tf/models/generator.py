@@ -200,7 +200,7 @@ class Generator(keras.Model):
             function = functools.partial(layer, **arguments)
             return recomputed(function) if recompute else function
 
-        x = self.latent_projection(latents)
+        x = self._first_tokens(latents)
         modulation = (latents,) if self.norm == "sln" else ()
         maps = []
         for i, (side, width) in enumerate(
@@ -209,7 +209,8 @@ class Generator(keras.Model):
             if i > 0:
                 x = self.expansions[i - 1](x)  # eq 11
             x = ops.reshape(x, (-1, side**2, width))
-            x = self.position_embeddings[i](x)  # eq 10
+            if i > 0:
+                x = self.position_embeddings[i](x)  # eq 10
             block = stage(self.blocks[i], training=training, return_attention_maps=True)
             x, stage_maps = block(x, *modulation)
             maps.append(stage_maps)
@@ -220,6 +221,15 @@ class Generator(keras.Model):
             x = stage(level, training=training)(x)
         images = self.to_rgb(x)
         return (images, maps) if return_attention_maps else images
+
+    def _first_tokens(self, latents):
+        """z W + E (eqs 9-10), (B, N·D).
+
+        With the embedding as its bias TensorFlow makes one operation of the product.
+        """
+        embeddings = ops.reshape(self.position_embeddings[0].embeddings, (-1,))
+        x = self.latent_projection(latents)
+        return ops.add(x, ops.cast(embeddings, x.dtype))
 
     def _check_sizes(self):
         if self.head not in HEADS:
