@@ -1,10 +1,10 @@
 """This package as a benchmark's worker.
 
 Settings: `task`, `train`, `sample` or, for what the machine can do, `multiply`, which
-needs `precision` alone; `preset`, its name; `batch_size` and
-`jit_compile`, as of `lada_tf.train` or of what samples; `saved_model`, whether to
-sample with one; if not the defaults, `precision`, and of training `tensor_float_32`,
-whether a GPU may round the factors of float32 products to that.
+needs `precision` alone; `preset`, its name; `batch_size` and `jit_compile`, as of
+`lada_tf.train` or of what samples; `saved_model`, whether to sample with one; if not
+the defaults, `precision`, and of training `tensor_float_32`, whether a GPU may round
+the factors of float32 products to that.
 """
 
 from lada_tf import app  # first, as in commands: it imports TensorFlow

@@ -47,7 +47,7 @@ def update(draw, objectives, network, optimizer, seeds, micro_batches=1, overlap
         return tape.gradient(loss, variables), values
 
     def after(tensors):
-        # Otherwise the activations of all of them would be in memory at once.
+        # Without waiting, the activations of all parts would be in memory at once.
         return tf.control_dependencies([] if overlap else tensors or [])
 
     replica, replicas = _replica()

@@ -82,7 +82,7 @@ def describe_execution(
     words = [describe_devices(strategy), _describe_compilation(options, strategy)]
     if overlaps(preset, options, strategy):
         reason = f" (--overlap=auto: at most {FEW_CHANNELS} channels)"
-        words.append("parts at once" + reason * (options.overlap == "auto"))
+        words.append("independent parts at once" + reason * (options.overlap == "auto"))
     return ", ".join(words)
 
 

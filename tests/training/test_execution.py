@@ -47,11 +47,11 @@ def test_the_log_says_what_was_chosen_and_why():
     cores = os.cpu_count()
     assert describe_execution(TINY, Options(), ONE) == (
         f"the processor ({cores} cores), as a graph (--jit_compile=auto: on processors "
-        "XLA starts later and is no faster), parts at once (--overlap=auto: at most "
-        "128 channels)"
+        "XLA starts later and is no faster), independent parts at once "
+        "(--overlap=auto: at most 128 channels)"
     )
     asked = Options(jit_compile=False, overlap=True)
-    expected = f"the processor ({cores} cores), as a graph, parts at once"
+    expected = f"the processor ({cores} cores), as a graph, independent parts at once"
     assert describe_execution(CIFAR10, asked, ONE) == expected
 
 
