@@ -28,6 +28,7 @@ from absl import app, flags
 from benchmarks.report import machine, print_markdown, ratio, write_json
 from benchmarks.sides import both_sides, define_flags
 from benchmarks.worker import Worker
+from lada_tf.training.options import AUTO
 
 BATCHES = {"cifar10": 16, "celeba64": 8, "ffhq128": 4, "tiny": 16}
 GEMMS = 8
@@ -45,12 +46,11 @@ def main(argv: list[str]) -> None:
 
 def measure(preset: str) -> dict:
     """What each side reported, the seconds of its steps, and the GEMM's GFLOP/s."""
-    jit_compile = {"true": True, "false": False}.get(flags.FLAGS.jit_compile, "auto")
     make = both_sides(
         "train",
         preset,
         BATCHES[preset],
-        jit_compile=jit_compile,
+        jit_compile=AUTO[flags.FLAGS.jit_compile],
         precision=flags.FLAGS.precision,
     )
     settings = {"task": "multiply", "precision": flags.FLAGS.precision}
@@ -124,9 +124,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("turns", 5, "Turns of each side.", lower_bound=1)
     flags.DEFINE_float("seconds", 5.0, "Length of a turn, or a step if longer.")
     flags.DEFINE_integer("starts", 2, "Starts to time, 1 or 2.", 1, 2)
-    flags.DEFINE_enum(
-        "jit_compile", "auto", ["auto", "true", "false"], "As of lada_tf.train; ours."
-    )
+    flags.DEFINE_enum("jit_compile", "auto", list(AUTO), "As of lada_tf.train; ours.")
     flags.DEFINE_enum(
         "precision",
         "float32",

@@ -15,9 +15,7 @@ from lada_tf.training import configuration, trainer
 from lada_tf.training.distribution import CLUSTERS, STRATEGIES, make_strategy
 from lada_tf.training.dry_run import dry_run
 from lada_tf.training.execution import share_cores
-from lada_tf.training.options import Options
-
-AUTO: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
+from lada_tf.training.options import AUTO, Options
 
 flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
 flags.DEFINE_integer("seed", 0, "Seed of weights, latents, data order.", lower_bound=0)

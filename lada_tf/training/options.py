@@ -2,6 +2,9 @@
 
 import dataclasses
 
+# The texts of flags that may leave a choice to the machine at hand.
+AUTO: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
