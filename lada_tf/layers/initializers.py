@@ -1,10 +1,12 @@
 """Initializers of the layers."""
 
+import functools
 import math
 
 import keras
 import numpy as np
 import scipy.linalg
+import threadpoolctl
 
 
 def initializer_config(identifier):
@@ -39,9 +41,18 @@ class Orthogonal(keras.initializers.Orthogonal):
             normal = np.asarray(keras.random.normal(tall, seed=self.seed))
         except (NotImplementedError, TypeError):
             return super().__call__(shape, dtype)
-        q = _orthonormal(normal)
+        # Threads gain nothing on small matrices, and wait for one another actively: of
+        # several processes at once each would take six times as long.
+        with _libraries().limit(limits=1, user_api="blas"):
+            q = _orthonormal(normal)
         q = q.T if rows < columns else q
         return keras.ops.convert_to_tensor(self.gain * q.reshape(shape), dtype)
+
+
+@functools.cache
+def _libraries():
+    """NumPy's and SciPy's, whose threads can be limited; found once."""
+    return threadpoolctl.ThreadpoolController()
 
 
 def _orthonormal(normal):

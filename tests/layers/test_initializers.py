@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import scipy.linalg
 import tensorflow as tf
+import threadpoolctl
 
 from lada_tf.layers.initializers import Orthogonal, initializer_config
 
@@ -27,3 +29,21 @@ def test_every_weight_has_numbers_of_its_own():
         first, second = (layer.get_weights()[0] for layer in layers)
         assert np.abs(first - second).max() > 0.1
         np.testing.assert_allclose(first @ first.T, np.eye(8), atol=1e-5)
+
+
+def test_it_takes_one_thread(monkeypatch):
+    def threads():
+        return [lib["num_threads"] for lib in threadpoolctl.threadpool_info()]
+
+    within = []
+    qr = scipy.linalg.qr
+
+    def watched(*args, **kwargs):
+        within.append(threads())
+        return qr(*args, **kwargs)
+
+    monkeypatch.setattr(scipy.linalg, "qr", watched)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        Orthogonal(seed=1)((16, 16))
+        assert 2 in threads()
+    assert within and 2 not in within[0]
