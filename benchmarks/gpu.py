@@ -6,8 +6,10 @@
 
 Both flags as in `benchmarks.train_step`. Each way is a process of its own; they take
 turns at batches of the preset's size that are in memory, and medians over the turns are
-compared. Start is the time from the start of a process to the end of its first step,
-XLA's compilation included, which takes minutes; memory is the most that TensorFlow had
+compared. A way that does not start, for want of memory or since XLA refuses it, is left
+out. Start is the time from the start of a process to the end of its first step, XLA's
+compilation included, which takes minutes: `--together` starts a preset's ways at once,
+which takes less time in all and more for each. Memory is the most that TensorFlow had
 on the card. The FLOPs are those that a step needs, and of the GEMM is their share of a
 matrix product's speed (8192 × 8192) in the way's own precision. The paper's images/s
 are those of its Table V, on an RTX 3080 Ti.
@@ -16,6 +18,7 @@ are those of its Table V, on an RTX 3080 Ti.
 import contextlib
 import os
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 from absl import app, flags
@@ -31,8 +34,8 @@ WAYS = {
     "TF32": {"jit_compile": True},
     "bfloat16": {"jit_compile": True, "precision": "bfloat16"},
     "float32": {"jit_compile": True, "tensor_float_32": False},
-    "TF32, graph": {"jit_compile": False},
-    "bfloat16, graph": {"jit_compile": False, "precision": "bfloat16"},
+    "TF32 graph": {"jit_compile": False},
+    "bfloat16 graph": {"jit_compile": False, "precision": "bfloat16"},
 }
 
 
@@ -64,7 +67,7 @@ def measure(preset: str) -> dict[str, dict]:
     ways = {way: WAYS[way] for way in flags.FLAGS.ways}
     makers = in_ways("train", preset, batch, ways)
     with contextlib.ExitStack() as stack:
-        workers = {side: stack.enter_context(make()) for side, make in makers.items()}
+        workers = start(makers, stack)
         found = take_turns(
             workers,
             lambda worker, steps: worker.ask("train", steps=steps),
@@ -73,7 +76,7 @@ def measure(preset: str) -> dict[str, dict]:
             flags.FLAGS.seconds,
             warm_ups=3,
         )
-        flops = workers[flags.FLAGS.ways[0]].ask("flops")
+        flops = None
         for side, worker in workers.items():
             found[side] |= {
                 "batch_size": batch,
@@ -81,16 +84,33 @@ def measure(preset: str) -> dict[str, dict]:
                 "device_mb": worker.ask("device_peak_mb"),
             }
             if side in WAYS:
+                flops = flops or worker.ask("flops")
                 gemm = worker.ask("gemm", times=50, side=8192)
                 found[side] |= {"flops": flops, "gemm": gemm}
     return found
+
+
+def start(makers: dict, stack: contextlib.ExitStack) -> dict:
+    """The workers that start, by side; the stack ends them."""
+
+    def enter(side):
+        try:
+            return stack.enter_context(makers[side]())
+        except SystemExit as failure:
+            print(f"{side} is left out: {failure}", flush=True)
+            return None
+
+    with ThreadPoolExecutor(len(makers) if flags.FLAGS.together else 1) as starters:
+        workers = dict(zip(makers, starters.map(enter, makers), strict=True))
+    return {side: worker for side, worker in workers.items() if worker}
 
 
 def cells(preset: str, side: str, sides: dict[str, dict]) -> dict[str, str]:
     """The table's line of one side."""
     row = sides[side]
     step = statistics.median(row["seconds"])
-    line = {
+    theirs = sides.get("official")
+    return {
         "preset (batch)": f"{preset} ({row['batch_size']})",
         "way": side,
         "images/s": f"{row['batch_size'] / step:,.0f}",
@@ -102,17 +122,18 @@ def cells(preset: str, side: str, sides: dict[str, dict]) -> dict[str, str]:
         ),
         "first step, s": f"{row['start_seconds']:.0f}",
         "GPU MB": f"{row['device_mb']:,.0f}",
+        "speed × theirs": ratio(theirs["seconds"], row["seconds"]) if theirs else "",
+        "memory × theirs": (
+            f"{row['device_mb'] / theirs['device_mb']:.2f}" if theirs else ""
+        ),
     }
-    if theirs := sides.get("official"):
-        line["speed × theirs"] = ratio(theirs["seconds"], row["seconds"])
-        line["memory × theirs"] = f"{row['device_mb'] / theirs['device_mb']:.2f}"
-    return line
 
 
 if __name__ == "__main__":
     define_flags()
     flags.DEFINE_list("presets", list(PAPER_THROUGHPUT), "Presets of the paper.")
     flags.DEFINE_list("ways", list(WAYS), "Ways to train.")
+    flags.DEFINE_bool("together", False, "Start a preset's ways at once.")
     flags.DEFINE_integer("turns", 5, "Turns of each side.", lower_bound=1)
     flags.DEFINE_float("seconds", 2.0, "Length of a turn, or a step if longer.")
     flags.DEFINE_string("output", None, "JSON file to write, after each preset.")

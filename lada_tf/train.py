@@ -51,7 +51,7 @@ flags.DEFINE_enum(
     "jit_compile",
     "auto",
     list(AUTO),
-    "Compile the step with XLA; auto does on accelerators only.",
+    "Compile the step with XLA; auto runs a graph, and says why.",
 )
 flags.DEFINE_enum(
     "overlap",

@@ -26,7 +26,7 @@ class Options:
             need them, to save memory.
         sync_batchnorm: whether batch normalization takes the statistics of the whole
             batch where it is shared by several replicas.
-        jit_compile: whether XLA compiles the step; "auto": on a single accelerator.
+        jit_compile: whether XLA compiles the step; "auto" is a graph.
         overlap: whether parts of a step may be computed at once, in more memory;
             "auto": those of small networks on a processor.
         on_nonfinite: what to do about losses or gradients that are not finite: "stop",

@@ -2,10 +2,11 @@
 
 import json
 import re
+import statistics
 
 import pytest
 
-from benchmarks import attention, peer, sampling, train_step, training_memory
+from benchmarks import attention, gpu, peer, sampling, train_step, training_memory
 from experiments.rows import rows_named
 from experiments.table5 import PAPER_THROUGHPUT
 from lada_tf.evaluation.protocols import PROTOCOLS
@@ -19,6 +20,7 @@ GUIDE = ROOT / "docs/guide.md"
 PERFORMANCE = ROOT / "docs/performance.md"
 DATA = ROOT / "docs/data"
 SUMMARY = json.loads((DATA / "summary.json").read_text())
+GPU = json.loads((DATA / "gpu.json").read_text())["presets"]
 RESULTS = {  # the README's rows by the protocol that they are of
     "CIFAR-10, 50,000": "cifar10_50k",
     "CIFAR-10, 10,000": "cifar10_10k",
@@ -34,6 +36,15 @@ RESULTS = {  # the README's rows by the protocol that they are of
 def hours(name):
     """Of the paper's images at the paper's rate."""
     return f"{PRESETS[name].total_images / PAPER_THROUGHPUT[name] / 3600:.0f}"
+
+
+def hours_on_gpu(name):
+    """Of the paper's images at the rate of the steps that were measured."""
+    if name not in GPU:
+        return ""
+    way = GPU[name]["TF32 graph"]
+    seconds = statistics.median(way["seconds"]) / way["batch_size"]
+    return f"{PRESETS[name].total_images * seconds / 3600:.0f}"
 
 
 def millions(count):
@@ -107,6 +118,7 @@ def test_hours_in_the_guide():
     for row in rows:
         name = row["preset"].strip("`")
         assert row["hours at the paper's rate"] == hours(name)
+        assert row["hours on an H100"] == hours_on_gpu(name)
         assert row["images"] == millions(PRESETS[name].total_images)
 
 
@@ -166,6 +178,12 @@ def test_training_steps_in_performance(header, file):
             starts[1] if len(starts) > 1 else "not measured",
             line["steps × theirs"],
         ]
+
+
+def test_training_steps_on_a_gpu_in_performance():
+    assert table(PERFORMANCE, "preset (batch) | way") == [
+        gpu.cells(name, side, sides) for name, sides in GPU.items() for side in sides
+    ]
 
 
 @pytest.mark.parametrize("machine", ["EPYC", "Xeon"])

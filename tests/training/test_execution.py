@@ -35,12 +35,13 @@ def test_when_parts_of_a_step_overlap(preset, options, strategy, expected):
     assert overlaps(preset, Options(**options), strategy) == expected
 
 
-def test_on_a_gpu_steps_are_compiled_and_do_not_overlap(monkeypatch):
-    assert not compiles(Options(), ONE)
+def test_on_a_gpu_steps_are_a_graph_in_order_unless_asked(monkeypatch):
     devices = ["a GPU"]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: devices)
-    assert compiles(Options(), ONE)
-    assert not overlaps(TINY, Options(jit_compile=False), ONE)
+    assert not compiles(Options(), ONE)
+    assert not overlaps(TINY, Options(), ONE)
+    assert compiles(Options(jit_compile=True), ONE)
+    assert compiles(Options(jit_compile=True), TWO)
 
 
 def test_the_log_says_what_was_chosen_and_why():
