@@ -3,8 +3,8 @@
 Settings: `task`, `train`, `sample` or, for what the machine can do, `multiply`, which
 needs `precision` alone; `preset`, its name; `batch_size` and `jit_compile`, as of
 `lada_tf.train` or of what samples; `saved_model`, whether to sample with one; if not
-the defaults, `precision`, and of training `tensor_float_32`, whether a GPU may round
-the factors of float32 products to that.
+the defaults, `precision`, and of training `overlap` and `tensor_float_32`, whether a
+GPU may round the factors of float32 products to that.
 """
 
 from lada_tf import app  # first, as in commands: it imports TensorFlow
@@ -49,7 +49,11 @@ def start_multiplying(settings):
 
 def start_training(settings):
     precision = settings.get("precision", "float32")
-    options = Options(jit_compile=settings["jit_compile"], precision=precision)
+    options = Options(
+        jit_compile=settings["jit_compile"],
+        precision=precision,
+        overlap=settings.get("overlap", "auto"),
+    )
     preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
     strategy = tf.distribute.get_strategy()
     share_cores(preset, options, strategy)
