@@ -21,7 +21,7 @@ from benchmarks.device import device_peak_mb
 from benchmarks.worker import serve, timed
 from lada_tf.models import get_preset
 from lada_tf.models.cost import count_flops, count_step_flops
-from lada_tf.models.networks import in_precision, networks
+from lada_tf.models.networks import copy_without_weights, networks
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.training.callbacks import ProgressBar
 from lada_tf.training.execution import compiles, share_cores
@@ -149,10 +149,9 @@ def start_sampling(settings):
 
 
 def _generator(settings):
-    """As `sample` makes it: no discriminator is in memory."""
-    generator, _ = networks(get_preset(settings["preset"], g_initializer="zeros"))
-    generator.build()
-    return in_precision(generator, settings.get("precision", "float32"))
+    """As `sample` makes it: of its precision, with no discriminator in memory."""
+    generator, _ = networks(get_preset(settings["preset"]))
+    return copy_without_weights(generator, settings.get("precision", "float32"))
 
 
 def _write_saved_model(settings, folder):

@@ -15,7 +15,6 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
-from lada_tf.models.networks import in_precision
 from lada_tf.training import load_generator
 from lada_tf.training.sampling import generate, write_samples
 
@@ -53,7 +52,7 @@ def main() -> None:
     if FLAGS.precision == "bfloat16":
         app.assume_frozen_weights()
     images, maps = generate(
-        in_precision(load_generator(FLAGS.run_dir, best=FLAGS.best), FLAGS.precision),
+        load_generator(FLAGS.run_dir, best=FLAGS.best, precision=FLAGS.precision),
         FLAGS.num_images,
         seed=FLAGS.seed,
         interpolation_steps=FLAGS.interpolate,

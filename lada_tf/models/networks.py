@@ -79,10 +79,18 @@ def in_precision(generator: Generator, precision: str = "float32") -> Generator:
 
 def copy_generator(generator: Generator, precision: str = "float32") -> Generator:
     """As `in_precision`, but always another generator."""
-    # Overwritten at once: orthogonal numbers would take seconds to draw.
+    copy = copy_without_weights(generator, precision)
+    for new, weight in zip(copy.weights, generator.weights, strict=True):
+        new.assign(weight)  # on the device, where `set_weights` makes arrays of them
+    return copy
+
+
+def copy_without_weights(generator: Generator, precision: str = "float32") -> Generator:
+    """As `copy_generator`, but of zeros, and of a generator that need not be built.
+
+    For weights to come: orthogonal numbers would take seconds to draw.
+    """
     changes = {"dtype": precision, "initializer": "zeros"}
     copy = type(generator).from_config(generator.get_config() | changes)
     copy.build()
-    for new, weight in zip(copy.weights, generator.weights, strict=True):
-        new.assign(weight)  # on the device, where `set_weights` makes arrays of them
     return copy

@@ -1,19 +1,17 @@
 """Trained models from a run folder."""
 
-import dataclasses
 from pathlib import Path
 
 import tensorflow as tf
 
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN
-from lada_tf.models.networks import networks
+from lada_tf.models.networks import copy_without_weights, networks
 from lada_tf.training.checkpoints import (
     PREFIX,
     Checkpoints,
     find_best,
     find_newest,
-    plain_variables,
 )
 from lada_tf.training.run_folder import RunFolder
 
@@ -46,29 +44,31 @@ def load_run(run_dir, best=False):
     return gan
 
 
-def load_generator(run_dir, best=False):
+def load_generator(run_dir, best=False, precision="float32"):
     """The averaged generator of a run folder alone, in a third of the memory.
 
     Args:
         run_dir: path of a run folder.
         best: bool, as of `load_run`.
+        precision: of weights and products, `"float32"` or `"bfloat16"`, see
+            `lada_tf.models.networks.in_precision`.
 
     Returns:
-        A `Generator` that computes in float32.
+        A `Generator` that computes in that precision.
 
     Raises:
         UserError: as `load_run`.
     """
     folder = RunFolder(run_dir)
-    # Overwritten at once: orthogonal numbers would take seconds to draw.
-    preset = dataclasses.replace(folder.read_preset(), g_initializer="zeros")
-    generator, _ = networks(preset)
-    generator.build()
+    generator, _ = networks(folder.read_preset())
+    generator = copy_without_weights(generator, precision)
     find = find_best if best else find_newest
     checkpoint = _require(find(folder.checkpoints), run_dir, best)
-    state = tf.train.Checkpoint(ema_generator=plain_variables(generator.weights))
-    status = state.read(str(checkpoint / PREFIX))
-    status.assert_existing_objects_matched().expect_partial()
+    # One at a time, each cast where it is read: not all in float32 first.
+    reader = tf.train.load_checkpoint(str(checkpoint / PREFIX))
+    for number, weight in enumerate(generator.weights):
+        key = f"ema_generator/{number}/.ATTRIBUTES/VARIABLE_VALUE"
+        weight.assign(reader.get_tensor(key))
     return generator
 
 
