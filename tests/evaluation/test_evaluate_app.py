@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
@@ -65,6 +66,12 @@ def test_a_run(run, real, run_dir):
         f"{name} (small classifier)" for name in ("FD", "precision", "recall")
     ]
     assert "FD (small classifier)" in table
+
+
+def test_products_are_of_float32_on_gpus_too(run, real, run_dir):
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    run("--run_dir=runs/x", real, "--num_generated=100")
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_a_run_scores_as_its_images_on_disk(run, real, run_dir, tmp_path):
