@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import tensorflow as tf
 import tqdm
 from absl import flags
 
@@ -26,6 +25,7 @@ from lada_tf.evaluation import images, measure, protocols, reference
 from lada_tf.evaluation.cache import default_cache_dir
 from lada_tf.evaluation.extractor import Extractor
 from lada_tf.evaluation.open_extractor import open_extractor
+from lada_tf.tf32 import without_tf32
 
 flags.DEFINE_string("run_dir", None, "Run folder whose EMA generator is scored.")
 flags.DEFINE_boolean("best", False, "Take its best checkpoint, not the last one.")
@@ -70,11 +70,9 @@ class Generated:
     batches: Callable[[int], Iterable[np.ndarray]]
 
 
+@without_tf32()
 def main() -> None:
     start = time.time()
-    # GPUs would round what they multiply to 10 bits (TF32): a figure is of float32,
-    # whatever the machine.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
     protocol = _protocol()
     generated = _open_images() if FLAGS.images else _open_run()
     count = _num_generated(protocol, generated)

@@ -6,6 +6,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import pytest
+import tensorflow as tf
+
+# On a GPU too: what they compare with was computed so.
+tf.config.experimental.enable_tensor_float_32_execution(False)
 
 # Files whose few tests take minutes begin first, or one process would be left alone
 # with them at the end.

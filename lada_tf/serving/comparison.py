@@ -8,6 +8,7 @@ import numpy as np
 from lada_tf.evaluation.frechet import frechet_distance_of_statistics
 from lada_tf.evaluation.gather import gather
 from lada_tf.evaluation.small_classifier import SmallClassifier
+from lada_tf.tf32 import without_tf32
 from lada_tf.training.images import to_uint8
 
 NUM_LATENTS = 64
@@ -45,6 +46,7 @@ class Comparison:
         return text
 
 
+@without_tf32()
 def compare(model, generator, with_distance: bool = False) -> Comparison:
     """Compares an `ExportedModel` with the `Generator` that it was made from.
 

@@ -68,10 +68,20 @@ def test_a_run(run, real, run_dir):
     assert "FD (small classifier)" in table
 
 
-def test_products_are_of_float32_on_gpus_too(run, real, run_dir):
-    tf.config.experimental.enable_tensor_float_32_execution(True)
-    run("--run_dir=runs/x", real, "--num_generated=100")
-    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+def test_products_are_of_float32_on_gpus_too(run, real, run_dir, monkeypatch):
+    rounded = tf.config.experimental.tensor_float_32_execution_enabled
+    measure, within = evaluate.measure.measure, []
+
+    def watched(*args, **kwargs):
+        within.append(rounded())
+        return measure(*args, **kwargs)
+
+    monkeypatch.setattr(evaluate.measure, "measure", watched)
+    for before in (True, False):
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+        run("--run_dir=runs/x", real, "--num_generated=100")
+        assert rounded() == before
+    assert within == [False, False]
 
 
 def test_a_run_scores_as_its_images_on_disk(run, real, run_dir, tmp_path):

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lada_tf.errors import ExportFailed, UserError
 from lada_tf.models.networks import networks
@@ -70,6 +71,26 @@ def test_a_model_that_differs_is_no_export(generator, tmp_path, monkeypatch):
     with pytest.raises(ExportFailed, match="images differ from Keras' by"):
         export_generator(generator, tmp_path / "model", "onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_it_is_compared_in_float32_on_gpus_too(generator, tmp_path, monkeypatch):
+    load, within = exporting.load_exported, []
+
+    def load_watched(folder):
+        model = load(folder)
+
+        def watched(*args, **kwargs):
+            within.append(tf.config.experimental.tensor_float_32_execution_enabled())
+            return model(*args, **kwargs)
+
+        return watched
+
+    monkeypatch.setattr(exporting, "load_exported", load_watched)
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    export_generator(generator, tmp_path / "model", "keras")
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    assert within
+    assert not any(within)
 
 
 def test_an_invalid_file_is_no_export(generator, tmp_path, monkeypatch):
