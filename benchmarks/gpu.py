@@ -52,7 +52,8 @@ def main(argv: list[str]) -> None:
         write_json(flags.FLAGS.output, report)
         rows += [cells(preset, side, sides) for side in sides]
     print(report["machine"])
-    print_markdown(rows)
+    if rows:
+        print_markdown(rows)
 
 
 def card() -> str:

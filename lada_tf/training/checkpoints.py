@@ -21,6 +21,7 @@ from lada_tf.training.full_disk import reason_of
 
 PREFIX = "state"
 MANIFEST = "manifest.json"
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # TensorFlow's ending of a variable's name
 
 
 class Checkpoints:
@@ -45,7 +46,7 @@ class Checkpoints:
         self.rollbacks = 0
         self.state = tf.train.Checkpoint(
             **{
-                name: plain_variables(variables)
+                name: _plain_variables(variables)
                 for name, variables in {
                     "generator": gan.generator.weights,
                     "ema_generator": gan.ema_generator.weights,
@@ -164,7 +165,17 @@ class Checkpoints:
             _sync(file)
 
 
-def plain_variables(variables) -> list[tf.Variable]:
+def read_variables(checkpoint: Path, name: str, variables) -> None:
+    """Sets Keras variables to those that a checkpoint keeps under a name.
+
+    One at a time, each cast where it is read: not all in the checkpoint's dtype first.
+    """
+    reader = tf.train.load_checkpoint(str(checkpoint / PREFIX))
+    for number, variable in enumerate(variables):
+        variable.assign(reader.get_tensor(f"{name}/{number}{VALUE}"))
+
+
+def _plain_variables(variables) -> list[tf.Variable]:
     """Keras variables as those that a `tf.train.Checkpoint` finds.
 
     Its tracking does not look into the lists and dicts of Keras 3 objects, and would

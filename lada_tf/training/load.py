@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import tensorflow as tf
-
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN
 from lada_tf.models.networks import copy_without_weights, networks
 from lada_tf.training.checkpoints import (
-    PREFIX,
     Checkpoints,
     find_best,
     find_newest,
+    read_variables,
 )
 from lada_tf.training.run_folder import RunFolder
 
@@ -64,11 +62,7 @@ def load_generator(run_dir, best=False, precision="float32"):
     generator = copy_without_weights(generator, precision)
     find = find_best if best else find_newest
     checkpoint = _require(find(folder.checkpoints), run_dir, best)
-    # One at a time, each cast where it is read: not all in float32 first.
-    reader = tf.train.load_checkpoint(str(checkpoint / PREFIX))
-    for number, weight in enumerate(generator.weights):
-        key = f"ema_generator/{number}/.ATTRIBUTES/VARIABLE_VALUE"
-        weight.assign(reader.get_tensor(key))
+    read_variables(checkpoint, "ema_generator", generator.weights)
     return generator
 
 

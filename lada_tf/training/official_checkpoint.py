@@ -14,10 +14,9 @@ import tensorflow as tf
 
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN, Preset
-from lada_tf.training.checkpoints import Checkpoints
+from lada_tf.training.checkpoints import VALUE, Checkpoints
 from lada_tf.training.run_folder import RunFolder
 
-VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 LOSSES = {"nsl": "non_saturating", "hinge": "hinge"}
 
 
