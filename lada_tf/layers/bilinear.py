@@ -23,49 +23,78 @@ class Parts(NamedTuple):
     together: Callable  # the same list → tensor
 
 
-def bilinear(inputs, kernel, outputs):
-    """The function (x, w) → y of such an algorithm, with derivatives of any order.
+class Trilinear(NamedTuple):
+    """Functions of two of x, w and z, linear in both, that make the third."""
 
-    ⟨z, y⟩ is linear in x, in w and in z. Its gradient by one of them is again linear in
-    the other two: three functions, of the same maps, are one another's gradients.
+    to_outputs: Callable  # (x, w) → y
+    to_inputs: Callable  # (z, w) → the gradient of ⟨z, y⟩ by x
+    to_kernel: Callable  # (x, z) → its gradient by w
+
+
+def bilinear(inputs, kernel, outputs):
+    """The functions of such an algorithm, with derivatives of any order.
 
     Args:
         inputs: `Parts` of x.
         kernel: `Parts` of w.
         outputs: `Parts` of y, of which `together` is the algorithm's.
+
+    Returns:
+        `Trilinear`.
+    """
+
+    def to_outputs(x, w):
+        factors = inputs.apart(x)
+        return outputs.together(_products(factors, _then(factors, kernel.apart, w)))
+
+    def to_inputs(z, w):
+        factors = outputs.apart(z)
+        x = _products(factors, _then(factors, kernel.apart, w), transpose_b=True)
+        return inputs.together(x)
+
+    def to_kernel(x, z):
+        factors = outputs.apart(z)
+        w = _products(_then(factors, inputs.apart, x), factors, transpose_a=True)
+        return kernel.together(w)
+
+    return trilinear(to_outputs, to_inputs, to_kernel)
+
+
+def trilinear(to_outputs, to_inputs, to_kernel):
+    """The three functions, as one another's gradients.
+
+    ⟨z, y⟩ is linear in x, in w and in z, and its gradient by one of them is again
+    linear in the other two.
+
+    Args:
+        to_outputs, to_inputs, to_kernel: callables, as of `Trilinear`.
+
+    Returns:
+        `Trilinear`, with derivatives of any order.
     """
 
     @tf.custom_gradient
-    def to_outputs(x, w):
+    def outputs(x, w):
         def gradient(z):
-            return _in_turn((to_inputs, z, w), (to_kernel, x, z))
+            return _in_turn((inputs, z, w), (kernel, x, z))
 
-        x_, w_ = unrecorded((x, w))
-        factors = inputs.apart(x_)
-        y = _products(factors, _then(factors, kernel.apart, w_))
-        return outputs.together(y), gradient
+        return to_outputs(*unrecorded((x, w))), gradient
 
     @tf.custom_gradient
-    def to_inputs(z, w):
+    def inputs(z, w):
         def gradient(x):
-            return _in_turn((to_outputs, x, w), (to_kernel, x, z))
+            return _in_turn((outputs, x, w), (kernel, x, z))
 
-        z_, w_ = unrecorded((z, w))
-        factors = outputs.apart(z_)
-        x = _products(factors, _then(factors, kernel.apart, w_), transpose_b=True)
-        return inputs.together(x), gradient
+        return to_inputs(*unrecorded((z, w))), gradient
 
     @tf.custom_gradient
-    def to_kernel(x, z):
+    def kernel(x, z):
         def gradient(w):
-            return _in_turn((to_inputs, z, w), (to_outputs, x, w))
+            return _in_turn((inputs, z, w), (outputs, x, w))
 
-        x_, z_ = unrecorded((x, z))
-        factors = outputs.apart(z_)
-        w = _products(_then(factors, inputs.apart, x_), factors, transpose_a=True)
-        return kernel.together(w), gradient
+        return to_kernel(*unrecorded((x, z))), gradient
 
-    return to_outputs
+    return Trilinear(outputs, inputs, kernel)
 
 
 def _products(left, right, **transposed):

@@ -1,24 +1,28 @@
-"""Conv3x3: Keras' 3×3 convolution, of fewer products in training."""
+"""FastConv2D: Keras' convolution, of fewer or faster products in training."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import keras
 
-from lada_tf.layers import winograd
+from lada_tf.layers import narrow, winograd
 from lada_tf.layers.fused import on_processor
 
 
 @keras.saving.register_keras_serializable("lada_tf")
-class Conv3x3(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` of 3×3, stride 1, to maps of the same size.
+class FastConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` of stride 1.
 
-    In training, in float32, on a processor, it takes Winograd's algorithm where that is
-    faster: the same numbers up to rounding.
+    In training, in float32, on a processor, it takes another algorithm where that is
+    faster, for the same numbers up to rounding: `layers.winograd` for 3×3 kernels
+    between many channels, `layers.narrow` from or to few.
 
     Args:
         filters: int, channels of the output.
-        **kwargs: of `keras.layers.Conv2D`, but for sizes, strides, padding, groups and
+        kernel_size: int, or two.
+        padding: `"same"` or `"valid"`.
+        **kwargs: of `keras.layers.Conv2D`, but for strides, dilation, groups and
             format.
 
     Call arguments:
@@ -26,46 +30,54 @@ class Conv3x3(keras.layers.Conv2D):
         training: bool.
 
     Returns:
-        A tensor (B, H, W, `filters`) in the layer's compute dtype.
+        A tensor (B, H, W, `filters`) in the layer's compute dtype, smaller with
+        `padding="valid"`.
 
     Example:
 
-    >>> Conv3x3(8)(keras.random.normal((2, 4, 4, 16))).shape
+    >>> FastConv2D(8)(keras.random.normal((2, 4, 4, 16))).shape
     (2, 4, 4, 8)
     """
 
-    fast_convolution = staticmethod(winograd.convolve)
-    multiple_of = 2  # what it takes of height and width
-    # With fewer, in or out, more time goes into reading and writing than is saved.
+    # With fewer, in or out, Winograd's takes longer to read and write than it saves.
     least_channels = 96
 
-    def __init__(self, filters, **kwargs):
+    def __init__(self, filters, kernel_size=3, padding="same", **kwargs):
         super().__init__(
-            filters, 3, padding="same", data_format="channels_last", **kwargs
+            filters,
+            kernel_size,
+            padding=padding,
+            data_format="channels_last",
+            **kwargs,
         )
 
     def call(self, inputs, training=None):
-        if not (training and self._is_faster(inputs)):
+        fast_convolution = None
+        if training and _allowed[-1] and self.compute_dtype == "float32":
+            fast_convolution = on_processor() and self._fast_convolution(inputs.shape)
+        if not fast_convolution:
             return super().call(inputs)
-        outputs = self.fast_convolution(inputs, self.kernel)
+        outputs = fast_convolution(inputs, self.kernel)
         if self.use_bias:
             outputs = outputs + self.bias
         return self.activation(outputs)
 
-    def _is_faster(self, inputs):
-        _, height, width, channels = inputs.shape
-        return (
-            _allowed[-1]
-            and min(channels, self.filters) >= self.least_channels
-            and None not in (height, width)
-            and height % self.multiple_of == width % self.multiple_of == 0
-            and self.compute_dtype == "float32"
-            and on_processor()
-        )
+    def _fast_convolution(self, inputs_shape):
+        """(inputs, kernel) → outputs, or None if the definition is as fast."""
+        _, height, width, channels = inputs_shape
+        fewer = min(channels, self.filters)
+        if None in (height, width):
+            return None
+        if fewer <= narrow.FEW:
+            return functools.partial(narrow.convolve, padding=self.padding)
+        fits = height % 2 == width % 2 == 0 and self.padding == "same"
+        if fits and self.kernel_size == (3, 3) and fewer >= self.least_channels:
+            return winograd.convolve
+        return None
 
     def get_config(self):
         config = super().get_config()
-        fixed = ("kernel_size", "strides", "padding", "data_format", "dilation_rate")
+        fixed = ("strides", "data_format", "dilation_rate", "groups")
         return {key: value for key, value in config.items() if key not in fixed}
 
 

@@ -6,6 +6,7 @@ from keras import ops
 from lada_tf.layers.dense import by_rows, dense
 from lada_tf.layers.gelu import fused_gelu, gelu
 from lada_tf.layers.initializers import initializer_config
+from lada_tf.layers.layer_norm import LayerNorm
 from lada_tf.layers.mixers import check_mixer, make_mixer
 from lada_tf.layers.sln import SLN
 
@@ -45,8 +46,9 @@ class Ladaformer(keras.layers.Layer):
     Call arguments:
         inputs: float tensor h (B, N, D), any N.
         latents: float tensor z (B, L); needed by `norm="sln"` and only there.
-        training: bool, whether GELU is computed as one kernel (with TensorFlow and
-            XLA): the same up to rounding, in less time and memory.
+        training: bool, whether GELU, and on processors each normalization, is computed
+            as one kernel (with TensorFlow and XLA): the same up to rounding, in less
+            time and memory.
         return_attention_maps: bool. If True, returns the attention maps too.
 
     Returns:
@@ -117,11 +119,11 @@ class Ladaformer(keras.layers.Layer):
     def call(self, inputs, latents=None, training=None, return_attention_maps=False):
         self._check_latents(latents)
         modulation = () if latents is None else (latents,)
-        attended, maps = self.attention(
-            self.attention_norm(inputs, *modulation), return_attention_maps=True
-        )
+        normal = self.attention_norm(inputs, *modulation, training=training)
+        attended, maps = self.attention(normal, return_attention_maps=True)
         x = ops.cast(inputs, attended.dtype) + attended
-        output = self._mlp(self.mlp_norm(x, *modulation), training)
+        normal = self.mlp_norm(x, *modulation, training=training)
+        output = self._mlp(normal, training)
         if self.mlp_residual:
             output = output + x
         return (output, maps) if return_attention_maps else output
@@ -143,9 +145,7 @@ class Ladaformer(keras.layers.Layer):
                 dtype=self.dtype_policy,
                 name=name,
             )
-        return keras.layers.LayerNormalization(
-            epsilon=self.epsilon, dtype="float32", name=name
-        )
+        return LayerNorm(epsilon=self.epsilon, dtype="float32", name=name)
 
     def get_config(self):
         return {

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lada_tf.layers.convolution import Conv3x3
+from lada_tf.layers.convolution import FastConv2D
 from lada_tf.layers.initializers import initializer_config
 
 
@@ -83,7 +83,7 @@ class LEE(keras.layers.Layer):
         self.filters = filters
         self.kernel_initializer = initializer_config(kernel_initializer)
         self.shuffle = PixelShuffle(2, dtype=self.dtype_policy, name="shuffle")
-        self.convolution = Conv3x3(
+        self.convolution = FastConv2D(
             filters,
             kernel_initializer=self.kernel_initializer,
             dtype=self.dtype_policy,

@@ -4,7 +4,9 @@ import keras
 from keras import ops
 
 from lada_tf.layers.dense import dense
+from lada_tf.layers.fused import on_processor
 from lada_tf.layers.initializers import initializer_config
+from lada_tf.layers.layer_norm import fused_layer_norm
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -23,6 +25,8 @@ class SLN(keras.layers.Layer):
     Call arguments:
         inputs: float tensor h (B, N, D), any N.
         latents: float tensor z (B, L), any L.
+        training: bool, whether normalization and modulation are computed as one kernel,
+            on processors: the same up to rounding, in less time and memory.
 
     Returns:
         A tensor (B, N, D) in the layer's compute dtype. The normalization itself is
@@ -57,10 +61,12 @@ class SLN(keras.layers.Layer):
         for layer in (self.gamma, self.beta):
             layer.build((*latents_shape[:-1], width))
 
-    def call(self, inputs, latents):
+    def call(self, inputs, latents, training=None):
         hidden = self.hidden(latents)  # (B, D)
         gamma = ops.expand_dims(self.gamma(hidden), 1)  # (B, 1, D)
         beta = ops.expand_dims(self.beta(hidden), 1)
+        if training and on_processor():
+            return fused_layer_norm(self.epsilon)(inputs, gamma, beta)
         return gamma * ops.cast(self.norm(inputs), self.compute_dtype) + beta
 
     def compute_output_shape(self, inputs_shape, latents_shape):

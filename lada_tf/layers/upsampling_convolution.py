@@ -4,11 +4,11 @@ import keras
 from keras import ops
 
 from lada_tf.layers import doubling
-from lada_tf.layers.convolution import Conv3x3
+from lada_tf.layers.convolution import FastConv2D
 
 
 @keras.saving.register_keras_serializable("lada_tf")
-class UpSamplingConv2D(Conv3x3):
+class UpSamplingConv2D(FastConv2D):
     """A 3×3 convolution of a map that was first doubled by nearest neighbours.
 
     The nine pixels under the kernel are copies of 2×2 pixels of the small map. Summed
@@ -33,9 +33,10 @@ class UpSamplingConv2D(Conv3x3):
     (2, 8, 8, 8)
     """
 
-    fast_convolution = staticmethod(doubling.convolve)
-    multiple_of = 1
     least_channels = 64
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(filters, kernel_size=3, padding="same", **kwargs)
 
     def convolution_op(self, inputs, kernel):
         x = ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -51,9 +52,19 @@ class UpSamplingConv2D(Conv3x3):
         x = ops.depth_to_space(x, 2, data_format="channels_last")
         return x[:, 1:-1, 1:-1]  # what lies about such a corner, within the map
 
+    def _fast_convolution(self, inputs_shape):
+        _, height, width, channels = inputs_shape
+        many = min(channels, self.filters) >= self.least_channels
+        return doubling.convolve if many and None not in (height, width) else None
+
     def compute_output_shape(self, inputs_shape):
         batch, height, width, _ = inputs_shape
         return (batch, 2 * height, 2 * width, self.filters)
+
+    def get_config(self):
+        config = super().get_config()
+        fixed = ("kernel_size", "padding")
+        return {key: value for key, value in config.items() if key not in fixed}
 
 
 def _by_parity(kernel, axis):

@@ -42,12 +42,13 @@ def convolve(inputs, kernel):
         float32 (B, H, W, K).
     """
     _, height, width, _ = inputs.shape
-    return _convolution(height, width)(inputs, tf.convert_to_tensor(kernel))
+    to_outputs = _convolution(height, width).to_outputs
+    return to_outputs(inputs, tf.convert_to_tensor(kernel))
 
 
 @functools.cache
 def _convolution(height, width):
-    """(inputs, kernel) → outputs, for maps of that size."""
+    """The algorithm, for maps of that size."""
     size = (height, width)
     return bilinear(
         inputs=Parts(_to_points(_data, *size), _from_points(_data_transposed, *size)),

@@ -87,8 +87,8 @@ def count_step_flops(gan, batch_size: int, as_defined: bool = True) -> int:
     Args:
         gan: a compiled `LadaGAN`.
         batch_size: images of the step.
-        as_defined: bool, whether convolutions that take Winograd's algorithm
-            (`Conv3x3`) count as without it, as sampling computes them.
+        as_defined: bool, whether convolutions that take a faster algorithm in
+            training (`FastConv2D`) count as without it, as sampling computes them.
     """
     images = tf.TensorSpec((batch_size, gan.image_size, gan.image_size, 3))
     with direct_convolutions() if as_defined else contextlib.nullcontext():

@@ -8,7 +8,7 @@ from keras import ops
 
 from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
 from lada_tf.layers.batch_norm import BatchNormLeakyReLU
-from lada_tf.layers.convolution import Conv3x3
+from lada_tf.layers.convolution import FastConv2D
 from lada_tf.layers.initializers import initializer_config
 from lada_tf.layers.leaky_relu import leaky_relu
 from lada_tf.layers.mixers import check_mixer
@@ -49,6 +49,8 @@ class Discriminator(keras.Model):
             the batch; see `Ladaformer` too.
         recompute: bool, whether gradients compute the stages again, of which then only
             the inputs are kept in memory.
+        parts: int, parts of the batch that convolutions and attention are computed in,
+            so that threads can compute them at once; batch normalization is of all.
 
     Returns:
         Logits, float32 (B, 25), one for each cell of a 5×5 map; positive for real.
@@ -90,7 +92,7 @@ class Discriminator(keras.Model):
         self.sync_batch_norm = sync_batch_norm
         self._check_sizes()
 
-        self.input_convolution = Conv3x3(
+        self.input_convolution = FastConv2D(
             self.widths[0],
             use_bias=False,
             kernel_initializer=self.initializer,
@@ -127,7 +129,7 @@ class Discriminator(keras.Model):
                 name="block",
             )
             self.space_to_depth = SpaceToDepth(2, dtype=self.dtype_policy)
-            self.merge = Conv3x3(
+            self.merge = FastConv2D(
                 self.out_widths[0],
                 kernel_initializer=self.initializer,
                 dtype=self.dtype_policy,
@@ -142,11 +144,11 @@ class Discriminator(keras.Model):
             dtype=self.dtype_policy,
             name="hidden",
         )
-        self.to_logits = keras.layers.Conv2D(
+        self.to_logits = FastConv2D(
             1,
             4,
+            padding="valid",
             use_bias=False,
-            data_format="channels_last",
             kernel_initializer=self.initializer,
             dtype="float32",
             name="to_logits",
@@ -170,27 +172,30 @@ class Discriminator(keras.Model):
         self.to_logits.build((*shape[:3], self.out_widths[1]))
         self.built = True
 
-    def call(self, images, training=None, recompute=False):
+    def call(self, images, training=None, recompute=False, parts=1):
         x = images
-        for stage in self.stages(training):
+        for stage in self.stages(training, parts):
             x = (recomputed(stage) if recompute else stage)(x)
         return x
 
-    def stages(self, training=None):
+    def stages(self, training=None, parts=1):
         """The parts that the discriminator is a chain of: callables, tensor → tensor.
 
         Images go into the first one, and logits come out of the last one.
         """
-        deeper: list[Callable] = [*self.down_blocks, self._tail]
+        stages: list[Callable] = [self._stem, *self.down_blocks, self._tail]
         return [
-            self._stem,
-            *(functools.partial(stage, training=training) for stage in deeper),
+            functools.partial(stage, training=training, parts=parts) for stage in stages
         ]
 
-    def _stem(self, images):
-        return leaky_relu(self.input_convolution(images))
+    def _stem(self, images, training, parts):
+        del parts  # it takes less time than to split and to join again
+        return leaky_relu(self.input_convolution(images, training=training))
 
-    def _tail(self, x, training):
+    def _tail(self, x, training, parts):
+        return in_parts(lambda part: self._logits(part, training), x, parts)
+
+    def _logits(self, x, training):
         if self.kind != "conv":
             x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))
             x = self.block(self.position_embedding(x), training=training)
@@ -198,7 +203,7 @@ class Discriminator(keras.Model):
             x = self.space_to_depth(x)
             x = self.merge(x, training=training)  # (B, 8, 8, 512), no activation
         x = leaky_relu(self.hidden_convolution(x))
-        return ops.reshape(self.to_logits(x), (-1, 25))
+        return ops.reshape(self.to_logits(x, training=training), (-1, 25))
 
     def _check_sizes(self):
         if self.kind != "conv":
@@ -265,7 +270,7 @@ class DownBlock(keras.layers.Layer):
         )
         self.convolutions = [
             convolution(3, strides=2, padding="same", name="main_0"),
-            Conv3x3(filters, name="main_1", **arguments),
+            FastConv2D(filters, name="main_1", **arguments),
             convolution(1, name="direct"),
         ]
         self.norms = [
@@ -284,9 +289,9 @@ class DownBlock(keras.layers.Layer):
         for norm in self.norms:
             norm.build(output_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None, parts=1):
         def unit(i, x):
-            x = self.convolutions[i](x)
+            x = in_parts(self.convolutions[i], x, parts)
             if self.norms:
                 return self.norms[i](x, training=training)
             return leaky_relu(x)
@@ -296,3 +301,10 @@ class DownBlock(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape):
         batch, height, width, _ = inputs_shape
         return (batch, height // 2, width // 2, self.filters)
+
+
+def in_parts(function, x, parts):
+    """A function of batches, applied to equal parts of one and joined again."""
+    if parts == 1:
+        return function(x)
+    return ops.concatenate([function(part) for part in ops.split(x, parts)])

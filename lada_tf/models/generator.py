@@ -8,6 +8,7 @@ from keras import ops
 
 from lada_tf.layers import LEE, Ladaformer, PixelShuffle, PositionEmbedding
 from lada_tf.layers.batch_norm import BatchNormLeakyReLU
+from lada_tf.layers.convolution import FastConv2D
 from lada_tf.layers.initializers import initializer_config
 from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
 from lada_tf.models.recompute import recomputed
@@ -161,11 +162,8 @@ class Generator(keras.Model):
             )
             for i, width in enumerate(self.decoder_widths)
         ]
-        self.to_rgb = keras.layers.Conv2D(
+        self.to_rgb = FastConv2D(
             3,
-            3,
-            padding="same",
-            data_format="channels_last",
             kernel_initializer=self.initializer,
             dtype="float32",
             name="to_rgb",
@@ -219,7 +217,7 @@ class Generator(keras.Model):
             x = self.patch_shuffle(x)
         for level in self.decoder:
             x = stage(level, training=training)(x)
-        images = self.to_rgb(x)
+        images = self.to_rgb(x, training=training)
         return (images, maps) if return_attention_maps else images
 
     def _first_tokens(self, latents):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from lada_tf.layers import DiffAugment
+from lada_tf.models.discriminator import Discriminator
 from lada_tf.models.losses import LOSSES
 from lada_tf.models.recompute import input_gradient, recomputed
 
@@ -183,7 +184,7 @@ def generator_objective(gan, latents, part):
     fake = gan.generator(latents, **_training(gan))
     if not gan.consistent:
         fake = _augment(gan, fake, part)
-    logits = gan.discriminator(fake, **_training(gan))
+    logits = gan.discriminator(fake, **_training(gan), **_parts(gan, fake.shape[0]))
     g_loss = LOSSES[gan.adversarial_loss].generator(logits)
     return g_loss, {"g_loss": g_loss}
 
@@ -243,6 +244,17 @@ def _training(gan):
     return {"training": True} | (
         {"recompute": True} if gan.gradient_checkpointing else {}
     )
+
+
+def _parts(gan, batch_size):
+    """Arguments that make work for two threads of the discriminator's pass.
+
+    The images wait for its update, and the generator's gradient for it: nothing else is
+    left to compute beside it.
+    """
+    halves = gan.overlap and batch_size is not None and batch_size % 2 == 0
+    ours = isinstance(gan.discriminator, Discriminator)
+    return {"parts": 2} if halves and ours else {}
 
 
 def _augment(gan, images, part):

@@ -1,4 +1,4 @@
-"""Winograd's algorithm in training: the numbers of the convolution's definition."""
+"""Fast convolutions in training: the numbers of the convolution's definition."""
 
 import contextlib
 
@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lada_tf.layers.convolution import Conv3x3, direct_convolutions
+from lada_tf.layers.convolution import FastConv2D, direct_convolutions
 from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
 from lada_tf.models import LadaGAN
 
-LAYERS = pytest.mark.parametrize("layer_class", [Conv3x3, UpSamplingConv2D])
+LAYERS = pytest.mark.parametrize("layer_class", [FastConv2D, UpSamplingConv2D])
 MAP = (2, 8, 6, 5)
 
 
 @pytest.fixture
 def any_width(monkeypatch):
-    for layer_class in (Conv3x3, UpSamplingConv2D):
+    for layer_class in (FastConv2D, UpSamplingConv2D):
         monkeypatch.setattr(layer_class, "least_channels", 1)
 
 
@@ -59,6 +59,60 @@ def test_values_and_second_derivatives(layer_class, run, any_width):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=bound)
 
 
+@pytest.mark.parametrize("run", ["eager", "graph", "xla"])
+@pytest.mark.parametrize(
+    ("channels", "filters", "kernel_size", "padding"),
+    [
+        (3, 8, 3, "same"),
+        (8, 3, 3, "same"),
+        (8, 1, 4, "valid"),
+        (2, 8, (4, 3), "same"),
+        (8, 2, (2, 5), "same"),
+        (1, 8, (2, 3), "valid"),
+    ],
+)
+def test_few_channels(channels, filters, kernel_size, padding, run):
+    layer = FastConv2D(
+        filters, kernel_size, padding=padding, bias_initializer="random_normal"
+    )
+    x = tf.random.normal((2, 7, 6, channels))
+    layer.build(x.shape)
+
+    def found(x):
+        return derivatives(layer, x, training=True)
+
+    if run != "eager":
+        found = tf.function(found, jit_compile=run == "xla")
+    for ours, expected in zip(found(x), derivatives(layer, x, False), strict=True):
+        assert ours.shape == expected.shape
+        bound = 1e-5 * np.abs(expected).max()
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=bound)
+
+
+def test_where_channels_are_few():
+    """To few channels there is no convolution, and no gradient to few either."""
+
+    def kinds(layer, x, training):
+        def gradient(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=training)
+            return tape.gradient(y, x)
+
+        graph = tf.function(gradient).get_concrete_function(x).graph
+        types = {operation.type for operation in graph.get_operations()}
+        return types & {"Conv2D", "Conv2DBackpropInput", "MatMul"}
+
+    to_few, from_few = FastConv2D(3), FastConv2D(8)
+    many, few = tf.zeros((1, 4, 4, 8)), tf.zeros((1, 4, 4, 3))
+    direct = {"Conv2D", "Conv2DBackpropInput"}
+    assert products(lambda x: to_few(x, training=True), many) == {"MatMul"}
+    assert kinds(from_few, few, True) == {"Conv2D", "MatMul"}
+    assert kinds(to_few, many, False) == kinds(from_few, few, False) == direct
+    with direct_convolutions():
+        assert kinds(to_few, many, True) == kinds(from_few, few, True) == direct
+
+
 @LAYERS
 def test_rounding_is_no_more_than_the_definition_s(layer_class):
     """At the discriminator's width, against float64."""
@@ -81,7 +135,7 @@ def test_where_it_is_taken(layer_class):
     layer, x = layer_class(128), tf.zeros((1, 4, 4, 128))
     half = layer_class(128, dtype="mixed_bfloat16")
     narrow = layer_class(16)
-    fast = {Conv3x3: {"MatMul", "BatchMatMulV2"}, UpSamplingConv2D: {"MatMul"}}
+    fast = {FastConv2D: {"MatMul", "BatchMatMulV2"}, UpSamplingConv2D: {"MatMul"}}
     assert products(lambda x: layer(x, training=True), x) == fast[layer_class]
     for other in (
         lambda x: layer(x, training=False),
@@ -94,7 +148,7 @@ def test_where_it_is_taken(layer_class):
 
 
 def test_odd_and_unknown_sizes(any_width):
-    layer = Conv3x3(4)
+    layer = FastConv2D(4)
     for shape in ((1, 5, 4, 4), (1, None, 4, 4)):
         spec = tf.TensorSpec(shape)
         assert products(lambda x: layer(x, training=True), spec) == {"Conv2D"}
