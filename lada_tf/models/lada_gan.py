@@ -236,9 +236,9 @@ class LadaGAN(keras.Model):
                 the networks' stages again, which then need not be kept: the same
                 numbers in less memory and more time. Needs our own networks.
             overlap: bool, whether parts of a step that need nothing of one another
-                (both of the discriminator's losses; the images for the generator's;
-                micro-batches) may be computed at once, on threads of a processor, in
-                more memory.
+                (both of the discriminator's losses; the images for the generator's, and
+                halves of them in the discriminator; micro-batches) may be computed at
+                once, on threads of a processor, in more memory.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
         """

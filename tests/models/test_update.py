@@ -107,6 +107,30 @@ def test_parts_that_overlap_give_the_same_step(accumulate):
     np.testing.assert_allclose(metrics_at_once, metrics, rtol=1e-4, atol=1e-6)
 
 
+def test_halves_in_the_discriminator_for_the_generator():
+    """Where parts overlap and the batch has halves."""
+
+    def attentions(batch_size, overlap):
+        gan = make()
+        gan.compile(overlap=overlap)
+        images = tf.TensorSpec((batch_size, 32, 32, 3))
+        graph = tf.function(gan.step).get_concrete_function(images).graph
+        return sum(op.type == "Softmax" for op in graph.get_operations())
+
+    assert attentions(6, overlap=True) == attentions(6, overlap=False) + 1
+    assert attentions(7, overlap=True) == attentions(7, overlap=False)
+
+
+def test_a_discriminator_of_a_user_s_knows_no_halves():
+    own = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(25)])
+    own.image_size = 32
+    own.build((None, 32, 32, 3))
+    gan = LadaGAN(make().generator, own)
+    gan.compile(overlap=True)
+    _, finite = tf.function(gan.step)(real_batches(1)[0])
+    assert finite
+
+
 @pytest.mark.parametrize("overlap", [False, True])
 def test_overlapping_parts_do_not_wait_for_one_another(overlap):
     gan = make()
