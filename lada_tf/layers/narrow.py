@@ -86,22 +86,21 @@ def _convolution(height, width, rows, columns):
 @functools.cache
 def _sum_of_taps(map_height, map_width, height, width, rows, columns):
     """Products (B·H·W, taps · few) of maps of that size → (B, …, few)."""
-    # As it goes forth a tap (i, j) takes what lies i - rows[0] below and j - columns[0]
-    # to the right; on the way back its products go there.
+    # From few to many a tap (i, j) takes what lies i - rows[0] below and
+    # j - columns[0] to the right; on the way back its products go there.
     above, below = (height - 1 - zeros for zeros in rows)
     left, right = (width - 1 - zeros for zeros in columns)
-    lines, length = map_height + above + below, map_width + left + right
-    lines, length = lines - height + 1, length - width + 1
+    lines = map_height + above + below - height + 1
+    length = map_width + left + right - width + 1
 
     def apply(products):
-        few = products.shape[-1] // (height * width)
-        x = tf.reshape(products, (-1, map_height, map_width, height * width * few))
+        x = tf.reshape(products, (-1, map_height, map_width, products.shape[-1]))
         x = tf.pad(x, ((0, 0), (above, below), (left, right), (0, 0)))
         moved = []
-        for number in range(height * width):
-            row, column = height - 1 - number // width, width - 1 - number % width
-            of_tap = x[..., number * few : (number + 1) * few]
-            moved.append(of_tap[:, row : row + lines, column : column + length])
+        for number, tap in enumerate(tf.split(x, height * width, axis=-1)):
+            i, j = divmod(number, width)
+            row, column = height - 1 - i, width - 1 - j
+            moved.append(tap[:, row : row + lines, column : column + length])
         return tf.add_n(moved)
 
     return fused(apply, derivatives=0)
