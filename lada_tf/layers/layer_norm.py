@@ -35,9 +35,12 @@ def fused_layer_norm(epsilon):
 
     def apply(x, scale, offset):
         x = ops.cast(x, "float32")
-        centered = x - ops.mean(x, axis=-1, keepdims=True)
-        variance = ops.mean(centered**2, axis=-1, keepdims=True)
-        normal = centered * ops.rsqrt(variance + epsilon)
+        mean = ops.mean(x, axis=-1, keepdims=True)
+        # As in TensorFlow's moments, and so in the authors' R1: exact in the gradient,
+        # not in the gradient's gradient.
+        deviations = x - ops.stop_gradient(mean)
+        variance = ops.mean(deviations**2, axis=-1, keepdims=True)
+        normal = (x - mean) * ops.rsqrt(variance + epsilon)
         return scale * ops.cast(normal, scale.dtype) + offset
 
     return fused(apply)
