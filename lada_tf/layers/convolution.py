@@ -52,9 +52,7 @@ class FastConv2D(keras.layers.Conv2D):
         )
 
     def call(self, inputs, training=None):
-        fast_convolution = None
-        if training and _allowed[-1] and self.compute_dtype == "float32":
-            fast_convolution = on_processor() and self._fast_convolution(inputs.shape)
+        fast_convolution = training and self._fast_convolution(inputs.shape)
         if not fast_convolution:
             return super().call(inputs)
         outputs = fast_convolution(inputs, self.kernel)
@@ -66,7 +64,7 @@ class FastConv2D(keras.layers.Conv2D):
         """(inputs, kernel) → outputs, or None if the definition is as fast."""
         _, height, width, channels = inputs_shape
         fewer = min(channels, self.filters)
-        if None in (height, width):
+        if None in (height, width) or not self._may_be_fast():
             return None
         if fewer <= narrow.FEW:
             return functools.partial(narrow.convolve, padding=self.padding)
@@ -74,6 +72,9 @@ class FastConv2D(keras.layers.Conv2D):
         if fits and self.kernel_size == (3, 3) and fewer >= self.least_channels:
             return winograd.convolve
         return None
+
+    def _may_be_fast(self):
+        return _allowed[-1] and self.compute_dtype == "float32" and on_processor()
 
     def get_config(self):
         config = super().get_config()

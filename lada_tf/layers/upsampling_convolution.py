@@ -54,8 +54,10 @@ class UpSamplingConv2D(FastConv2D):
 
     def _fast_convolution(self, inputs_shape):
         _, height, width, channels = inputs_shape
+        if None in (height, width) or not self._may_be_fast():
+            return None
         many = min(channels, self.filters) >= self.least_channels
-        return doubling.convolve if many and None not in (height, width) else None
+        return doubling.convolve if many else None
 
     def compute_output_shape(self, inputs_shape):
         batch, height, width, _ = inputs_shape

@@ -63,3 +63,24 @@ def _check_mixed_precision(layer, inputs, output):
     # A dozen roundings to 8 bits on the way, relative to the output's scale.
     error = np.abs(np.asarray(result, np.float32) - output).max()
     assert error <= 12 * BFLOAT16_STEP * np.abs(output).max()
+
+
+def derivatives(layer, inputs, training):
+    """Outputs, their gradients, and those of these gradients' squares, as with R1.
+
+    Weights of the squares see to it that nothing cancels out: a normalization's
+    gradient sums up to 0.
+    """
+    variables = [*inputs, *layer.trainable_variables]
+    with tf.GradientTape() as outer:
+        outer.watch(inputs)
+        with tf.GradientTape() as inner:
+            inner.watch(inputs)
+            y = layer(*inputs, training=training)
+            loss = tf.reduce_sum(tf.sin(y))
+        gradients = inner.gradient(loss, variables)
+        squares = sum(
+            tf.reduce_sum(tf.linspace(1.0, 2.0, gradient.shape[-1]) * gradient**2)
+            for gradient in gradients
+        )
+    return [y, *gradients, *outer.gradient(squares, variables)]

@@ -10,6 +10,7 @@ import tensorflow as tf
 from lada_tf.layers.convolution import FastConv2D, direct_convolutions
 from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
 from lada_tf.models import LadaGAN
+from tests.layers.layer_checks import derivatives
 
 LAYERS = pytest.mark.parametrize("layer_class", [FastConv2D, UpSamplingConv2D])
 MAP = (2, 8, 6, 5)
@@ -28,20 +29,6 @@ def products(function, *inputs):
     return types & {"Conv2D", "MatMul", "BatchMatMulV2"}
 
 
-def derivatives(layer, x, training):
-    """Outputs, their gradients, and those of these gradients' squares, as with R1."""
-    variables = [x, *layer.trainable_variables]
-    with tf.GradientTape() as outer:
-        outer.watch(x)
-        with tf.GradientTape() as inner:
-            inner.watch(x)
-            y = layer(x, training=training)
-            loss = tf.reduce_sum(tf.sin(y))
-        gradients = inner.gradient(loss, variables)
-        squares = sum(tf.reduce_sum(gradient**2) for gradient in gradients)
-    return [y, *gradients, *outer.gradient(squares, variables)]
-
-
 @LAYERS
 @pytest.mark.parametrize("run", ["eager", "graph", "xla"])
 def test_values_and_second_derivatives(layer_class, run, any_width):
@@ -50,11 +37,11 @@ def test_values_and_second_derivatives(layer_class, run, any_width):
     layer.build(MAP)
 
     def found(x):
-        return derivatives(layer, x, training=True)
+        return derivatives(layer, [x], training=True)
 
     if run != "eager":
         found = tf.function(found, jit_compile=run == "xla")
-    for ours, expected in zip(found(x), derivatives(layer, x, False), strict=True):
+    for ours, expected in zip(found(x), derivatives(layer, [x], False), strict=True):
         bound = 1e-5 * np.abs(expected).max()
         np.testing.assert_allclose(ours, expected, rtol=0, atol=bound)
 
@@ -79,11 +66,11 @@ def test_few_channels(channels, filters, kernel_size, padding, run):
     layer.build(x.shape)
 
     def found(x):
-        return derivatives(layer, x, training=True)
+        return derivatives(layer, [x], training=True)
 
     if run != "eager":
         found = tf.function(found, jit_compile=run == "xla")
-    for ours, expected in zip(found(x), derivatives(layer, x, False), strict=True):
+    for ours, expected in zip(found(x), derivatives(layer, [x], False), strict=True):
         assert ours.shape == expected.shape
         bound = 1e-5 * np.abs(expected).max()
         np.testing.assert_allclose(ours, expected, rtol=0, atol=bound)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from lada_tf.layers import SLN
 from lada_tf.layers.layer_norm import LayerNorm
+from tests.layers.layer_checks import derivatives
 
 TOKENS, LATENTS = (2, 6, 16), (2, 5)
 
@@ -23,20 +24,6 @@ def an_sln():
     return layer, (tf.random.normal(LATENTS),)
 
 
-def derivatives(layer, x, latents, training):
-    """Outputs, their gradients, and those of these gradients' squares, as with R1."""
-    variables = [x, *latents, *layer.trainable_variables]
-    with tf.GradientTape() as outer:
-        outer.watch([x, *latents])
-        with tf.GradientTape() as inner:
-            inner.watch([x, *latents])
-            y = layer(x, *latents, training=training)
-            loss = tf.reduce_sum(tf.sin(y))
-        gradients = inner.gradient(loss, variables)
-        squares = sum(tf.reduce_sum(gradient**2) for gradient in gradients)
-    return [y, *gradients, *outer.gradient(squares, variables)]
-
-
 @pytest.mark.parametrize("make", [a_layer_norm, an_sln])
 @pytest.mark.parametrize("run", ["eager", "graph", "xla"])
 def test_values_and_second_derivatives(make, run):
@@ -44,11 +31,11 @@ def test_values_and_second_derivatives(make, run):
     x = 3 + tf.random.normal(TOKENS)
 
     def found(x):
-        return derivatives(layer, x, latents, training=True)
+        return derivatives(layer, [x, *latents], training=True)
 
     if run != "eager":
         found = tf.function(found, jit_compile=run == "xla")
-    separate = derivatives(layer, x, latents, training=False)
+    separate = derivatives(layer, [x, *latents], training=False)
     for ours, expected in zip(found(x), separate, strict=True):
         bound = 2e-5 * np.abs(expected).max()
         np.testing.assert_allclose(ours, expected, rtol=0, atol=bound)
