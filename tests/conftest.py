@@ -8,6 +8,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from lada_tf.training.loop import without_grappler
+
 # On a GPU too: what they compare with was computed so.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
@@ -18,6 +20,13 @@ LONG = {"test_workers.py", "test_distribution.py", "test_apps.py"}
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+@pytest.fixture
+def as_traced():
+    """Graphs run as they were traced, as training runs them, and start sooner."""
+    with without_grappler():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,6 @@
 
 import json
 import os
-import resource
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +11,7 @@ from lada_tf import load_run
 from lada_tf.training import load_generator
 from lada_tf.training.images import to_uint8
 from lada_tf.training.sampling import generate
+from tests import runner
 
 TINY = (
     "--preset=tiny",
@@ -32,18 +28,12 @@ TINY = (
 )
 
 
-def command(app, *arguments):
-    return [sys.executable, "-m", f"lada_tf.{app}", *map(str, arguments)]
-
-
-def run(app, *arguments):
-    return subprocess.run(command(app, *arguments), capture_output=True, text=True)
+def run(app, *arguments, **options):
+    return runner.run(f"lada_tf.{app}", *arguments, **options)
 
 
 def succeed(app, *arguments):
-    result = run(app, *arguments)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    return runner.succeed(f"lada_tf.{app}", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +73,10 @@ def test_stopped_and_started_again_is_the_same_run(trained, tmp_path):
     """SIGTERM saves and exits with 143; the same command ends with the same bits."""
     folder = tmp_path / "run"
     arguments = (*TINY, "--total_images=48", f"--run_dir={folder}")
-    process = subprocess.Popen(command("train", *arguments), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 143
+    process = runner.start("lada_tf.train", *arguments)
+    process.wait_for((folder / "metrics.jsonl").exists)
+    process.terminate()
+    assert process.wait().returncode == 143
     (checkpoint, *_) = sorted((folder / "checkpoints").iterdir())
     assert 8 <= int(checkpoint.name.split("-")[1]) < 48
     assert f"going on from {checkpoint}" in succeed("train", *arguments)
@@ -99,12 +87,7 @@ def test_stopped_and_started_again_is_the_same_run(trained, tmp_path):
 @pytest.mark.parametrize("room", [150_000, 300_000])  # for a picture; for a log
 def test_a_full_disk_is_named_and_nothing_is_lost(trained, tmp_path, room):
     arguments = (*TINY, "--total_images=48", f"--run_dir={tmp_path}/run")
-    full = subprocess.run(
-        command("train", *arguments),
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
-    )
+    full = run("train", *arguments, file_size=room)
     assert full.returncode == 2
     (line,) = [s for s in full.stderr.splitlines() if "error:" in s]
     assert "File too large" in line
@@ -123,10 +106,8 @@ def test_losses_beyond_all_numbers_end_in_one_line(tmp_path):
 
 def test_killed_at_random_moments_is_the_same_run():
     """`experiments.kills` compares checkpoints, metrics and pictures bit for bit."""
-    kills = [sys.executable, "-m", "experiments.kills", "--kills=3", "--steps=60"]
-    result = subprocess.run(kills, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    totals = json.loads(result.stdout.splitlines()[-1])
+    printed = runner.succeed("experiments.kills", "--kills=3", "--steps=60")
+    totals = json.loads(printed.splitlines()[-1])
     assert totals["kills"] == 3
     assert totals["runs"] == totals["identical"] >= 1
 

@@ -1,25 +1,27 @@
 import os
-import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests import runner
+
 KILLS = 10
 
 
-def command(source, output, *flags: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "lada_tf.prepare_data"),
-        *(f"--source={source}", f"--output={output}", *flags),
-    ]
+def start(source, output, *flags: str) -> runner.Process:
+    paths = f"--source={source}", f"--output={output}"
+    return runner.start("lada_tf.prepare_data", *paths, *flags)
 
 
 def run(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*arguments), capture_output=True, text=True)
+    return start(*arguments).wait()
+
+
+def files(folder) -> list[str]:
+    return os.listdir(folder) if folder.exists() else []
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -43,13 +45,11 @@ def test_killed_at_random_it_ends_with_the_same_shards(tmp_path):
     moments = np.random.default_rng(1)
     unfinished = 0
     for _ in range(KILLS):
-        killed = subprocess.Popen(
-            command(folder, output, *flags), stderr=subprocess.DEVNULL
-        )
-        begun = os.listdir(output) if output.exists() else []
-        _wait_for_change(output, begun, killed)
+        begun = files(output)
+        killed = start(folder, output, *flags)
+        killed.wait_for(lambda begun=begun: files(output) != begun)
         time.sleep(moments.uniform(0, 0.15))
-        killed.send_signal(signal.SIGKILL)
+        killed.kill()
         killed.wait()
         unfinished += not (output / "manifest.json").exists()
     assert unfinished >= KILLS // 2  # else the test kills too late to mean anything
@@ -57,14 +57,6 @@ def test_killed_at_random_it_ends_with_the_same_shards(tmp_path):
     finished = run(folder, output, *flags)
     assert finished.returncode == 0, finished.stderr
     assert contents(output) == contents(tmp_path / "undisturbed")
-
-
-def _wait_for_change(folder, names: list[str], process: subprocess.Popen) -> None:
-    """Until the process has passed its start-up and touched the folder."""
-    while process.poll() is None:
-        if folder.exists() and os.listdir(folder) != names:
-            return
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize(
@@ -77,13 +69,7 @@ def _wait_for_change(folder, names: list[str], process: subprocess.Popen) -> Non
     ],
 )
 def test_a_users_mistake_is_one_line(flags, message, tmp_path):
-    finished = subprocess.run(
-        [sys.executable, "-m", "lada_tf.prepare_data", *flags],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-    )
+    finished = runner.run("lada_tf.prepare_data", *flags, folder=tmp_path)
     assert finished.returncode == 2
     (line,) = [x for x in finished.stderr.splitlines() if x.startswith("error:")]
     assert message in line

@@ -92,7 +92,8 @@ def count_step_flops(gan, batch_size: int, as_defined: bool = True) -> int:
     """
     images = tf.TensorSpec((batch_size, gan.image_size, gan.image_size, 3))
     with direct_convolutions() if as_defined else contextlib.nullcontext():
-        graph = tf.function(gan.step).get_concrete_function(images).graph
+        step = tf.function(gan.step, autograph=False)
+        graph = step.get_concrete_function(images).graph
     waiting = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
     needed = set()
     while waiting:

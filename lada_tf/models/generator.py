@@ -7,10 +7,9 @@ import keras
 from keras import ops
 
 from lada_tf.layers import LEE, Ladaformer, PixelShuffle, PositionEmbedding
-from lada_tf.layers.batch_norm import BatchNormLeakyReLU
 from lada_tf.layers.convolution import FastConv2D
 from lada_tf.layers.initializers import initializer_config
-from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
+from lada_tf.models.decoder_level import DecoderLevel
 from lada_tf.models.recompute import recomputed
 
 HEADS = ("pixel", "patch", "decoder")
@@ -292,28 +291,6 @@ class Generator(keras.Model):
             "initializer": self.initializer,
             "sync_batch_norm": self.sync_batch_norm,
         }
-
-
-class DecoderLevel(keras.layers.Layer):
-    """Nearest ×2, 3×3 convolution, batch normalization, LeakyReLU(0.2)."""
-
-    def __init__(self, filters, initializer, sync_batch_norm, **kwargs):
-        super().__init__(**kwargs)
-        self.convolution = UpSamplingConv2D(
-            filters, kernel_initializer=initializer, dtype=self.dtype_policy
-        )
-        self.norm = BatchNormLeakyReLU(sync_batch_norm, dtype=self.dtype_policy)
-
-    def build(self, inputs_shape):
-        self.convolution.build(inputs_shape)
-        self.norm.build(self.compute_output_shape(inputs_shape))
-
-    def call(self, inputs, training=None):
-        x = self.convolution(inputs, training=training)
-        return self.norm(x, training=training)
-
-    def compute_output_shape(self, inputs_shape):
-        return self.convolution.compute_output_shape(inputs_shape)
 
 
 def _per_stage(name, value, stages):

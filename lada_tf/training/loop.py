@@ -148,7 +148,7 @@ class Loop:
         try:
             with contextlib.ExitStack() as stack:
                 if self._as_traced:
-                    stack.enter_context(_without_grappler())
+                    stack.enter_context(without_grappler())
                 if self._first:
                     stack.enter_context(without_collection())
                     if self._compile_ahead:
@@ -168,7 +168,7 @@ class Loop:
 
 
 @contextlib.contextmanager
-def _without_grappler() -> Iterator[None]:
+def without_grappler() -> Iterator[None]:
     """Within it TensorFlow runs graphs as they were traced.
 
     On processors, what it would optimize in the step's graph takes it a seventh of the

@@ -18,7 +18,7 @@ from lada_tf.__main__ import COMMANDS
 from lada_tf.training.configuration import FIELDS
 from lada_tf.training.official_checkpoint import import_official_checkpoint
 from tests.docs.pages import PAGES, ROOT, blocks, prose
-from tests.docs.runner import run_module, run_source
+from tests.runner import succeed, succeed_with_source
 
 SHELL = ("sh", "bash")
 MODULE = re.compile(r"python -m ((?:lada_tf|experiments|benchmarks)\.[\w.]+)")
@@ -97,9 +97,9 @@ def run_command(command, folder):
         command = f"{command} {more}"
     match shlex.split(command):
         case ["lada-tf", name, *arguments]:
-            run_module(f"lada_tf.{name}", arguments, folder)
+            succeed(f"lada_tf.{name}", *arguments, folder=folder)
         case ["python", "-m", module, *arguments]:
-            run_module(module, arguments, folder)
+            succeed(module, *arguments, folder=folder)
         case ["pip", "install", package]:
             check_extra(package)
         case ["make", target]:
@@ -130,7 +130,7 @@ def test_block(block, workplace):
             source = source.replace(words, others)
         for words, before in BEFORE.items():
             source = before + source if words in source else source
-        run_source(source, workplace)
+        succeed_with_source(source, workplace)
     for command in block.commands if block.language in SHELL else ():
         run_command(command, workplace)
 

@@ -1,6 +1,4 @@
 import json
-import os
-import subprocess
 import sys
 import types
 
@@ -14,6 +12,7 @@ from PIL import Image
 from lada_tf import evaluate
 from lada_tf.errors import UserError
 from lada_tf.evaluation.images import generate, quantized
+from tests import runner
 from tests.evaluation.fakes import fake_generator
 from tests.evaluation.recipes import images
 
@@ -147,14 +146,8 @@ def test_mistakes(run, real, run_dir, tmp_path, arguments, message):
 
 
 def test_a_mistake_ends_the_command_with_2_and_one_line(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "lada_tf.evaluate", "--images=missing", "--real=x"],
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = ("--images=missing", "--real=x")
+    result = runner.run("lada_tf.evaluate", *arguments, folder=tmp_path)
     assert result.returncode == 2
     assert result.stdout == ""
     assert "Traceback" not in result.stderr

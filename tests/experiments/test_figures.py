@@ -1,8 +1,6 @@
 """Figures 5 to 8 and the progress of a run, from a run folder as train leaves it."""
 
 import json
-import subprocess
-import sys
 
 import imageio_ffmpeg
 import numpy as np
@@ -13,6 +11,7 @@ from experiments.figure5 import read_curves, read_runs
 from experiments.figure7 import stacked
 from experiments.frames import write_frames
 from lada_tf.errors import UserError
+from tests.runner import succeed
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +20,8 @@ def run_dir(tmp_path_factory):
     flags = "--preset=tiny --g_widths=16,8,8 --d_widths=4,8 --g_mlp=8 --d_mlp=8"
     flags += " --batch_size=4 --total_images=16 --log_images=4 --sample_images=8"
     flags += " --fd_images=8 --fd_samples=32"
-    command("lada_tf.train", *flags.split(), f"--run_dir={folder}")
+    succeed("lada_tf.train", *flags.split(), f"--run_dir={folder}")
     return folder
-
-
-def command(module, *flags):
-    subprocess.run([sys.executable, "-m", module, *flags], check=True)
 
 
 def frames_of(path):
@@ -36,7 +31,7 @@ def frames_of(path):
 
 def test_figure5(run_dir, tmp_path):
     output = tmp_path / "figure5.png"
-    command("experiments.figure5", f"--runs={run_dir}", f"--output={output}")
+    succeed("experiments.figure5", f"--runs={run_dir}", f"--output={output}")
     assert frames_of(output) == (1, (1300, 400))
 
 
@@ -68,14 +63,14 @@ def test_curves_are_what_was_logged(tmp_path):
 def test_figure6(run_dir, tmp_path):
     output = tmp_path / "figure6.png"
     flags = [f"--run_dir={run_dir}", f"--output={output}", "--num_images=3"]
-    command("experiments.figure6", *flags, "--head=2")
+    succeed("experiments.figure6", *flags, "--head=2")
     assert frames_of(output) == (1, (4 * 66 - 2, 3 * 66 - 2))
 
 
 def test_figure7(run_dir, tmp_path):
     output = tmp_path / "figure7.gif"
     flags = [f"--run_dir={run_dir}", f"--output={output}", "--frames=3"]
-    command("experiments.figure7", *flags, "--spherical")
+    succeed("experiments.figure7", *flags, "--spherical")
     assert frames_of(output) == (6, (96, 384))
 
 
@@ -106,6 +101,6 @@ def test_a_frame_is_an_image_above_its_maps():
 
 def test_progress(run_dir, tmp_path):
     output = tmp_path / "progress.gif"
-    command("experiments.progress", f"--run_dir={run_dir}", f"--output={output}")
+    succeed("experiments.progress", f"--run_dir={run_dir}", f"--output={output}")
     count, _ = frames_of(output)
     assert count == len(list((run_dir / "samples").glob("grid-*.png"))) >= 3

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import math
-import subprocess
-import sys
 
 import pytest
 
@@ -17,6 +15,7 @@ from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.cost import count_flops
 from lada_tf.models.networks import networks
 from lada_tf.training.configuration import parse_field
+from tests import runner
 
 ROWS = {row.name: row for row in all_rows()}
 NOT_MET = {"table1/02_lada_swin_residual": "0.5B"}  # its flagfile says why
@@ -59,9 +58,8 @@ def test_costs_of_the_ablations_are_the_papers():
 
 def test_a_smoke_run_trains_scores_reports_and_resumes(tmp_path):
     name = "table1/15_fastformer_both"
-    command = [sys.executable, "-m", "experiments.run", "--scale=smoke"]
-    command += [f"--row={name}", f"--output={tmp_path}"]
-    subprocess.run(command, check=True)
+    flags = "--scale=smoke", f"--row={name}", f"--output={tmp_path}"
+    runner.succeed("experiments.run", *flags)
     scores = tmp_path / name / "cifar10_50k.json"
     first = json.loads(scores.read_text())
     assert first["images_seen"] == 12
@@ -70,7 +68,7 @@ def test_a_smoke_run_trains_scores_reports_and_resumes(tmp_path):
     distance = first["metrics"]["FD (small classifier)"]
     assert f"FD (small classifier) {distance:.2f} (" in text
     scores.unlink()
-    again = subprocess.run(command, check=True, capture_output=True, text=True)
+    again = runner.run("experiments.run", *flags)
     assert "compiling" not in again.stderr  # trained already
     second = json.loads(scores.read_text())
     assert second["metrics"] == first["metrics"]
@@ -86,17 +84,11 @@ def test_every_smoke_configuration_fits_together(name):
 
 
 def test_paper_scale_says_what_is_missing_before_it_computes(tmp_path):
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.run",
-            f"--output={tmp_path / 'runs'}",
-            "--row=table1",
-            f"--inception_graph={tmp_path / 'graph.pb'}",
-        ],
-        capture_output=True,
-        text=True,
+    result = runner.run(
+        "experiments.run",
+        f"--output={tmp_path / 'runs'}",
+        "--row=table1",
+        f"--inception_graph={tmp_path / 'graph.pb'}",
     )
     assert result.returncode == 2
     assert "error: no Inception graph at" in result.stderr

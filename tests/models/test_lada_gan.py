@@ -69,6 +69,7 @@ def test_fit(changes, eager):
     assert (history["consistency_real"][0] > 0) == (changes == BCR)
 
 
+@pytest.mark.usefixtures("as_traced")
 @pytest.mark.parametrize("changes", [BCR, DECODER])
 def test_xla_and_graph_agree(changes):
     results = []
@@ -77,7 +78,7 @@ def test_xla_and_graph_agree(changes):
         latents = iter(keras.random.normal((2, 4, 5), seed=3))
         gan.sample_latents = lambda n, latents=latents: next(latents)
         gan.augment = lambda x: x[:, :, ::-1]
-        step = tf.function(gan.train_step, jit_compile=jit)
+        step = tf.function(gan.train_step, jit_compile=jit, autograph=False)
         results.append({k: float(v) for k, v in step(real_images(gan)).items()})
     graph, xla = results
     for name in METRICS:
@@ -96,7 +97,7 @@ def test_two_runs_of_one_seed_are_equal_bit_for_bit():
             get_preset("tiny", **SMALL, augment="color,translation,cutout"), seed=seed
         )
         gan.compile(run_eagerly=True)
-        gan.fit(real_images(gan, 16), batch_size=4, epochs=2, verbose=0, shuffle=False)
+        gan.fit(real_images(gan, 8), batch_size=4, epochs=2, verbose=0, shuffle=False)
         runs.append(weights(gan))
     first, second, other = runs
     assert all((a == b).all() for a, b in zip(first, second, strict=True))

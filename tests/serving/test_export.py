@@ -1,8 +1,5 @@
 """Every format is the generator it was made from; a failed export leaves nothing."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +10,7 @@ from lada_tf.models.presets import get_preset
 from lada_tf.serving import FORMATS, export_generator, exporting, load_exported
 from lada_tf.serving.litert_file import write_litert
 from lada_tf.serving.onnx_file import write_onnx
+from tests import runner
 
 PAIRS = [(name, p) for name, form in FORMATS.items() for p in form.precisions]
 # Images are about [-1, 1]. Weights have 11 bits in float16; products 8 in the others.
@@ -118,11 +116,7 @@ def test_nothing_to_load(tmp_path):
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "lada_tf.export", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-    )
+    return runner.run("lada_tf.export", *arguments)
 
 
 def test_the_command_writes_a_model_and_its_card(run_dir, tmp_path):

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard as HubCard
 
 from lada_tf import LadaGAN
 from lada_tf.errors import UserError
+from tests import runner
 
 LATENTS = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
 
@@ -18,8 +19,9 @@ LATENTS = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
 @pytest.fixture(scope="module")
 def folder(run_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub") / "small"
-    command = [sys.executable, "-m", "lada_tf.export", f"--run_dir={run_dir}"]
-    subprocess.run([*command, "--hub_layout", f"--output={folder}"], check=True)
+    runner.succeed(
+        "lada_tf.export", f"--run_dir={run_dir}", "--hub_layout", f"--output={folder}"
+    )
     return folder
 
 

@@ -93,6 +93,7 @@ def assert_gradients(tape, loss, network, values, player):
     assert float(tf.linalg.global_norm(gradients)) == pytest.approx(total, rel=1e-3)
 
 
+@pytest.mark.usefixtures("as_traced")
 @pytest.mark.parametrize(
     ("run", "compiled"),
     [
@@ -116,7 +117,7 @@ def test_steps(run, compiled):
     gan.sample_latents = next_latents
     step = gan.train_step
     if compiled:
-        step = tf.function(step, jit_compile=compiled == "xla")
+        step = tf.function(step, jit_compile=compiled == "xla", autograph=False)
     for s, real in enumerate(values["steps/real"]):
         noise.assign(values["steps/noise"][s])
         gan.reset_metrics()

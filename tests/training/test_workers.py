@@ -11,7 +11,7 @@ import pytest
 
 from tests.test_apps import TINY
 
-WORKERS = (*TINY, "--total_images=400", "--checkpoint_images=8")
+WORKERS = (*TINY, "--total_images=160", "--checkpoint_images=8")
 
 
 def start(run_dirs, *arguments):
