@@ -1,6 +1,8 @@
 """Commands and snippets in processes that have TensorFlow imported already.
 
 Each is forked off a server that imported the packages once: a start costs no seconds.
+Two of them have the same hash seeds and addresses. Where bits must not depend on those,
+processes start from nothing: `experiments.kills`, `test_workers.py`.
 """
 
 import multiprocessing
@@ -27,7 +29,7 @@ SERVER.set_forkserver_preload(
 class Process:
     """What `start` started; ends by itself, or with `terminate()` or `kill()`."""
 
-    def __init__(self, name, work, arguments, folder, environment, file_size):
+    def __init__(self, name, work, arguments, folder, file_size=None):
         self._name = name
         self._folder = tempfile.TemporaryDirectory()
         self._logs = [Path(self._folder.name, kind) for kind in ("stdout", "stderr")]
@@ -35,7 +37,7 @@ class Process:
             log.touch()
         self._process = SERVER.Process(
             target=_prepared,
-            args=(folder, environment, file_size, self._logs, work, arguments),
+            args=(Path(folder).resolve(), file_size, self._logs, work, arguments),
         )
         self._process.start()
         self.terminate, self.kill = self._process.terminate, self._process.kill
@@ -62,20 +64,18 @@ class Process:
             time.sleep(0.005)
 
 
-def start(module, *arguments, folder=".", environment=(), file_size=None) -> Process:
+def start(module, *arguments, folder=".", file_size=None) -> Process:
     """`python -m module arguments` in that folder.
 
     Args:
         module: str.
         *arguments: of any type that `str` makes one of.
         folder: path.
-        environment: mapping, variables beside this process'.
         file_size: int, bytes that no file may grow beyond, as on a full disk.
     """
     arguments = [str(argument) for argument in arguments]
     name = " ".join([module, *arguments])
-    work = (name, _module, (module, arguments))
-    return Process(*work, folder, dict(environment), file_size)
+    return Process(name, _module, (module, arguments), folder, file_size)
 
 
 def run(module, *arguments, **options) -> subprocess.CompletedProcess:
@@ -92,13 +92,12 @@ def succeed(module, *arguments, **options) -> str:
 
 def succeed_with_source(source, folder) -> None:
     """Python source in that folder, which has to succeed."""
-    result = Process(source, _source, (source,), folder, {}, None).wait()
+    result = Process(source, _source, (source,), folder).wait()
     assert result.returncode == 0, f"{source}\n{result.stderr}"
 
 
-def _prepared(folder, environment, file_size, logs, work, arguments):
+def _prepared(folder, file_size, logs, work, arguments):
     os.chdir(folder)
-    os.environ.update(environment)
     for descriptor, log in enumerate(logs, start=1):
         with log.open("w") as file:
             os.dup2(file.fileno(), descriptor)
