@@ -21,15 +21,13 @@ from concurrent.futures import ProcessPoolExecutor
 
 import keras
 import numpy as np
-from absl import app, flags
+from absl import app
 
 from lada_tf.data import open_source
 from lada_tf.models import LadaGAN
 from lada_tf.models.lada_gan import METRICS
 from lada_tf.training.distribution import distributed_batches, make_strategy
 from lada_tf.training.loop import Loop
-
-REPLICAS = flags.DEFINE_list("replicas", ["2", "4"], "How many, each a case.")
 
 STEPS = 20
 BATCH_SIZE = 8
@@ -42,13 +40,14 @@ SMALL = {
     "latent_dim": 5,
     "augment": "color,translation,cutout",
 }
+# Replicas, and whether batch normalization is synchronized.
+CASES = ((2, True), (4, True), (2, False))
 
 
 def main(argv: list[str]) -> None:
     del argv
     start, expected, metrics = in_process(1, True)
-    cases = [(int(replicas), True) for replicas in REPLICAS.value]
-    for replicas, sync_batchnorm in [*cases, (2, False)]:
+    for replicas, sync_batchnorm in CASES:
         _, weights, first = in_process(replicas, sync_batchnorm)
         result = {
             "replicas": replicas,

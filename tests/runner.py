@@ -56,6 +56,12 @@ class Process:
             self._name, self._process.exitcode, stdout, stderr
         )
 
+    def succeed(self) -> str:
+        """`wait`, for exit code 0; what it printed."""
+        result = self.wait()
+        assert result.returncode == 0, f"{self._name}\n{result.stderr}"
+        return result.stdout
+
     def wait_for(self, condition, timeout=240) -> None:
         """Until the condition holds, or the process is gone."""
         deadline = time.monotonic() + timeout
@@ -84,16 +90,13 @@ def run(module, *arguments, **options) -> subprocess.CompletedProcess:
 
 
 def succeed(module, *arguments, **options) -> str:
-    """`run`, which has to; what it printed."""
-    result = run(module, *arguments, **options)
-    assert result.returncode == 0, f"{result.args}\n{result.stderr}"
-    return result.stdout
+    """`start`, to its end, which has to be a good one; what it printed."""
+    return start(module, *arguments, **options).succeed()
 
 
 def succeed_with_source(source, folder) -> None:
     """Python source in that folder, which has to succeed."""
-    result = Process(source, _source, (source,), folder).wait()
-    assert result.returncode == 0, f"{source}\n{result.stderr}"
+    Process(source, _source, (source,), folder).succeed()
 
 
 def _prepared(folder, file_size, logs, work, arguments):

@@ -77,7 +77,7 @@ def weights(gan):
 def test_micro_batches_give_the_whole_batch_s_gradients(changes):
     """But for batch normalization, which is off here."""
     before, whole, metrics = train(3, d_batch_norm=False, **changes)
-    _, parts, metrics_of_parts = train(3, accumulate=2, d_batch_norm=False, **changes)
+    _, parts, metrics_of_parts = train(3, accumulate=4, d_batch_norm=False, **changes)
     assert np.abs(whole - before).max() > 1e-3
     np.testing.assert_allclose(parts, whole, atol=1e-6)
     np.testing.assert_allclose(metrics_of_parts, metrics, rtol=1e-4, atol=1e-6)
