@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from lada_tf import app, data
 from lada_tf.evaluation import frechet_distance, precision_recall
-from lada_tf.evaluation.gather import gather
+from lada_tf.evaluation.extract_features import gather
 from lada_tf.evaluation.small_classifier import SmallClassifier
 
 flags.DEFINE_string("labels", None, "IDX file of Fashion-MNIST's training labels.")

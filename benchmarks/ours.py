@@ -22,12 +22,12 @@ from benchmarks.worker import serve, timed
 from lada_tf.models import get_preset
 from lada_tf.models.cost import count_flops, count_step_flops
 from lada_tf.models.networks import copy_without_weights, networks
+from lada_tf.sampling.generate import compiled
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.training.callbacks import ProgressBar
 from lada_tf.training.execution import compiles, share_cores
 from lada_tf.training.loop import Loop
-from lada_tf.training.options import Options
-from lada_tf.training.sampling import compiled
+from lada_tf.training.options import TrainingOptions
 from lada_tf.training.trainer import build
 
 GEMM = 2048
@@ -49,7 +49,7 @@ def start_multiplying(settings):
 
 def start_training(settings):
     precision = settings.get("precision", "float32")
-    options = Options(
+    options = TrainingOptions(
         jit_compile=settings["jit_compile"],
         precision=precision,
         overlap=settings.get("overlap", "auto"),

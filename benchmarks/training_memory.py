@@ -24,7 +24,7 @@ from benchmarks.report import print_markdown, write_json
 from lada_tf import app
 from lada_tf.models import PRESETS, get_preset
 from lada_tf.training.loop import Loop
-from lada_tf.training.options import Options
+from lada_tf.training.options import TrainingOptions
 from lada_tf.training.trainer import build
 
 WAYS = ("plain", "gradient_checkpointing")
@@ -60,7 +60,7 @@ def in_a_process(name: str, batch: str, way: str) -> dict:
 
 def measure(name: str, batch: int, way: str) -> dict:
     """MiB that steps add to the process's peak, and the seconds of a step."""
-    options = Options(gradient_checkpointing=way == "gradient_checkpointing")
+    options = TrainingOptions(gradient_checkpointing=way == "gradient_checkpointing")
     gan = build(get_preset(name, g_initializer="zeros"), options)
     loop = Loop(gan, tf.distribute.get_strategy(), jit_compile=False)
     size = gan.image_size

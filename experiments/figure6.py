@@ -9,9 +9,9 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
+from lada_tf.sampling.generate import generate, write_samples
+from lada_tf.sampling.grids import one_head
 from lada_tf.training import load_generator
-from lada_tf.training.images import one_head
-from lada_tf.training.sampling import generate, write_samples
 
 FLAGS = flags.FLAGS
 

@@ -13,9 +13,9 @@ from absl import flags
 
 from experiments.frames import write_frames
 from lada_tf import app
+from lada_tf.sampling.generate import generate
+from lada_tf.sampling.grids import heat_maps, magnify, one_head, to_uint8
 from lada_tf.training import load_generator
-from lada_tf.training.images import heat_maps, magnify, one_head, to_uint8
-from lada_tf.training.sampling import generate
 
 FLAGS = flags.FLAGS
 SIDE = 96  # of a picture, in pixels, about

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
-from lada_tf.training.images import png_bytes, tile
+from lada_tf.io import write_atomically
+from lada_tf.sampling.grids import png_bytes, tile
 
 
 def write_frames(output: str, frames: np.ndarray, fps: float) -> None:

@@ -35,8 +35,8 @@ SMALL = {
     "g_widths": (16, 8, 8),
     "d_widths": (4, 8),
     "d_out_widths": (8, 8),
-    "g_mlp": (8,),
-    "d_mlp": 8,
+    "g_mlp_dim": (8,),
+    "d_mlp_dim": 8,
     "latent_dim": 5,
     "augment": "color,translation,cutout",
 }
@@ -47,11 +47,11 @@ CASES = ((2, True), (4, True), (2, False))
 def main(argv: list[str]) -> None:
     del argv
     start, expected, metrics = in_process(1, True)
-    for replicas, sync_batchnorm in CASES:
-        _, weights, first = in_process(replicas, sync_batchnorm)
+    for replicas, sync_batch_norm in CASES:
+        _, weights, first = in_process(replicas, sync_batch_norm)
         result = {
             "replicas": replicas,
-            "sync_batchnorm": sync_batchnorm,
+            "sync_batch_norm": sync_batch_norm,
             "first_step": float(np.abs(first / metrics - 1).max()),
             "weights": float(np.abs(weights - expected).max()),
             "moved": float(np.abs(weights - start).max()),
@@ -66,7 +66,7 @@ def in_process(*arguments):
         return pool.submit(train, *arguments).result()
 
 
-def train(replicas: int, sync_batchnorm: bool, r1_every: int = 1):
+def train(replicas: int, sync_batch_norm: bool, r1_interval: int = 1):
     """Weights before and after, and the metrics of the first step that are not 0."""
     strategy = (
         make_strategy("mirrored", virtual_cpus=replicas)
@@ -76,7 +76,7 @@ def train(replicas: int, sync_batchnorm: bool, r1_every: int = 1):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         gan = LadaGAN.from_preset(
-            "tiny", sync_batch_norm=sync_batchnorm, r1_every=r1_every, **SMALL
+            "tiny", sync_batch_norm=sync_batch_norm, r1_interval=r1_interval, **SMALL
         )
         gan.compile(keras.optimizers.SGD(0.001), keras.optimizers.SGD(0.001))
     before = weights_of(gan)

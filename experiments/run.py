@@ -22,16 +22,16 @@ from experiments.rows import Row, all_rows, rows_named
 from experiments.smoke import smoke_flags
 from lada_tf import app
 from lada_tf.data import open_source
-from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
 from lada_tf.evaluation.open_extractor import open_extractor
 from lada_tf.evaluation.protocols import PROTOCOLS
+from lada_tf.io import write_atomically
 
 FLAGS = flags.FLAGS
 
 SMOKE_SCORE = {
     "real": "portraits",
-    "recipe": "pad",
+    "resize": "pad",
     "num_generated": "64",
     "num_real": "64",
     "features": "small_classifier",

@@ -18,14 +18,14 @@ def smoke_flags(preset: Preset) -> dict[str, str]:
 
     changes = {
         "data": "portraits",
-        "recipe": "pad",
+        "resize": "pad",
         "batch_size": str(BATCH_SIZE),
         "total_images": str(STEPS * BATCH_SIZE),
         "g_widths": widths(preset.g_widths, 4),  # four heads
-        "g_mlp": "16",
+        "g_mlp_dim": "16",
         "d_widths": widths(preset.d_widths, 4),
         "d_out_widths": widths(preset.d_out_widths, 4),
-        "d_mlp": "16",
+        "d_mlp_dim": "16",
     }
     if preset.decoder_widths:
         changes["decoder_widths"] = widths(preset.decoder_widths, 2)

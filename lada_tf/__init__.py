@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lada_tf.garbage import without_collection
+from lada_tf.runtime import without_collection
 
 __all__ = [
     "Discriminator",

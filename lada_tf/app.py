@@ -6,7 +6,7 @@ import sys
 import tempfile
 from typing import NoReturn
 
-from lada_tf.garbage import without_collection
+from lada_tf.runtime import without_collection
 
 
 def _import_tensorflow_quietly() -> None:

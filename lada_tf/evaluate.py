@@ -22,10 +22,10 @@ from absl import flags
 from lada_tf import app
 from lada_tf.errors import UserError
 from lada_tf.evaluation import images, measure, protocols, reference
-from lada_tf.evaluation.cache import default_cache_dir
 from lada_tf.evaluation.extractor import Extractor
 from lada_tf.evaluation.open_extractor import open_extractor
-from lada_tf.tf32 import without_tf32
+from lada_tf.io import default_cache_dir
+from lada_tf.runtime import without_tf32
 
 flags.DEFINE_string("run_dir", None, "Run folder whose EMA generator is scored.")
 flags.DEFINE_boolean("best", False, "Take its best checkpoint, not the last one.")
@@ -35,7 +35,7 @@ flags.DEFINE_string(
     "real", None, "Real images (as --data of train), or an ADM reference .npz."
 )
 flags.DEFINE_string(
-    "recipe", None, "How real images get their size, as for train: plain, lsun or pad."
+    "resize", None, "How real images get their size, as for train: plain, lsun or pad."
 )
 flags.DEFINE_integer(
     "num_generated", None, "How many images; with --images all by default.", 2
@@ -113,10 +113,10 @@ def _protocol() -> protocols.Protocol:
             num_generated=FLAGS.num_generated,
             num_real=FLAGS.num_real,
             source=FLAGS.real,
-            recipe=FLAGS.recipe,
+            resize=FLAGS.resize,
             paper={},
         )
-    for name in ("num_generated", "num_real", "recipe"):
+    for name in ("num_generated", "num_real", "resize"):
         if FLAGS[name].value is not None:
             raise UserError(
                 f"--{name} is fixed by --protocol={FLAGS.protocol}: leave one out"
@@ -190,7 +190,7 @@ def _reference(
     else:
         from lada_tf.data import open_source
 
-        source = open_source(protocol.source, image_size, recipe=protocol.recipe)
+        source = open_source(protocol.source, image_size, resize=protocol.resize)
         if protocol.count and len(source) != protocol.count:
             raise UserError(
                 f"--real={protocol.source} holds {len(source)} images; "

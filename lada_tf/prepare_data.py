@@ -12,8 +12,8 @@ from lada_tf import app
 from lada_tf.data.load import ON_BAD_IMAGE, BadImages
 from lada_tf.data.prepare import prepare_records
 from lada_tf.data.readers import open_reader
-from lada_tf.data.recipes import RECIPES, recipe_for
 from lada_tf.data.records import verify
+from lada_tf.data.resize import RESIZES, resize_for
 from lada_tf.errors import UserError
 
 SOURCE = flags.DEFINE_string(
@@ -25,10 +25,10 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder to make.")
 IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", None, "Height and width in pixels.", lower_bound=1
 )
-RECIPE = flags.DEFINE_enum(
-    "recipe",
+RESIZE = flags.DEFINE_enum(
+    "resize",
     None,
-    list(RECIPES),
+    list(RESIZES),
     "How images get that size. plain: the whole image, bilinear, as the paper's. lsun: "
     "box filter on the short side, centre crop. pad: black borders. By default plain "
     "(pad for fashion_mnist).",
@@ -58,7 +58,7 @@ def main() -> None:
         reader,
         output,
         size,
-        recipe_for(source, RECIPE.value),
+        resize_for(source, RESIZE.value),
         bad_images,
         IMAGES_PER_SHARD.value,
     )

@@ -15,8 +15,8 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
+from lada_tf.sampling.generate import generate, write_samples
 from lada_tf.training import load_generator
-from lada_tf.training.sampling import generate, write_samples
 
 flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
 flags.DEFINE_boolean("best", False, "Take the best checkpoint, not the last one.")

@@ -15,7 +15,7 @@ from lada_tf.training import configuration, trainer
 from lada_tf.training.distribution import CLUSTERS, STRATEGIES, make_strategy
 from lada_tf.training.dry_run import dry_run
 from lada_tf.training.execution import share_cores
-from lada_tf.training.options import AUTO, Options
+from lada_tf.training.options import AUTO, TrainingOptions
 
 flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
 flags.DEFINE_integer("seed", 0, "Seed of weights, latents, data order.", lower_bound=0)
@@ -67,7 +67,10 @@ flags.DEFINE_enum(
     "What the networks compute in.",
 )
 flags.DEFINE_integer(
-    "accumulate", 1, "Micro-batches of a batch, to save memory.", lower_bound=1
+    "gradient_accumulation_steps",
+    1,
+    "Micro-batches of a batch, to save memory.",
+    lower_bound=1,
 )
 flags.DEFINE_boolean(
     "gradient_checkpointing",
@@ -90,7 +93,7 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 flags.DEFINE_boolean(
-    "sync_batchnorm", True, "Normalize by the whole batch, over all replicas."
+    "sync_batch_norm", True, "Normalize by the whole batch, over all replicas."
 )
 flags.DEFINE_enum(
     "on_nonfinite",
@@ -113,7 +116,7 @@ def main() -> None:
         FLAGS.strategy, FLAGS.cluster, FLAGS.virtual_cpus
     )
     preset = configuration.preset_from_flags(FLAGS)
-    options = Options(
+    options = TrainingOptions(
         seed=FLAGS.seed,
         flip=FLAGS.flip,
         log_images=FLAGS.log_images,
@@ -123,9 +126,9 @@ def main() -> None:
         fd_images=FLAGS.fd_images,
         fd_samples=FLAGS.fd_samples,
         precision=FLAGS.precision,
-        accumulate=FLAGS.accumulate,
+        gradient_accumulation_steps=FLAGS.gradient_accumulation_steps,
         gradient_checkpointing=FLAGS.gradient_checkpointing,
-        sync_batchnorm=FLAGS.sync_batchnorm,
+        sync_batch_norm=FLAGS.sync_batch_norm,
         on_nonfinite=FLAGS.on_nonfinite,
         max_rollbacks=FLAGS.max_rollbacks,
         jit_compile=AUTO[FLAGS.jit_compile],
@@ -137,7 +140,7 @@ def main() -> None:
     source = open_source(
         preset.data,
         preset.image_size,
-        recipe=preset.recipe or None,
+        resize=preset.resize or None,
         subset=preset.subset,
         on_bad_image=FLAGS.on_bad_image,
         memory_limit=FLAGS.memory_limit_mb * 2**20,

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from lada_tf import load_run
+from lada_tf.sampling.generate import generate
+from lada_tf.sampling.grids import to_uint8
 from lada_tf.training import load_generator
-from lada_tf.training.images import to_uint8
-from lada_tf.training.sampling import generate
 from tests import runner
 
 TINY = (
@@ -18,8 +18,8 @@ TINY = (
     "--g_widths=8,8,8",
     "--d_widths=4,8",
     "--d_out_widths=8,8",
-    "--g_mlp=8",
-    "--d_mlp=8",
+    "--g_mlp_dim=8",
+    "--d_mlp_dim=8",
     "--augment=color,translation,cutout",
     "--batch_size=4",
     "--log_images=8",

@@ -64,7 +64,7 @@ def test_killed_at_random_it_ends_with_the_same_shards(tmp_path):
     [
         (["--source=portraits", "--output=out"], "--image_size is missing"),
         (["--source=portraits", "--output=out", "--image_size=64"], "smaller than"),
-        (["--recipe=stretch"], "recipe"),
+        (["--resize=stretch"], "resize"),
         (["--output=out", "--verify"], "manifest.json"),
     ],
 )

@@ -30,11 +30,11 @@ from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.callback import real_features
+from lada_tf.evaluation.extract_features import gather
 from lada_tf.evaluation.frechet import frechet_distance
-from lada_tf.evaluation.gather import gather
 from lada_tf.evaluation.open_extractor import open_extractor
 from lada_tf.models import Preset
-from lada_tf.training.images import png_bytes, tile
+from lada_tf.sampling.grids import png_bytes, tile
 
 FLAGS = flags.FLAGS
 GRID = 64  # images of the last samples to keep

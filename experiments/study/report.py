@@ -14,7 +14,7 @@ from absl import flags
 from PIL import Image
 
 from experiments.figure5 import PANELS, plot, read_runs
-from experiments.study.train import MIXERS, RESULTS, VARIANTS
+from experiments.study.train import ATTENTIONS, RESULTS, VARIANTS
 from lada_tf import app
 
 COLUMNS = 5  # of grids
@@ -27,7 +27,7 @@ COMMON = {
     "distance": "FD-classifier",
 }
 PLOTS = {
-    "study_mixers.png": (MIXERS, OURS),
+    "study_mixers.png": (ATTENTIONS, OURS),
     "study_lada.png": (("lada", "lada_residual", "lada_layer_norm"), OURS),
     "study_official.png": (("lada", "official"), COMMON),
 }

@@ -33,7 +33,7 @@ VARIANTS = (
     "lada_layer_norm",
     "linformer_residual",
 )
-MIXERS = VARIANTS[:5]
+ATTENTIONS = VARIANTS[:5]
 
 FLAGS = flags.FLAGS
 
@@ -42,7 +42,7 @@ def main() -> None:
     # All attentions of one seed before the next seed: what is there can be compared.
     runs = [
         (name, seed)
-        for group in (MIXERS, VARIANTS[5:])
+        for group in (ATTENTIONS, VARIANTS[5:])
         for seed in range(FLAGS.seeds)
         for name in group
         if name in FLAGS.only and not _results(name, seed).exists()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from lada_tf.data.decode import decode_all
 from lada_tf.data.reader import BadImage, Item, Reader
-from lada_tf.data.recipes import RECIPES, Recipe
+from lada_tf.data.resize import RESIZES, Resize
 from lada_tf.data.source import aligned_empty
 from lada_tf.errors import UserError
 
@@ -61,7 +61,7 @@ class BadImages:
 def decoded(
     reader: Reader,
     size: int,
-    recipe: str,
+    resize: str,
     start: int,
     stop: int,
     into: np.ndarray | None = None,
@@ -82,7 +82,7 @@ def decoded(
             else:
                 places = into[begin : begin + len(chunk)]
             begin += len(chunk)
-            pending.append(pool.submit(_read, chunk, size, RECIPES[recipe], places))
+            pending.append(pool.submit(_read, chunk, size, RESIZES[resize], places))
             if len(pending) > 2 * workers:
                 yield from pending.popleft().result()
         while pending:
@@ -93,7 +93,7 @@ def decoded(
 
 
 def _read(
-    items: list[Item], size: int, recipe: Recipe, places: np.ndarray
+    items: list[Item], size: int, resize: Resize, places: np.ndarray
 ) -> list[np.ndarray | Bad]:
     images: list[np.ndarray | Bad] = []
     for part in _read_ahead(items):
@@ -101,7 +101,7 @@ def _read(
         for item, data in part:
             image = next(decoded) if isinstance(data, bytes) else data
             if not isinstance(image, BadImage):
-                image = _unless_bad(partial(recipe, image, size))
+                image = _unless_bad(partial(resize, image, size))
             if isinstance(image, BadImage):
                 images.append(Bad(item.name, str(image)))
             else:
@@ -140,12 +140,12 @@ def _chunks(items: Iterator[Item], left: int, workers: int) -> Iterator[list[Ite
 
 
 def load_into_memory(
-    reader: Reader, size: int, recipe: str, bad_images: BadImages
+    reader: Reader, size: int, resize: str, bad_images: BadImages
 ) -> np.ndarray:
     """Every usable image: uint8 (n, size, size, 3)."""
     images = aligned_empty((len(reader), size, size, 3))
     count = 0
-    every = decoded(reader, size, recipe, 0, len(reader), into=images)
+    every = decoded(reader, size, resize, 0, len(reader), into=images)
     for index, image in enumerate(progress(every, len(reader), "decoding")):
         if isinstance(image, Bad):
             bad_images.report(image)

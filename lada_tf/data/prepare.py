@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from lada_tf.data.files import read_json, replacing, sha256, write_json
 from lada_tf.data.load import Bad, BadImages, decoded, progress
 from lada_tf.data.reader import Reader
-from lada_tf.data.recipes import RECIPES
 from lada_tf.data.records import FORMAT, MANIFEST, record_bytes
+from lada_tf.data.resize import RESIZES
 from lada_tf.data.source import fingerprint
 from lada_tf.errors import UserError
+from lada_tf.io import read_json, replacing, sha256, write_json
 
 PROGRESS = "progress.json"
 _SHARD_BYTES = 2**30
@@ -31,7 +31,7 @@ def prepare_records(
     reader: Reader,
     output: str,
     image_size: int,
-    recipe: str,
+    resize: str,
     bad_images: BadImages,
     images_per_shard: int | None = None,
 ) -> dict:
@@ -41,7 +41,7 @@ def prepare_records(
         reader: where the images come from.
         output: absent, empty, or a folder that this function began.
         image_size: height and width in pixels.
-        recipe: a name in `RECIPES`.
+        resize: a name in `RESIZES`.
         bad_images: what to do about images that cannot be used.
         images_per_shard: by default as many as make 1 GiB.
 
@@ -57,8 +57,8 @@ def prepare_records(
     plan = {
         "format": FORMAT,
         "image_size": image_size,
-        "recipe": recipe,
-        "how": (RECIPES[recipe].__doc__ or "").split("\n")[0],
+        "resize": resize,
+        "how": (RESIZES[resize].__doc__ or "").split("\n")[0],
         "source": {"kind": reader.kind, "identity": reader.identity},
         "images_in_source": len(reader),
         "images_per_shard": per_shard,
@@ -73,7 +73,7 @@ def prepare_records(
         bar = progress(None, len(reader), "preparing")
         for number, (name, start, stop) in enumerate(_ranges(len(reader), per_shard)):
             if number == len(shards):
-                images = decoded(reader, image_size, recipe, start, stop)
+                images = decoded(reader, image_size, resize, start, stop)
                 path = _in(output, name)
                 shards.append(_write_shard(path, images, bad_images, bar))
                 write_json(_in(output, PROGRESS), {**plan, "shards": shards})
@@ -116,7 +116,7 @@ def _finish(output: str, plan: dict, shards: list[dict]) -> dict:
     if not count:
         raise UserError(f"none of the {plan['images_in_source']} images can be used")
     source, size = plan["source"], plan["image_size"]
-    name = fingerprint(source["kind"], source["identity"], size, plan["recipe"], count)
+    name = fingerprint(source["kind"], source["identity"], size, plan["resize"], count)
     manifest = {**plan, "count": count, "fingerprint": name, "shards": shards}
     write_json(_in(output, MANIFEST), manifest)
     os.remove(_in(output, PROGRESS))

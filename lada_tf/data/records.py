@@ -13,9 +13,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.data.files import read_json, sha256
 from lada_tf.data.source import ImageSource, as_tensor
 from lada_tf.errors import UserError
+from lada_tf.io import read_json, sha256
 
 MANIFEST = "manifest.json"
 FORMAT = "lada_tf records 1"

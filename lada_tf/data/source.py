@@ -15,7 +15,7 @@ class ImageSource(abc.ABC):
     Attributes:
         image_size: height and width in pixels.
         fingerprint: a short string that names the data: kind, digest of what was read,
-            size, recipe, count. Equal fingerprints mean equal images in equal order, so
+            size, resize, count. Equal fingerprints mean equal images in equal order, so
             that a run folder can refuse other data; where the files lie is not in it.
     """
 
@@ -75,7 +75,7 @@ def as_tensor(array: np.ndarray) -> tf.Tensor:
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def fingerprint(kind: str, identity: str, size: int, recipe: str, count: int) -> str:
+def fingerprint(kind: str, identity: str, size: int, resize: str, count: int) -> str:
     """Joins what defines a source; `identity` is digested to 12 hex digits."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    return f"{kind}:{digest}:{size}px:{recipe}:{count}"
+    return f"{kind}:{digest}:{size}px:{resize}:{count}"

@@ -7,9 +7,9 @@ from lada_tf.evaluation.frechet import (
     frechet_distance,
     frechet_distance_of_statistics,
 )
-from lada_tf.evaluation.kernel import kernel_distance
-from lada_tf.evaluation.manifold import precision_recall
-from lada_tf.evaluation.score import inception_score
+from lada_tf.evaluation.inception_score import inception_score
+from lada_tf.evaluation.kid import kernel_distance
+from lada_tf.evaluation.precision_recall import precision_recall
 from lada_tf.evaluation.statistics import FeatureStatistics, StreamingStatistics
 
 __all__ = [

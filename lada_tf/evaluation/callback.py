@@ -5,9 +5,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from lada_tf.evaluation.extract_features import gather
 from lada_tf.evaluation.extractor import Extractor
 from lada_tf.evaluation.frechet import frechet_distance
-from lada_tf.evaluation.gather import gather
 from lada_tf.evaluation.images import ImageSource, batches, generate, quantized
 
 Log = Callable[[int, dict[str, float]], None]

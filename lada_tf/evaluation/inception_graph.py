@@ -17,8 +17,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation.cache import default_cache_dir
 from lada_tf.evaluation.extractor import Extractor, Features
+from lada_tf.io import default_cache_dir
 
 FILE_NAME = "classify_image_graph_def.pb"
 ARCHIVE = "download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz"

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from lada_tf.errors import UserError
+from lada_tf.evaluation.extract_features import gather
 from lada_tf.evaluation.extractor import Extractor
 from lada_tf.evaluation.frechet import frechet_distance_of_statistics
-from lada_tf.evaluation.gather import gather
-from lada_tf.evaluation.manifold import precision_recall
+from lada_tf.evaluation.inception_score import inception_score
+from lada_tf.evaluation.precision_recall import precision_recall
 from lada_tf.evaluation.reference import Reference
-from lada_tf.evaluation.score import inception_score
 
 NEAREST_K = 3
 PACKAGES = ("keras", "numpy", "scipy", "tensorflow")

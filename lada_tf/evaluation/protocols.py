@@ -21,7 +21,7 @@ class Protocol:
         num_real: that many random real images; None for all of them.
         count: how many images the source has, as a check that it is the right one.
         needs: what the user has to give where `source` is None.
-        recipe: how the real images get their size.
+        resize: how the real images get their size.
         paper: the metrics that the paper reports.
     """
 
@@ -32,7 +32,7 @@ class Protocol:
     num_real: int | None = None
     count: int | None = None
     needs: str = ""
-    recipe: str | None = None
+    resize: str | None = None
 
 
 PROTOCOLS = {
@@ -97,7 +97,7 @@ PROTOCOLS = {
         needs="ADM's reference batch VIRTUAL_lsun_bedroom256.npz (statistics of 50,000 "
         "training images), or LSUN's bedroom_train_lmdb",
         num_real=50_000,
-        recipe="lsun",
+        resize="lsun",
         paper={"FID": 6.36},
     ),
 }

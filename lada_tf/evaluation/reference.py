@@ -15,8 +15,8 @@ import zipfile
 import numpy as np
 
 from lada_tf.errors import UserError
+from lada_tf.evaluation.extract_features import gather
 from lada_tf.evaluation.extractor import Extractor
-from lada_tf.evaluation.gather import gather
 from lada_tf.evaluation.images import ImageSource, batches
 from lada_tf.evaluation.statistics import FeatureStatistics
 

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from lada_tf.layers.dense import dense
+from lada_tf.kernels.orthogonal import initializer_config
+from lada_tf.layers._common import dense
 from lada_tf.layers.heads import head_size, join_heads, split_heads
-from lada_tf.layers.initializers import initializer_config
 
 
 @keras.saving.register_keras_serializable("lada_tf")

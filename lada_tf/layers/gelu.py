@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from lada_tf.layers.fused import fused
+from lada_tf.kernels.xla_kernel import fused
 
 
 def gelu(x):

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from lada_tf.layers.dense import dense
+from lada_tf.kernels.orthogonal import initializer_config
+from lada_tf.layers._common import dense
 from lada_tf.layers.heads import head_size
-from lada_tf.layers.initializers import initializer_config
 
 SCORES = ("joint", "per_head")
 

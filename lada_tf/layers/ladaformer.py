@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from lada_tf.layers.dense import by_rows, dense
+from lada_tf.kernels.orthogonal import initializer_config
+from lada_tf.layers._common import by_rows, dense
+from lada_tf.layers.attentions import check_attention, make_attention
 from lada_tf.layers.gelu import fused_gelu, gelu
-from lada_tf.layers.initializers import initializer_config
 from lada_tf.layers.layer_norm import LayerNorm
-from lada_tf.layers.mixers import check_mixer, make_mixer
 from lada_tf.layers.sln import SLN
 
 NORMS = ("sln", "layer_norm")
@@ -29,7 +29,7 @@ class Ladaformer(keras.layers.Layer):
         output = MLP(LayerNorm(x)) + x
 
     The MLP is D → `mlp_dim` → D with an exact (erf) GELU after the first map.
-    `mixer` puts another attention in the place of Lada's (Table I).
+    `attention` puts another attention in the place of Lada's (Table I).
 
     Args:
         num_heads: int, heads of the attention.
@@ -37,9 +37,9 @@ class Ladaformer(keras.layers.Layer):
         norm: `"sln"` (takes latents) or `"layer_norm"` (with scale and offset).
         mlp_residual: bool, whether the MLP has a residual connection.
         score: score form of the attention, see `LadaAttention`.
-        mixer: the attention: `"lada"`, `"fastformer"`, `"linformer"`, `"dot_product"`,
+        attention: the attention: `"lada"`, `"fastformer"`, `"linformer"`, `"dot_product"`,
             `"swin"` (dot products in 8×8 windows), `"lada_swin"` (Lada in them), or
-            `"module:Class"`, see `lada_tf.layers.mixers`.
+            `"module:Class"`, see `lada_tf.layers.attentions`.
         epsilon: float, of the normalizations.
         kernel_initializer: initializer of every kernel.
 
@@ -56,7 +56,7 @@ class Ladaformer(keras.layers.Layer):
         float32 (B, num_heads, N).
 
     Raises:
-        ValueError: if `norm` or `mixer` is unknown, or latents are missing where
+        ValueError: if `norm` or `attention` is unknown, or latents are missing where
             `norm="sln"`, or given where it is not.
 
     Example:
@@ -76,7 +76,7 @@ class Ladaformer(keras.layers.Layer):
         norm="sln",
         mlp_residual=False,
         score="joint",
-        mixer="lada",
+        attention="lada",
         epsilon=1e-6,
         kernel_initializer="orthogonal",
         **kwargs,
@@ -88,16 +88,16 @@ class Ladaformer(keras.layers.Layer):
         self.mlp_dim = mlp_dim
         self.norm = norm
         self.mlp_residual = mlp_residual
-        check_mixer(mixer)
+        check_attention(attention)
         self.score = score
-        self.mixer = mixer
+        self.attention_name = attention
         self.epsilon = epsilon
         self.kernel_initializer = initializer_config(kernel_initializer)
 
     def build(self, inputs_shape, latents_shape=None):
         self._check_latents(latents_shape)
-        self.attention = make_mixer(
-            self.mixer,
+        self.attention = make_attention(
+            self.attention_name,
             self.num_heads,
             self.score,
             self.kernel_initializer,
@@ -155,7 +155,7 @@ class Ladaformer(keras.layers.Layer):
             "norm": self.norm,
             "mlp_residual": self.mlp_residual,
             "score": self.score,
-            "mixer": self.mixer,
+            "attention": self.attention_name,
             "epsilon": self.epsilon,
             "kernel_initializer": self.kernel_initializer,
         }

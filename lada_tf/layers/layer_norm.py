@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from lada_tf.layers.fused import fused, on_processor
+from lada_tf.kernels.xla_kernel import fused, on_processor
 
 
 class LayerNorm(keras.layers.LayerNormalization):

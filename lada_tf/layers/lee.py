@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from lada_tf.layers.convolution import FastConv2D
-from lada_tf.layers.initializers import initializer_config
+from lada_tf.kernels.orthogonal import initializer_config
+from lada_tf.layers.fast_conv2d import FastConv2D
 
 
 @keras.saving.register_keras_serializable("lada_tf")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lada_tf.layers.initializers import initializer_config
+from lada_tf.kernels.orthogonal import initializer_config
 
 
 @keras.saving.register_keras_serializable("lada_tf")

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from lada_tf.layers.dense import dense
-from lada_tf.layers.fused import on_processor
-from lada_tf.layers.initializers import initializer_config
+from lada_tf.kernels.orthogonal import initializer_config
+from lada_tf.kernels.xla_kernel import on_processor
+from lada_tf.layers._common import dense
 from lada_tf.layers.layer_norm import fused_layer_norm
 
 

@@ -11,7 +11,7 @@ from tensorflow.python.framework.convert_to_constants import (
 from tensorflow.python.util import deprecation
 
 from lada_tf.layers import LadaAttention, WindowAttention
-from lada_tf.layers.convolution import direct_convolutions
+from lada_tf.layers.fast_conv2d import direct_convolutions
 from lada_tf.models.discriminator import GRID
 
 
@@ -49,11 +49,11 @@ def _blocks(model):
     if hasattr(model, "latent_dim"):
         grids = zip(model.blocks, model.resolutions, strict=True)
         return [(block.attention, side**2) for block, side in grids]
-    return [] if model.kind == "conv" else [(model.block.attention, GRID**2)]
+    return [] if model.attention == "conv" else [(model.block.attention, GRID**2)]
 
 
 def _saved_by_attention(attention, tokens: int) -> int:
-    """What `LadaAttention` saves on eqs 1-4; 0 of another mixer."""
+    """What `LadaAttention` saves on eqs 1-4; 0 of another attention."""
     windows = 1
     if isinstance(attention, WindowAttention):
         attention, windows = attention.attention, attention.windows**2

@@ -2,8 +2,8 @@
 
 import keras
 
-from lada_tf.layers.batch_norm import BatchNormLeakyReLU
-from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
+from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
+from lada_tf.layers.up_sampling_conv2d import UpSamplingConv2D
 
 
 class DecoderLevel(keras.layers.Layer):

@@ -6,16 +6,16 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from lada_tf.kernels.orthogonal import initializer_config
 from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
-from lada_tf.layers.convolution import FastConv2D
-from lada_tf.layers.initializers import initializer_config
+from lada_tf.layers.attentions import check_attention
+from lada_tf.layers.fast_conv2d import FastConv2D
 from lada_tf.layers.leaky_relu import leaky_relu
-from lada_tf.layers.mixers import check_mixer
 from lada_tf.models.down_block import DownBlock, in_parts
-from lada_tf.models.recompute import recomputed
+from lada_tf.models.gradient_checkpointing import recomputed
 
 GRID = 16  # side of the map that the down blocks end at
-CONV_KIND_WIDTH = 512
+CONV_WIDTH = 512
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -31,7 +31,7 @@ class Discriminator(keras.Model):
     Args:
         image_size: int, side of the images: 16 · 2^k, k ≥ 1.
         widths: ints, channels of the first convolution and of each down block: k + 1.
-        kind: `"conv"`, or the attention, as `mixer` of `Ladaformer`: `"lada"`, ….
+        attention: `"conv"`, or an attention layer of `Ladaformer`: `"lada"`, ….
         out_widths: two ints, channels of the last two hidden maps (`conv` has the first
             fixed at 512).
         num_heads: int, heads of the attention.
@@ -47,7 +47,7 @@ class Discriminator(keras.Model):
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
         training: bool, whether batch normalization uses and updates the statistics of
             the batch; see `Ladaformer` too.
-        recompute: bool, whether gradients compute the stages again, of which then only
+        gradient_checkpointing: bool, whether gradients compute the stages again, of which then only
             the inputs are kept in memory.
         parts: int, parts of the batch that convolutions and attention are computed in,
             so that threads can compute them at once; batch normalization is of all.
@@ -69,7 +69,7 @@ class Discriminator(keras.Model):
         self,
         image_size=32,
         widths=(128, 256),
-        kind="lada",
+        attention="lada",
         out_widths=(512, 1024),
         num_heads=4,
         mlp_dim=512,
@@ -82,7 +82,7 @@ class Discriminator(keras.Model):
         super().__init__(**kwargs)
         self.image_size = image_size
         self.widths = tuple(widths)
-        self.kind = kind
+        self.attention = attention
         self.out_widths = tuple(out_widths)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
@@ -100,8 +100,8 @@ class Discriminator(keras.Model):
             name="input",
         )
         down_widths = list(self.widths[1:])
-        if kind == "conv":
-            down_widths.append(CONV_KIND_WIDTH)
+        if attention == "conv":
+            down_widths.append(CONV_WIDTH)
         self.down_blocks = [
             DownBlock(
                 width,
@@ -113,7 +113,7 @@ class Discriminator(keras.Model):
             )
             for i, width in enumerate(down_widths)
         ]
-        if kind != "conv":
+        if attention != "conv":
             self.position_embedding = PositionEmbedding(
                 self.initializer, dtype=self.dtype_policy
             )
@@ -123,7 +123,7 @@ class Discriminator(keras.Model):
                 norm="layer_norm",
                 mlp_residual=True,
                 score=score,
-                mixer=kind,
+                attention=attention,
                 kernel_initializer=self.initializer,
                 dtype=self.dtype_policy,
                 name="block",
@@ -161,7 +161,7 @@ class Discriminator(keras.Model):
         for block in self.down_blocks:
             block.build(shape)
             shape = block.compute_output_shape(shape)
-        if self.kind != "conv":
+        if self.attention != "conv":
             tokens = (None, GRID**2, self.widths[-1])
             self.position_embedding.build(tokens)
             self.block.build(tokens)
@@ -172,10 +172,10 @@ class Discriminator(keras.Model):
         self.to_logits.build((*shape[:3], self.out_widths[1]))
         self.built = True
 
-    def call(self, images, training=None, recompute=False, parts=1):
+    def call(self, images, training=None, gradient_checkpointing=False, parts=1):
         x = images
         for stage in self.stages(training, parts):
-            x = (recomputed(stage) if recompute else stage)(x)
+            x = (recomputed(stage) if gradient_checkpointing else stage)(x)
         return x
 
     def stages(self, training=None, parts=1):
@@ -196,7 +196,7 @@ class Discriminator(keras.Model):
         return in_parts(lambda part: self._logits(part, training), x, parts)
 
     def _logits(self, x, training):
-        if self.kind != "conv":
+        if self.attention != "conv":
             x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))
             x = self.block(self.position_embedding(x), training=training)
             x = ops.reshape(x, (-1, GRID, GRID, self.widths[-1]))
@@ -206,8 +206,8 @@ class Discriminator(keras.Model):
         return ops.reshape(self.to_logits(x, training=training), (-1, 25))
 
     def _check_sizes(self):
-        if self.kind != "conv":
-            check_mixer(self.kind)
+        if self.attention != "conv":
+            check_attention(self.attention)
         if len(self.widths) < 2 or self.image_size != GRID * 2 ** (
             len(self.widths) - 1
         ):
@@ -218,7 +218,7 @@ class Discriminator(keras.Model):
             )
         if len(self.out_widths) != 2:
             raise ValueError(f"out_widths={self.out_widths} should be two widths")
-        if self.kind != "conv" and self.widths[-1] % self.num_heads:
+        if self.attention != "conv" and self.widths[-1] % self.num_heads:
             raise ValueError(
                 f"num_heads {self.num_heads} does not divide the width "
                 f"{self.widths[-1]}"
@@ -232,7 +232,7 @@ class Discriminator(keras.Model):
             **super().get_config(),
             "image_size": self.image_size,
             "widths": list(self.widths),
-            "kind": self.kind,
+            "attention": self.attention,
             "out_widths": list(self.out_widths),
             "num_heads": self.num_heads,
             "mlp_dim": self.mlp_dim,

@@ -5,8 +5,8 @@ import functools
 import keras
 from keras import ops
 
-from lada_tf.layers.batch_norm import BatchNormLeakyReLU
-from lada_tf.layers.convolution import FastConv2D
+from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
+from lada_tf.layers.fast_conv2d import FastConv2D
 from lada_tf.layers.leaky_relu import leaky_relu
 
 

@@ -6,11 +6,11 @@ import itertools
 import keras
 from keras import ops
 
+from lada_tf.kernels.orthogonal import initializer_config
 from lada_tf.layers import LEE, Ladaformer, PixelShuffle, PositionEmbedding
-from lada_tf.layers.convolution import FastConv2D
-from lada_tf.layers.initializers import initializer_config
+from lada_tf.layers.fast_conv2d import FastConv2D
 from lada_tf.models.decoder_level import DecoderLevel
-from lada_tf.models.recompute import recomputed
+from lada_tf.models.gradient_checkpointing import recomputed
 
 HEADS = ("pixel", "patch", "decoder")
 
@@ -33,14 +33,14 @@ class Generator(keras.Model):
         image_size: int, side of the image.
         widths: ints D₀, D₁, …, the token width of each stage. All but the last have to
             be divisible by 4 (pixel shuffle).
-        head: `"pixel"`, `"patch"` or `"decoder"`.
+        output_head: `"pixel"`, `"patch"` or `"decoder"`.
         decoder_widths: ints, channels of the decoder's levels; only with its head.
         num_heads: int, or one int a stage.
         mlp_dim: int, or one int a stage.
         latent_dim: int, length of a latent.
         base_resolution: int, side of the first grid.
         score: score form of the attention, see `LadaAttention`.
-        mixer: the attention, see `Ladaformer`.
+        attention: the attention, see `Ladaformer`.
         norm: `"sln"`, modulated by the latent, or `"layer_norm"`.
         mlp_residual: bool, whether the MLPs have a residual connection.
         lee_convolution: bool. If False, pixel shuffle alone grows the grid, and each
@@ -54,7 +54,7 @@ class Generator(keras.Model):
         training: bool, whether the decoder's batch normalization uses and updates the
             statistics of the batch; see `Ladaformer` too.
         return_attention_maps: bool. If True, returns the attention maps too.
-        recompute: bool, whether gradients compute the Ladaformers and the decoder's
+        gradient_checkpointing: bool, whether gradients compute the Ladaformers and the decoder's
             levels again, of which then only the inputs are kept in memory.
 
     Returns:
@@ -76,14 +76,14 @@ class Generator(keras.Model):
         self,
         image_size=32,
         widths=(1024, 256, 64),
-        head="pixel",
+        output_head="pixel",
         decoder_widths=(),
         num_heads=4,
         mlp_dim=512,
         latent_dim=128,
         base_resolution=8,
         score="joint",
-        mixer="lada",
+        attention="lada",
         norm="sln",
         mlp_residual=False,
         lee_convolution=True,
@@ -94,14 +94,14 @@ class Generator(keras.Model):
         super().__init__(**kwargs)
         self.image_size = image_size
         self.widths = tuple(widths)
-        self.head = head
+        self.output_head = output_head
         self.decoder_widths = tuple(decoder_widths)
         self.num_heads = _per_stage("num_heads", num_heads, len(self.widths))
         self.mlp_dim = _per_stage("mlp_dim", mlp_dim, len(self.widths))
         self.latent_dim = latent_dim
         self.base_resolution = base_resolution
         self.score = score
-        self.mixer = mixer
+        self.attention = attention
         self.norm = norm
         self.mlp_residual = mlp_residual
         self.lee_convolution = lee_convolution
@@ -132,7 +132,7 @@ class Generator(keras.Model):
                 norm=norm,
                 mlp_residual=mlp_residual,
                 score=score,
-                mixer=mixer,
+                attention=attention,
                 kernel_initializer=self.initializer,
                 dtype=self.dtype_policy,
                 name=f"block_{side}",
@@ -147,7 +147,7 @@ class Generator(keras.Model):
             else PixelShuffle(2, dtype=self.dtype_policy, name=f"shuffle_{side}")
             for width, side in zip(self.widths[1:], self.resolutions[1:], strict=True)
         ]
-        if head == "patch":
+        if output_head == "patch":
             self.patch_shuffle = PixelShuffle(
                 image_size // self.resolutions[-1], dtype=self.dtype_policy
             )
@@ -181,7 +181,7 @@ class Generator(keras.Model):
             self.position_embeddings[i].build(tokens)
             self.blocks[i].build(tokens, latents if self.norm == "sln" else None)
         shape = (None, self.resolutions[-1], self.resolutions[-1], self.widths[-1])
-        if self.head == "patch":
+        if self.output_head == "patch":
             self.patch_shuffle.build(shape)
             shape = self.patch_shuffle.compute_output_shape(shape)
         for level in self.decoder:
@@ -191,11 +191,15 @@ class Generator(keras.Model):
         self.built = True
 
     def call(
-        self, latents, training=None, return_attention_maps=False, recompute=False
+        self,
+        latents,
+        training=None,
+        return_attention_maps=False,
+        gradient_checkpointing=False,
     ):
         def stage(layer, **arguments):
             function = functools.partial(layer, **arguments)
-            return recomputed(function) if recompute else function
+            return recomputed(function) if gradient_checkpointing else function
 
         x = self._first_tokens(latents)
         modulation = (latents,) if self.norm == "sln" else ()
@@ -212,7 +216,7 @@ class Generator(keras.Model):
             x, stage_maps = block(x, *modulation)
             maps.append(stage_maps)
             x = ops.reshape(x, (-1, side, side, width))
-        if self.head == "patch":
+        if self.output_head == "patch":
             x = self.patch_shuffle(x)
         for level in self.decoder:
             x = stage(level, training=training)(x)
@@ -229,13 +233,13 @@ class Generator(keras.Model):
         return ops.add(x, ops.cast(embeddings, x.dtype))
 
     def _check_sizes(self):
-        if self.head not in HEADS:
-            raise ValueError(f"head={self.head!r} is not one of {HEADS}")
+        if self.output_head not in HEADS:
+            raise ValueError(f"output_head={self.output_head!r} is not one of {HEADS}")
         if not self.widths:
             raise ValueError("widths is empty: a generator has at least one stage")
-        if (self.head == "decoder") != bool(self.decoder_widths):
+        if (self.output_head == "decoder") != bool(self.decoder_widths):
             raise ValueError(
-                f"decoder_widths={self.decoder_widths} with head={self.head!r}: the "
+                f"decoder_widths={self.decoder_widths} with output_head={self.output_head!r}: the "
                 "decoder head needs them and the others take none"
             )
         for width, heads in zip(self.widths, self.num_heads, strict=True):
@@ -251,7 +255,7 @@ class Generator(keras.Model):
                 "makes each width a quarter of the one before"
             )
         grid = self.resolutions[-1]
-        if self.head == "patch":
+        if self.output_head == "patch":
             fits = self.image_size % grid == 0
             patch = self.image_size // grid
             if fits and (patch < 1 or self.widths[-1] % patch**2):
@@ -265,7 +269,7 @@ class Generator(keras.Model):
             raise ValueError(
                 f"image_size={self.image_size} does not fit: {len(self.widths)} stages "
                 f"from {self.base_resolution}×{self.base_resolution} end at "
-                f"{grid}×{grid}, and head={self.head!r} has "
+                f"{grid}×{grid}, and output_head={self.output_head!r} has "
                 f"{len(self.decoder_widths)} decoder levels"
             )
 
@@ -277,14 +281,14 @@ class Generator(keras.Model):
             **super().get_config(),
             "image_size": self.image_size,
             "widths": list(self.widths),
-            "head": self.head,
+            "output_head": self.output_head,
             "decoder_widths": list(self.decoder_widths),
             "num_heads": list(self.num_heads),
             "mlp_dim": list(self.mlp_dim),
             "latent_dim": self.latent_dim,
             "base_resolution": self.base_resolution,
             "score": self.score,
-            "mixer": self.mixer,
+            "attention": self.attention,
             "norm": self.norm,
             "mlp_residual": self.mlp_residual,
             "lee_convolution": self.lee_convolution,

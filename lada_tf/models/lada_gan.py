@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
+from lada_tf.kernels.adam import FusedAdam
 from lada_tf.layers import DiffAugment
-from lada_tf.models.adam import FusedAdam
 from lada_tf.models.losses import LOSSES
 from lada_tf.models.networks import copy_generator, networks
 from lada_tf.models.objectives import (
@@ -13,10 +13,10 @@ from lada_tf.models.objectives import (
     generator_objective,
     sample_part,
 )
+from lada_tf.models.optimizer_step import update
 from lada_tf.models.presets import Preset, get_preset
 from lada_tf.models.pretrained import load_pretrained
 from lada_tf.models.running_mean import RunningMean
-from lada_tf.models.update import update
 
 METRICS = (
     "d_loss",  # adversarial loss of the discriminator alone
@@ -55,7 +55,7 @@ class LadaGAN(keras.Model):
         discriminator: `Discriminator`, or the same.
         loss: `"non_saturating"` or `"hinge"`.
         r1_gamma: float γ; the discriminator's loss has γ · mean ‖∇ₓ Σ logits(x)‖².
-        r1_every: int k, steps from one such term to the next, which then counts k times
+        r1_interval: int k, steps from one such term to the next, which then counts k times
             (lazy regularization, arXiv:1912.04958). 1 in the paper and its code; else
             the arithmetic is another.
         bcr_real: float λ_real, weight of the mean squared difference of the logits of
@@ -102,7 +102,7 @@ class LadaGAN(keras.Model):
         *,
         loss="non_saturating",
         r1_gamma=1e-4,
-        r1_every=1,
+        r1_interval=1,
         bcr_real=0.0,
         bcr_fake=0.0,
         augment="color,translation",
@@ -126,7 +126,7 @@ class LadaGAN(keras.Model):
         self.discriminator = discriminator
         self.adversarial_loss = loss
         self.r1_gamma = r1_gamma
-        self.r1_every = r1_every
+        self.r1_interval = r1_interval
         self.bcr_real = bcr_real
         self.bcr_fake = bcr_fake
         self.augment_policy = augment
@@ -184,7 +184,7 @@ class LadaGAN(keras.Model):
             discriminator,
             loss=preset.loss,
             r1_gamma=preset.r1_gamma,
-            r1_every=preset.r1_every,
+            r1_interval=preset.r1_interval,
             bcr_real=preset.bcr_real,
             bcr_fake=preset.bcr_fake,
             augment=preset.augment,
@@ -217,7 +217,7 @@ class LadaGAN(keras.Model):
         g_optimizer=None,
         d_optimizer=None,
         *,
-        accumulate=1,
+        gradient_accumulation_steps=1,
         gradient_checkpointing=False,
         overlap=False,
         **kwargs,
@@ -229,7 +229,7 @@ class LadaGAN(keras.Model):
                 given to the constructor, within a `LossScaleOptimizer` where the
                 network computes in float16.
             d_optimizer: the same for the discriminator.
-            accumulate: int, micro-batches that each batch is split into, one after the
+            gradient_accumulation_steps: int, micro-batches that each batch is split into, one after the
                 other, to save memory. The gradients are those of the whole batch, but
                 for batch normalization, which sees a micro-batch at a time.
             gradient_checkpointing: bool, whether gradients compute the activations of
@@ -243,7 +243,7 @@ class LadaGAN(keras.Model):
                 `keras.Model.compile`.
         """
         super().compile(optimizer=None, loss=None, **kwargs)
-        self.accumulate = accumulate
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.gradient_checkpointing = gradient_checkpointing
         self.overlap = overlap
         self.g_optimizer = g_optimizer or _adam(
@@ -276,7 +276,7 @@ class LadaGAN(keras.Model):
         Args:
             real: float32 (B, size, size, 3), this replica's part of the real batch.
             with_r1: bool, whether this step has R1. By default that is found from
-                `steps` and `r1_every`, within the graph, where batch normalization
+                `steps` and `r1_interval`, within the graph, where batch normalization
                 cannot be synchronized.
 
         Returns:
@@ -298,7 +298,7 @@ class LadaGAN(keras.Model):
         return tf.stack(ordered), tf.logical_and(d_finite, g_finite)
 
     def _update_discriminator(self, real, with_r1):
-        micro_batches = tf.split(real, self.accumulate)
+        micro_batches = tf.split(real, self.gradient_accumulation_steps)
 
         def draw(number, part):
             return discriminator_batch(self, micro_batches[number], part)
@@ -308,7 +308,9 @@ class LadaGAN(keras.Model):
 
     def _update_generator(self, batch_size):
         def draw(number, part):
-            return sample_part(self, batch_size // self.accumulate, part)
+            return sample_part(
+                self, batch_size // self.gradient_accumulation_steps, part
+            )
 
         def objective(drawn, part):
             return generator_objective(self, drawn, part)
@@ -322,7 +324,7 @@ class LadaGAN(keras.Model):
             network,
             optimizer,
             self.seed_generator,
-            self.accumulate,
+            self.gradient_accumulation_steps,
             self.overlap,
         )
 
@@ -364,7 +366,7 @@ class LadaGAN(keras.Model):
     @property
     def r1_is_due(self):
         """Whether the next step has R1, a bool tensor."""
-        return self.step_counter % self.r1_every == 0
+        return self.step_counter % self.r1_interval == 0
 
     @property
     def steps(self):
@@ -381,7 +383,7 @@ class LadaGAN(keras.Model):
             "discriminator": keras.saving.serialize_keras_object(self.discriminator),
             "loss": self.adversarial_loss,
             "r1_gamma": self.r1_gamma,
-            "r1_every": self.r1_every,
+            "r1_interval": self.r1_interval,
             "bcr_real": self.bcr_real,
             "bcr_fake": self.bcr_fake,
             "augment": self.augment_policy,
@@ -403,7 +405,7 @@ class LadaGAN(keras.Model):
         return {
             "g_optimizer": keras.saving.serialize_keras_object(self.g_optimizer),
             "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),
-            "accumulate": self.accumulate,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
             "gradient_checkpointing": self.gradient_checkpointing,
             "overlap": self.overlap,
         }

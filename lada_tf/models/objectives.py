@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from lada_tf.layers import DiffAugment
 from lada_tf.models.discriminator import Discriminator
+from lada_tf.models.gradient_checkpointing import input_gradient, recomputed
 from lada_tf.models.losses import LOSSES
-from lada_tf.models.recompute import input_gradient, recomputed
 
 # float16's smallest numbers are larger than some gradients that R1 squares.
 R1_SCALE_FLOAT16 = 1024.0
@@ -53,9 +53,9 @@ def discriminator_objectives(gan, with_r1=None):
     """
 
     def real(objective):
-        each = functools.partial(objective, gan, r1_weight=gan.r1_every)
+        each = functools.partial(objective, gan, r1_weight=gan.r1_interval)
         none = functools.partial(objective, gan, r1_weight=0)
-        if gan.r1_every == 1 or with_r1:
+        if gan.r1_interval == 1 or with_r1:
             return each
         if with_r1 is not None:
             return none
@@ -242,7 +242,7 @@ def sample_part(gan, n, part):
 def _training(gan):
     """Arguments of a network's call; a user's own network may not know `recompute`."""
     return {"training": True} | (
-        {"recompute": True} if gan.gradient_checkpointing else {}
+        {"gradient_checkpointing": True} if gan.gradient_checkpointing else {}
     )
 
 

@@ -19,12 +19,12 @@ class Preset:
     data: str = _field("Dataset: a name or a path, see lada_tf.data.")
     image_size: int = _field("Side of the images, in pixels.")
     g_widths: tuple[int, ...] = _field("Token width of each stage of the generator.")
-    head: str = _field("Head of the generator: pixel, patch or decoder.")
+    output_head: str = _field("Head of the generator: pixel, patch or decoder.")
     d_widths: tuple[int, ...] = _field("Channels of the discriminator's encoder.")
     batch_size: int = _field("Images in a batch.")
     augment: str = _field("DiffAugment policy: color, translation, cutout; or nothing.")
     total_images: int = _field("Real images to train on, repetitions counted.")
-    recipe: str = _field("How images get their size: plain, lsun, pad; or nothing.", "")
+    resize: str = _field("How images get their size: plain, lsun, pad; or nothing.", "")
     subset: float = _field("Share of the data to train on, in (0, 1].", 1.0)
     decoder_widths: tuple[int, ...] = _field("Channels of the decoder head.", ())
     base_resolution: int = _field("Side of the generator's first grid of tokens.", 8)
@@ -32,10 +32,10 @@ class Preset:
     g_heads: tuple[int, ...] = _field(
         "Generator's heads: one int, or one a stage.", (4,)
     )
-    g_mlp: tuple[int, ...] = _field(
+    g_mlp_dim: tuple[int, ...] = _field(
         "Generator's MLP widths: one, or one a stage.", (512,)
     )
-    g_mixer: str = _field(
+    g_attention: str = _field(
         "Generator's attention: lada, fastformer, linformer, dot_product, swin, "
         "lada_swin, or module:Class.",
         "lada",
@@ -43,19 +43,21 @@ class Preset:
     g_norm: str = _field("Generator's normalization: sln or layer_norm.", "sln")
     g_mlp_residual: bool = _field("Residual around the generator's MLPs.", False)
     lee_convolution: bool = _field("Convolutions between the generator's stages.", True)
-    discriminator: str = _field("Discriminator: conv, or its attention.", "lada")
+    d_attention: str = _field("Discriminator: conv, or its attention.", "lada")
     d_out_widths: tuple[int, ...] = _field(
         "Channels of the discriminator's last two hidden maps.", (512, 1024)
     )
     d_heads: int = _field("Heads of the discriminator's attention.", 4)
-    d_mlp: int = _field("Hidden width of the discriminator's MLP.", 512)
+    d_mlp_dim: int = _field("Hidden width of the discriminator's MLP.", 512)
     d_batch_norm: bool = _field("Batch normalization in the discriminator.", True)
     score: str = _field("Attention score: joint (the code's) or per_head.", "joint")
     g_initializer: str = _field("Initializer of the generator.", "orthogonal")
     d_initializer: str = _field("Initializer of the discriminator.", "orthogonal")
     loss: str = _field("Adversarial loss: non_saturating or hinge.", "non_saturating")
     r1_gamma: float = _field("Weight of the R1 gradient penalty.", 1e-4)
-    r1_every: int = _field("Steps from one (lazy) R1 to the next; 1 in the paper.", 1)
+    r1_interval: int = _field(
+        "Steps from one (lazy) R1 to the next; 1 in the paper.", 1
+    )
     bcr_real: float = _field("Weight of consistency on real images (bCR).", 0.0)
     bcr_fake: float = _field("Weight of consistency on generated images (bCR).", 0.0)
     g_learning_rate: float = _field("Adam's learning rate for the generator.", 2e-4)
@@ -72,7 +74,7 @@ PRESETS = {
         data="tfds:cifar10",
         image_size=32,
         g_widths=(1024, 256, 64),
-        head="pixel",
+        output_head="pixel",
         d_widths=(128, 256),
         batch_size=128,
         augment="color,translation,cutout",
@@ -84,7 +86,7 @@ PRESETS = {
         data="tfds:celeb_a",
         image_size=64,
         g_widths=(1024, 256, 64),
-        head="patch",
+        output_head="patch",
         d_widths=(64, 128, 256),
         batch_size=128,
         augment="color,translation",
@@ -94,7 +96,7 @@ PRESETS = {
         data="",  # a folder of the user's: FFHQ is in no catalogue
         image_size=128,
         g_widths=(1024, 512, 256),
-        head="decoder",
+        output_head="decoder",
         decoder_widths=(128, 64),
         d_widths=(32, 64, 128, 256),
         batch_size=64,
@@ -107,7 +109,7 @@ PRESETS = {
         data="tfds:lsun/bedroom",
         image_size=128,
         g_widths=(1024, 512, 256),
-        head="decoder",
+        output_head="decoder",
         decoder_widths=(128, 64),
         d_widths=(32, 64, 128, 256),
         batch_size=64,
@@ -116,10 +118,10 @@ PRESETS = {
     ),
     "bedroom256": Preset(
         data="tfds:lsun/bedroom",
-        recipe="lsun",
+        resize="lsun",
         image_size=256,
         g_widths=(1024, 512, 256),
-        head="decoder",
+        output_head="decoder",
         decoder_widths=(128, 64, 32),
         d_widths=(16, 32, 64, 128, 256),  # the pattern; the paper does not give them
         batch_size=64,  # the paper does not give it: as at 128×128
@@ -130,11 +132,11 @@ PRESETS = {
         data="portraits",
         image_size=32,
         g_widths=(96, 64, 32),
-        head="pixel",
+        output_head="pixel",
         d_widths=(16, 48),
         d_out_widths=(96, 128),
-        g_mlp=(128,),
-        d_mlp=128,
+        g_mlp_dim=(128,),
+        d_mlp_dim=128,
         batch_size=16,
         augment="",
         r1_gamma=0.01,

@@ -5,11 +5,11 @@ import time
 
 import numpy as np
 
+from lada_tf.evaluation.extract_features import gather
 from lada_tf.evaluation.frechet import frechet_distance_of_statistics
-from lada_tf.evaluation.gather import gather
 from lada_tf.evaluation.small_classifier import SmallClassifier
-from lada_tf.tf32 import without_tf32
-from lada_tf.training.images import to_uint8
+from lada_tf.runtime import without_tf32
+from lada_tf.sampling.grids import to_uint8
 
 NUM_LATENTS = 64
 DISTANCE_IMAGES = 512

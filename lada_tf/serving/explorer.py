@@ -4,9 +4,9 @@ import functools
 
 import numpy as np
 
-from lada_tf.serving.latents import latents_of_seed
-from lada_tf.training.images import heat_maps, to_uint8
-from lada_tf.training.sampling import interpolate
+from lada_tf.sampling.generate import interpolate
+from lada_tf.sampling.grids import heat_maps, to_uint8
+from lada_tf.sampling.latents import latents_of_seed
 
 MAX_IMAGES = 64
 NUM_DIRECTIONS = 6

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lada_tf.errors import ExportFailed, UserError
-from lada_tf.evaluation.cache import default_cache_dir
+from lada_tf.io import default_cache_dir
 from lada_tf.serving.comparison import Comparison, compare
 from lada_tf.serving.exported import load_exported
 from lada_tf.serving.formats import FORMATS, TOLERANCES, Format, get_format

@@ -9,7 +9,7 @@ import lada_tf
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN
 from lada_tf.models.presets import PRESETS
-from lada_tf.training.run_folder import RunFolder
+from lada_tf.training.run_directory import RunDirectory
 
 CARD = "README.md"
 UNKNOWN = "not recorded"
@@ -66,7 +66,7 @@ def describe(run_dir, gan: LadaGAN, evaluation=None, data_licence=None) -> Model
     Raises:
         UserError: if the evaluation cannot be read.
     """
-    folder = RunFolder(run_dir)
+    folder = RunDirectory(run_dir)
     preset = folder.read_preset()
     names = [name for name, other in PRESETS.items() if other == preset]
     licence = LICENCES.get(preset.data, ("other", UNKNOWN))
@@ -168,7 +168,7 @@ def _read_evaluation(path: Path) -> tuple[dict, str]:
     return metrics, f"Made by `lada_tf.evaluate`: `{json.dumps(record)}`"
 
 
-def _read_log(folder: RunFolder, gan: LadaGAN) -> tuple[dict, str]:
+def _read_log(folder: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
     """The last distance that training measured up to the images seen."""
     if folder.metrics_file.exists():
         for text in reversed(folder.metrics_file.read_text().splitlines()):

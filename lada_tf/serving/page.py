@@ -7,9 +7,9 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
+from lada_tf.sampling.grids import magnify, png_bytes, tile
 from lada_tf.serving.explorer import MAX_IMAGES, NUM_DIRECTIONS, Explorer
 from lada_tf.serving.rate_limit import RateLimit
-from lada_tf.training.images import magnify, png_bytes, tile
 
 MAX_SEED = 2**31 - 1
 STRIP = 9  # images from one to the other

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from lada_tf.evaluation.images import to_uint8
 from lada_tf.models.networks import in_precision
+from lada_tf.sampling.latents import latents_of_seed
 from lada_tf.serving.graph import as_module, forward_function
-from lada_tf.serving.latents import latents_of_seed
 
 MAX_BATCH = 256
 

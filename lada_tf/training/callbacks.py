@@ -12,10 +12,10 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from lada_tf.data.files import write_atomically
+from lada_tf.io import write_atomically
+from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes
 from lada_tf.training.checkpoints import Checkpoints
-from lada_tf.training.images import attention_grid, image_grid, png_bytes
-from lada_tf.training.run_folder import RunFolder
+from lada_tf.training.run_directory import RunDirectory
 
 GRID_IMAGES = 64
 ATTENTION_IMAGES = 8
@@ -76,7 +76,9 @@ class MetricsLog(EveryImages):
     file. The speed goes to TensorBoard alone.
     """
 
-    def __init__(self, folder: RunFolder, writer: tf.summary.SummaryWriter, interval):
+    def __init__(
+        self, folder: RunDirectory, writer: tf.summary.SummaryWriter, interval
+    ):
         super().__init__(interval)
         self.folder = folder
         self.writer = writer
@@ -107,7 +109,11 @@ class SampleGrids(EveryImages):
     """Images and attention maps of the averaged generator, from fixed latents."""
 
     def __init__(
-        self, folder: RunFolder, writer: tf.summary.SummaryWriter, interval, seed: int
+        self,
+        folder: RunDirectory,
+        writer: tf.summary.SummaryWriter,
+        interval,
+        seed: int,
     ):
         super().__init__(interval)
         self.folder = folder

@@ -2,7 +2,7 @@
 
 The same global batch on any number of replicas is the same step, up to rounding: every
 replica sees its rows of the batch, in order, and draws the random numbers of just those
-rows (`lada_tf.models.update`).
+rows (`lada_tf.models.optimizer_step`).
 """
 
 import json
@@ -94,12 +94,14 @@ def distributed_batches(
     return strategy.distribute_datasets_from_function(of_worker)
 
 
-def check_batch_size(batch_size: int, accumulate: int, replicas: int) -> None:
+def check_batch_size(
+    batch_size: int, gradient_accumulation_steps: int, replicas: int
+) -> None:
     """Raises UserError unless the batch has that many equal parts."""
-    if batch_size % (accumulate * replicas):
+    if batch_size % (gradient_accumulation_steps * replicas):
         raise UserError(
             f"--batch_size={batch_size} cannot be shared evenly by {replicas} "
-            f"replica(s) with --accumulate={accumulate}"
+            f"replica(s) with --gradient_accumulation_steps={gradient_accumulation_steps}"
         )
 
 

@@ -11,7 +11,7 @@ from lada_tf.training.configuration import flagfile_text
 from lada_tf.training.distribution import distributed_batches
 from lada_tf.training.execution import compiles
 from lada_tf.training.loop import Loop
-from lada_tf.training.options import Options
+from lada_tf.training.options import TrainingOptions
 from lada_tf.training.trainer import build
 
 
@@ -19,7 +19,7 @@ def dry_run(
     preset: Preset,
     source: ImageSource,
     run_dir,
-    options: Options,
+    options: TrainingOptions,
     strategy: tf.distribute.Strategy,
 ) -> None:
     """Prints the plan, builds the models, runs one step; writes no file."""

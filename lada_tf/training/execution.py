@@ -7,14 +7,14 @@ import tensorflow as tf
 
 from lada_tf.errors import UserError
 from lada_tf.models import Preset
-from lada_tf.training.options import Options
+from lada_tf.training.options import TrainingOptions
 
 # Of networks with no more channels than this, an operation is too small to be shared by
 # all cores of a processor.
 FEW_CHANNELS = 128
 
 
-def compiles(options: Options, strategy: tf.distribute.Strategy) -> bool:
+def compiles(options: TrainingOptions, strategy: tf.distribute.Strategy) -> bool:
     """Whether XLA is to compile the step; where left to us, it is not.
 
     On processors a graph's steps are as fast. On GPUs its first comes within half a
@@ -34,7 +34,7 @@ def compiles(options: Options, strategy: tf.distribute.Strategy) -> bool:
 
 
 def overlaps(
-    preset: Preset, options: Options, strategy: tf.distribute.Strategy
+    preset: Preset, options: TrainingOptions, strategy: tf.distribute.Strategy
 ) -> bool:
     """Whether parts of a step are to be computed at once, see `LadaGAN.compile`.
 
@@ -43,7 +43,9 @@ def overlaps(
     """
     replicas = strategy.num_replicas_in_sync
     if options.overlap == "auto":
-        saves_memory = options.accumulate > 1 or options.gradient_checkpointing
+        saves_memory = (
+            options.gradient_accumulation_steps > 1 or options.gradient_checkpointing
+        )
         return (
             replicas == 1
             and not saves_memory
@@ -59,7 +61,7 @@ def overlaps(
 
 
 def share_cores(
-    preset: Preset, options: Options, strategy: tf.distribute.Strategy
+    preset: Preset, options: TrainingOptions, strategy: tf.distribute.Strategy
 ) -> None:
     """Halves an operation's cores where parts of small networks' graphs overlap.
 
@@ -78,7 +80,7 @@ def share_cores(
 
 
 def describe_execution(
-    preset: Preset, options: Options, strategy: tf.distribute.Strategy
+    preset: Preset, options: TrainingOptions, strategy: tf.distribute.Strategy
 ) -> str:
     """How a step is run, on what, and why so, in words."""
     words = [describe_devices(strategy), _describe_compilation(options, strategy)]

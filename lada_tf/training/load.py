@@ -11,7 +11,7 @@ from lada_tf.training.checkpoints import (
     find_newest,
     read_variables,
 )
-from lada_tf.training.run_folder import RunFolder
+from lada_tf.training.run_directory import RunDirectory
 
 
 def load_run(run_dir, best=False):
@@ -28,7 +28,7 @@ def load_run(run_dir, best=False):
     Raises:
         UserError: if there is no run, or it has no such checkpoint yet.
     """
-    folder = RunFolder(run_dir)
+    folder = RunDirectory(run_dir)
     gan = LadaGAN.from_preset(
         folder.read_preset(),
         seed=int(folder.read_setting("seed", "0")),
@@ -57,7 +57,7 @@ def load_generator(run_dir, best=False, precision="float32"):
     Raises:
         UserError: as `load_run`.
     """
-    folder = RunFolder(run_dir)
+    folder = RunDirectory(run_dir)
     generator, _ = networks(folder.read_preset())
     generator = copy_without_weights(generator, precision)
     find = find_best if best else find_newest

@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import TrainingDiverged, WorkerLost
-from lada_tf.garbage import without_collection
-from lada_tf.layers.fused import compiling_ahead
+from lada_tf.kernels.xla_kernel import compiling_ahead
 from lada_tf.models import LadaGAN
 from lada_tf.models.lada_gan import METRICS
+from lada_tf.runtime import without_collection
 from lada_tf.training.distribution import count_workers
 
 # What TensorFlow's collectives end with when the other side dies.

@@ -15,7 +15,7 @@ import tensorflow as tf
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN, Preset
 from lada_tf.training.checkpoints import VALUE, Checkpoints
-from lada_tf.training.run_folder import RunFolder
+from lada_tf.training.run_directory import RunDirectory
 
 LOSSES = {"nsl": "non_saturating", "hinge": "hinge"}
 
@@ -69,7 +69,7 @@ def import_official_checkpoint(checkpoint, config, run_dir, data=""):
     Raises:
         UserError: as `load_official_checkpoint`, or if the folder holds a run already.
     """
-    folder = RunFolder(run_dir)
+    folder = RunDirectory(run_dir)
     if folder.flags_file.exists():
         raise UserError(f"--run_dir={run_dir} holds a run already: give a new folder")
     gan = load_official_checkpoint(checkpoint, config)
@@ -107,7 +107,7 @@ def _preset(config):
         data="",
         image_size=size,
         g_widths=tuple(config["g_dim"]),
-        head="decoder" if decoder_widths else "pixel" if size == 32 else "patch",
+        output_head="decoder" if decoder_widths else "pixel" if size == 32 else "patch",
         decoder_widths=decoder_widths,
         d_widths=tuple(config["d_enc_dim"]),
         batch_size=config["batch_size"],
@@ -115,10 +115,10 @@ def _preset(config):
         total_images=0,
         latent_dim=config["noise_dim"],
         g_heads=tuple(config["g_heads"]),
-        g_mlp=tuple(config["g_mlp"]),
+        g_mlp_dim=tuple(config["g_mlp"]),
         d_out_widths=tuple(config["d_out_dim"]),
         d_heads=config["d_heads"],
-        d_mlp=config["d_mlp"],
+        d_mlp_dim=config["d_mlp"],
         g_initializer=config.get("g_initializer", "orthogonal"),
         d_initializer=config.get("d_initializer", "orthogonal"),
         loss=LOSSES[loss],

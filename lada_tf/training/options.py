@@ -7,7 +7,7 @@ AUTO: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class TrainingOptions:
     """What a run needs beside its configuration. Intervals count real images.
 
     Attributes:
@@ -21,10 +21,10 @@ class Options:
             features; 0 for none. The best checkpoint by it is kept.
         fd_samples: how many images to measure it on.
         precision: what the networks compute in: float32, bfloat16 or float16.
-        accumulate: micro-batches to split each batch into, to save memory.
+        gradient_accumulation_steps: micro-batches to split each batch into, to save memory.
         gradient_checkpointing: whether activations are computed again where gradients
             need them, to save memory.
-        sync_batchnorm: whether batch normalization takes the statistics of the whole
+        sync_batch_norm: whether batch normalization takes the statistics of the whole
             batch where it is shared by several replicas.
         jit_compile: whether XLA compiles the step; "auto" is a graph.
         overlap: whether parts of a step may be computed at once, in more memory;
@@ -43,9 +43,9 @@ class Options:
     fd_images: int = 0  # none
     fd_samples: int = 1_000
     precision: str = "float32"
-    accumulate: int = 1
+    gradient_accumulation_steps: int = 1
     gradient_checkpointing: bool = False
-    sync_batchnorm: bool = True
+    sync_batch_norm: bool = True
     jit_compile: bool | str = "auto"
     overlap: bool | str = "auto"
     on_nonfinite: str = "stop"

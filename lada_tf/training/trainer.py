@@ -28,14 +28,14 @@ from lada_tf.training.distribution import (
 from lada_tf.training.execution import compiles, describe_execution, overlaps
 from lada_tf.training.full_disk import full_disk_named
 from lada_tf.training.loop import Loop, NonFiniteStep
-from lada_tf.training.options import Options
-from lada_tf.training.run_folder import RunFolder
+from lada_tf.training.options import TrainingOptions
+from lada_tf.training.run_directory import RunDirectory
 
 # Between the seeds of a run before and after a rollback.
 SEEDS_APART = 1_000_003
 
 
-def build(preset: Preset, options: Options) -> LadaGAN:
+def build(preset: Preset, options: TrainingOptions) -> LadaGAN:
     """A compiled LadaGAN whose initial weights and random draws follow the seed.
 
     To be called in the scope of the strategy that will train it.
@@ -45,19 +45,19 @@ def build(preset: Preset, options: Options) -> LadaGAN:
     """
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
-    check_batch_size(preset.batch_size, options.accumulate, replicas)
+    check_batch_size(preset.batch_size, options.gradient_accumulation_steps, replicas)
     keras.utils.set_random_seed(options.seed)
     try:
         gan = LadaGAN.from_preset(
             preset,
             seed=options.seed,
             precision=options.precision,
-            sync_batch_norm=options.sync_batchnorm and replicas > 1,
+            sync_batch_norm=options.sync_batch_norm and replicas > 1,
         )
     except ValueError as error:
         raise UserError(f"the configuration does not fit together: {error}") from error
     gan.compile(
-        accumulate=options.accumulate,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
         gradient_checkpointing=options.gradient_checkpointing,
         overlap=overlaps(preset, options, strategy),
     )
@@ -68,7 +68,7 @@ def train(
     preset: Preset,
     source: ImageSource,
     run_dir,
-    options: Options | None = None,
+    options: TrainingOptions | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> LadaGAN:
     """Trains in a run folder; called again on the same folder, goes on where it was.
@@ -91,11 +91,11 @@ def train(
             that `options` allow. `nonfinite-<step>.json` in the folder tells of it.
         WorkerLost: if another worker is gone.
     """
-    options = options or Options()
+    options = options or TrainingOptions()
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         gan = build(preset, options)
-    folder = RunFolder(run_dir)
+    folder = RunDirectory(run_dir)
     run = _Run(preset, source, folder, options, strategy, gan)
     try:
         with full_disk_named(run_dir):
@@ -117,8 +117,8 @@ class _Run:
 
     preset: Preset
     source: ImageSource
-    folder: RunFolder
-    options: Options
+    folder: RunDirectory
+    options: TrainingOptions
     strategy: tf.distribute.Strategy
     gan: LadaGAN
 

@@ -25,7 +25,7 @@ def bedroom(tmp_path, webp):
 
 def test_lmdb_is_read_whole_in_the_order_of_keys(bedroom):
     path, pixels = bedroom
-    source = open_source(str(path), 16, recipe="lsun")
+    source = open_source(str(path), 16, resize="lsun")
     np.testing.assert_array_equal(source.images(np.arange(40)), pixels[:, :, 2:18])
 
 

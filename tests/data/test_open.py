@@ -73,9 +73,9 @@ def test_idx_zip_folder_and_numpy_of_the_same_images_agree(tmp_path):
             path = folder / f"{number}.png"
             Image.fromarray(image).save(path)
             archive.write(path, path.name)
-    for recipe, size in (("plain", 28), ("plain", 16), ("pad", 32), ("lsun", 14)):
+    for resize, size in (("plain", 28), ("plain", 16), ("pad", 32), ("lsun", 14)):
         sources = [
-            open_source(str(tmp_path / name), size, recipe=recipe)
+            open_source(str(tmp_path / name), size, resize=resize)
             for name in ("x-idx3-ubyte.gz", "x.npy", "x.npz", "x.zip", "folder")
         ]
         assert len({source.fingerprint for source in sources}) >= 4
@@ -91,10 +91,10 @@ def test_fingerprint_names_data_and_preprocessing_but_not_the_place(tmp_path):
     np.save(tmp_path / "changed.npy", images)
     np.save(tmp_path / "fewer.npy", images[:5])
     opened = {
-        (name, size, recipe): open_source(
-            str(tmp_path / name), size, recipe=recipe
+        (name, size, resize): open_source(
+            str(tmp_path / name), size, resize=resize
         ).fingerprint
-        for name, size, recipe in [
+        for name, size, resize in [
             ("a.npy", 28, "plain"),
             ("moved.npy", 28, "plain"),
             ("changed.npy", 28, "plain"),
@@ -151,7 +151,7 @@ def test_what_cannot_be_opened_is_a_user_error(tmp_path):
     ("arguments", "message"),
     [
         ({"image_size": 0}, "image_size"),
-        ({"recipe": "stretch"}, "plain, lsun, pad"),
+        ({"resize": "stretch"}, "plain, lsun, pad"),
         ({"on_bad_image": "ignore"}, "on_bad_image"),
     ],
 )

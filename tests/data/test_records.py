@@ -12,12 +12,12 @@ from lada_tf.data.records import verify
 from lada_tf.errors import UserError
 
 
-def prepare(folder, output, size=12, recipe="plain", policy="error", per_shard=8):
+def prepare(folder, output, size=12, resize="plain", policy="error", per_shard=8):
     return prepare_records(
         open_reader(str(folder)),
         str(output),
         size,
-        recipe,
+        resize,
         BadImages(policy),
         per_shard,
     )
@@ -40,9 +40,9 @@ def test_records_have_the_fingerprint_of_what_they_were_made_from(
     image_folder, tmp_path
 ):
     folder, _ = image_folder
-    prepare(folder, tmp_path / "out", size=6, recipe="lsun")
+    prepare(folder, tmp_path / "out", size=6, resize="lsun")
     records = open_source(str(tmp_path / "out"), 6)
-    decoded = open_source(str(folder), 6, recipe="lsun")
+    decoded = open_source(str(folder), 6, resize="lsun")
     assert records.fingerprint == decoded.fingerprint
     every = np.arange(50)
     np.testing.assert_array_equal(records.images(every), decoded.images(every))
@@ -64,7 +64,7 @@ def test_manifest(image_folder, tmp_path):
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["count"] == 49
     assert manifest["images_in_source"] == 50
-    assert manifest["recipe"] == "plain"
+    assert manifest["resize"] == "plain"
     assert [shard["count"] for shard in manifest["shards"]] == [8, 7, 8, 8, 8, 8, 2]
     (bad,) = manifest["shards"][1]["bad_images"]
     assert bad == {"name": str(folder / "13.png"), "reason": "the file is empty"}
@@ -91,7 +91,7 @@ def test_other_records_are_never_overwritten(image_folder, tmp_path, finished):
         with pytest.raises(UserError, match=r"30\.png"):
             prepare(folder, out)
     before = contents(out)
-    for change in ({"size": 6}, {"recipe": "lsun"}, {"per_shard": 9}):
+    for change in ({"size": 6}, {"resize": "lsun"}, {"per_shard": 9}):
         with pytest.raises(UserError, match="made otherwise"):
             prepare(folder, out, **change)
     (folder / "0.png").rename(folder / "other.png")
@@ -146,10 +146,10 @@ def test_damaged_records_are_found(image_folder, tmp_path):
 def test_records_of_another_size_or_recipe_are_refused(image_folder, tmp_path):
     folder, _ = image_folder
     prepare(folder, tmp_path / "out")
-    with pytest.raises(UserError, match="12x12 by the recipe plain, not 32x32"):
+    with pytest.raises(UserError, match="12x12 by the resize plain, not 32x32"):
         open_source(str(tmp_path / "out"), 32)
     with pytest.raises(UserError, match="by lsun"):
-        open_source(str(tmp_path / "out"), 12, recipe="lsun")
+        open_source(str(tmp_path / "out"), 12, resize="lsun")
 
 
 def test_what_exceeds_the_memory_limit_is_cached_on_disk(image_folder, tmp_path):

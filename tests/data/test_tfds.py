@@ -98,7 +98,7 @@ def test_celeb_a_is_resized_whole():
 
 
 def test_lsun_bedroom_of_any_size():
-    images = every(open_source("tfds:lsun/bedroom", 32, recipe="lsun"))
+    images = every(open_source("tfds:lsun/bedroom", 32, resize="lsun"))
     assert images.shape == (6, 32, 32, 3)
     np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), np.arange(6) * 20, atol=1)
 

@@ -24,7 +24,7 @@ SHELL = ("sh", "bash")
 MODULE = re.compile(r"python -m ((?:lada_tf|experiments|benchmarks)\.[\w.]+)")
 BLOCKS = [block for block in blocks() if block.language in (*SHELL, "python")]
 TINY = (
-    "--g_widths=8,8,8 --d_out_widths=8,8 --g_mlp=8 --d_mlp=8 --batch_size=4 "
+    "--g_widths=8,8,8 --d_out_widths=8,8 --g_mlp_dim=8 --d_mlp_dim=8 --batch_size=4 "
     "--total_images=16 --log_images=8 --sample_images=16 --checkpoint_images=16 "
     "--fd_images=0 --jit_compile=false"
 )
@@ -40,7 +40,7 @@ INSTEAD = {  # what cannot be had or would take too long
     "--num_generated=1000": "--num_generated=64",
     "--output=docs/images/curves.png": "--output=curves.png",
     'from_preset("cifar10")': 'from_preset("cifar10", g_widths=(8, 8, 8), '
-    "d_widths=(4, 8), d_out_widths=(8, 8), g_mlp=(8,), d_mlp=8)",
+    "d_widths=(4, 8), d_out_widths=(8, 8), g_mlp_dim=(8,), d_mlp_dim=8)",
     "steps_per_epoch=1000, epochs=5": "steps_per_epoch=1, epochs=2",
 }
 THEIRS = {  # flags of the authors' train.py

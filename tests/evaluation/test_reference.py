@@ -5,7 +5,7 @@ import pytest
 
 from lada_tf.errors import UserError
 from lada_tf.evaluation import reference as reference_module
-from lada_tf.evaluation.gather import gather
+from lada_tf.evaluation.extract_features import gather
 from lada_tf.evaluation.reference import (
     cached_reference,
     compute_reference,

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from lada_tf.evaluation import frechet_distance, precision_recall
-from lada_tf.evaluation.gather import gather
+from lada_tf.evaluation.extract_features import gather
 from lada_tf.evaluation.open_extractor import open_extractor
 
 DATA = pathlib.Path(__file__).parents[1] / "data/evaluation/fashion_mnist.npz"

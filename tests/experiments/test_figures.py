@@ -17,7 +17,7 @@ from tests.runner import succeed
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run-0"
-    flags = "--preset=tiny --g_widths=16,8,8 --d_widths=4,8 --g_mlp=8 --d_mlp=8"
+    flags = "--preset=tiny --g_widths=16,8,8 --d_widths=4,8 --g_mlp_dim=8 --d_mlp_dim=8"
     flags += " --batch_size=4 --total_images=16 --log_images=4 --sample_images=8"
     flags += " --fd_images=8 --fd_samples=32"
     succeed("lada_tf.train", *flags.split(), f"--run_dir={folder}")

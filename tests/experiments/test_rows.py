@@ -47,7 +47,7 @@ def test_costs_of_the_ablations_are_the_papers():
         preset = dataclasses.replace(
             row.preset(), g_initializer="zeros", g_mlp_residual=False
         )  # both add no multiplication
-        network = (preset.g_mixer, preset.g_norm, preset.lee_convolution)
+        network = (preset.g_attention, preset.g_norm, preset.lee_convolution)
         if network not in costs:
             generator, _ = networks(preset)
             generator.build()

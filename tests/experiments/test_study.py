@@ -9,7 +9,7 @@ from benchmarks.sides import official_config
 from experiments.figure5 import read_runs
 from experiments.study.report import COMMON, OURS, table
 from experiments.study.settings import HERE, variant_preset
-from experiments.study.train import MIXERS, RESULTS, VARIANTS
+from experiments.study.train import ATTENTIONS, RESULTS, VARIANTS
 from lada_tf.models.cost import count_flops
 from lada_tf.models.networks import networks
 from lada_tf.training.official_checkpoint import _preset
@@ -22,7 +22,7 @@ def multiply_adds(name):
 
 
 def test_mixers_are_of_equal_cost_as_their_flagfiles_say():
-    costs = {name: multiply_adds(name) for name in MIXERS}
+    costs = {name: multiply_adds(name) for name in ATTENTIONS}
     for name, cost in costs.items():
         text = (HERE / f"{name}.cfg").read_text()
         assert re.search(r"(\S+)M multiply-adds", text)[1] == f"{cost:.1f}"
@@ -41,12 +41,12 @@ def test_variants_differ_in_the_generator_alone(name):
 def test_the_authors_configuration_is_ours():
     preset = variant_preset("lada")
     again = _preset(official_config(preset))
-    left_out = {"data", "total_images", "g_heads", "g_mlp"}
+    left_out = {"data", "total_images", "g_heads", "g_mlp_dim"}
     for field in set(vars(preset)) - left_out:
         assert getattr(again, field) == getattr(preset, field), field
     # They name each stage's, we may name one for all.
     assert set(again.g_heads) == set(preset.g_heads)
-    assert set(again.g_mlp) == set(preset.g_mlp)
+    assert set(again.g_mlp_dim) == set(preset.g_mlp_dim)
 
 
 def test_table_has_ends_of_distances_and_means_of_second_halves():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lada_tf.layers.convolution import FastConv2D, direct_convolutions
-from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
+from lada_tf.layers.fast_conv2d import FastConv2D, direct_convolutions
+from lada_tf.layers.up_sampling_conv2d import UpSamplingConv2D
 from lada_tf.models import LadaGAN
 from tests.layers.layer_checks import derivatives
 
@@ -149,7 +149,7 @@ def test_configuration(layer_class):
 
 
 BCR = {"bcr_real": 0.5, "bcr_fake": 2.0}
-DECODER = {"g_widths": (16, 8), "head": "decoder", "decoder_widths": (8,)}
+DECODER = {"g_widths": (16, 8), "output_head": "decoder", "decoder_widths": (8,)}
 
 
 @pytest.mark.usefixtures("as_traced")

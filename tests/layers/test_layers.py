@@ -13,7 +13,7 @@ from lada_tf.layers import (
     PositionEmbedding,
     SpaceToDepth,
 )
-from lada_tf.layers.upsampling_convolution import UpSamplingConv2D
+from lada_tf.layers.up_sampling_conv2d import UpSamplingConv2D
 from tests.layers.layer_checks import check_layer
 
 TOKENS, LATENTS, GRID = (3, 10, 16), (3, 7), (3, 6, 4, 16)

@@ -6,7 +6,7 @@ from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.cost import PAPER_COSTS, count_flops, count_step_flops
 
 # Preset, changes; parameters, GFLOP of G; parameters, GFLOP of D (None: not known).
-CONV = {"discriminator": "conv", "d_batch_norm": False}
+CONV = {"d_attention": "conv", "d_batch_norm": False}
 ZEROS = {"g_initializer": "zeros", "d_initializer": "zeros"}  # orthogonal takes seconds
 COSTS = [
     ("cifar10", {}, 19_901_647, 1.525, 6_777_476, 1.421),

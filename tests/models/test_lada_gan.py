@@ -13,14 +13,14 @@ SMALL = {
     "g_widths": (16, 8, 8),
     "d_widths": (4, 8),
     "d_out_widths": (8, 8),
-    "g_mlp": (8,),
-    "d_mlp": 8,
+    "g_mlp_dim": (8,),
+    "d_mlp_dim": 8,
     "latent_dim": 5,
     "batch_size": 4,
 }
 DECODER = {
     "image_size": 64,
-    "head": "decoder",
+    "output_head": "decoder",
     "decoder_widths": (6,),
     "d_widths": (4, 6, 8),
 }
@@ -50,7 +50,7 @@ def weights(gan):
         ({}, False),
         (BCR, True),  # tracing takes ten times as long as the steps
         ({**DECODER, "loss": "hinge"}, True),
-        ({"discriminator": "conv"}, True),
+        ({"d_attention": "conv"}, True),
     ],
 )
 def test_fit(changes, eager):
@@ -237,7 +237,7 @@ def test_latents_and_images():
 
 
 def test_bad_arguments():
-    small, large = Generator(32), Generator(64, head="patch")
+    small, large = Generator(32), Generator(64, output_head="patch")
     with pytest.raises(ValueError, match="loss='wgan' is not one of"):
         LadaGAN(small, Discriminator(32), loss="wgan")
     with pytest.raises(ValueError, match="makes 64-pixel images"):

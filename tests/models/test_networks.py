@@ -10,11 +10,11 @@ from lada_tf.models.networks import in_precision
 
 GENERATORS = {
     "pixel": {"image_size": 32, "widths": (16, 8, 8)},
-    "patch": {"image_size": 64, "widths": (16, 8, 8), "head": "patch"},
+    "patch": {"image_size": 64, "widths": (16, 8, 8), "output_head": "patch"},
     "decoder": {
         "image_size": 128,
         "widths": (16, 8, 8),
-        "head": "decoder",
+        "output_head": "decoder",
         "decoder_widths": (6, 4),
         "num_heads": (1, 2, 4),
         "mlp_dim": (8, 12, 20),
@@ -25,7 +25,7 @@ GENERATORS = {
     "ablated": {
         "image_size": 32,
         "widths": (64, 16, 4),
-        "mixer": "swin",
+        "attention": "swin",
         "norm": "layer_norm",
         "mlp_residual": True,
         "lee_convolution": False,
@@ -34,8 +34,13 @@ GENERATORS = {
 DISCRIMINATORS = {
     "lada": {"image_size": 32, "widths": (4, 8), "out_widths": (8, 12)},
     "lada64": {"image_size": 64, "widths": (4, 6, 8), "score": "per_head"},
-    "fastformer": {"image_size": 32, "widths": (4, 8), "kind": "fastformer"},
-    "conv": {"image_size": 32, "widths": (4, 8), "kind": "conv", "batch_norm": False},
+    "fastformer": {"image_size": 32, "widths": (4, 8), "attention": "fastformer"},
+    "conv": {
+        "image_size": 32,
+        "widths": (4, 8),
+        "attention": "conv",
+        "batch_norm": False,
+    },
 }
 
 
@@ -150,12 +155,12 @@ def test_decoder_normalizes_by_the_batch_in_training_only():
         ({"num_heads": (4, 4)}, "for 3 stages"),
         ({"widths": (18, 8, 8), "num_heads": 2}, "pixel shuffle needs widths by 4"),
         ({"widths": ()}, "widths is empty"),
-        ({"head": "dense"}, "head='dense' is not one of"),
-        ({"head": "decoder", "image_size": 64}, "decoder head needs them"),
-        ({"head": "patch", "image_size": 512}, "256 divides, not 64"),
+        ({"output_head": "dense"}, "output_head='dense' is not one of"),
+        ({"output_head": "decoder", "image_size": 64}, "decoder head needs them"),
+        ({"output_head": "patch", "image_size": 512}, "256 divides, not 64"),
         ({"decoder_widths": (8,)}, "the others take none"),
         ({"lee_convolution": False, "widths": (64, 16, 8)}, "a quarter of the one"),
-        ({"mixer": "dot"}, "mixer='dot' is not one of"),
+        ({"attention": "dot"}, "attention='dot' is not one of"),
         ({"score": "dot"}, "score='dot' is not one of"),
     ],
 )
@@ -169,7 +174,7 @@ def test_generator_sizes_that_do_not_fit(arguments, message):
     [
         ({"image_size": 64}, "image_size=64 does not fit 2 widths"),
         ({"image_size": 16, "widths": (8,)}, "does not fit 1 widths"),
-        ({"kind": "mlp"}, "mixer='mlp' is not one of"),
+        ({"attention": "mlp"}, "attention='mlp' is not one of"),
         ({"num_heads": 3}, "num_heads 3 does not divide the width 256"),
         ({"out_widths": (8,)}, "should be two widths"),
     ],

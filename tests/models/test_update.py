@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lada_tf.kernels.adam import FusedAdam
 from lada_tf.models import LadaGAN
-from lada_tf.models.adam import FusedAdam
 from lada_tf.models.cost import count_step_flops
 from lada_tf.models.lada_gan import METRICS
 from lada_tf.models.objectives import real_logits_and_r1
@@ -17,19 +17,19 @@ SMALL = {
     "g_widths": (16, 8, 8),
     "d_widths": (4, 8),
     "d_out_widths": (8, 8),
-    "g_mlp": (8,),
-    "d_mlp": 8,
+    "g_mlp_dim": (8,),
+    "d_mlp_dim": 8,
     "latent_dim": 5,
     "augment": "color,translation,cutout",
 }
 BCR = {"bcr_real": 0.5, "bcr_fake": 2.0}
-DECODER = {"g_widths": (16, 8), "head": "decoder", "decoder_widths": (8,)}
+DECODER = {"g_widths": (16, 8), "output_head": "decoder", "decoder_widths": (8,)}
 
 
 def train(
     steps,
     precision="float32",
-    accumulate=1,
+    gradient_accumulation_steps=1,
     gradient_checkpointing=False,
     overlap=False,
     **changes,
@@ -44,7 +44,7 @@ def train(
         optimizers = map(keras.optimizers.LossScaleOptimizer, optimizers)
     gan.compile(
         *optimizers,
-        accumulate=accumulate,
+        gradient_accumulation_steps=gradient_accumulation_steps,
         gradient_checkpointing=gradient_checkpointing,
         overlap=overlap,
     )
@@ -77,7 +77,9 @@ def weights(gan):
 def test_micro_batches_give_the_whole_batch_s_gradients(changes):
     """But for batch normalization, which is off here."""
     before, whole, metrics = train(3, d_batch_norm=False, **changes)
-    _, parts, metrics_of_parts = train(3, accumulate=4, d_batch_norm=False, **changes)
+    _, parts, metrics_of_parts = train(
+        3, gradient_accumulation_steps=4, d_batch_norm=False, **changes
+    )
     assert np.abs(whole - before).max() > 1e-3
     np.testing.assert_allclose(parts, whole, atol=1e-6)
     np.testing.assert_allclose(metrics_of_parts, metrics, rtol=1e-4, atol=1e-6)
@@ -85,7 +87,7 @@ def test_micro_batches_give_the_whole_batch_s_gradients(changes):
     assert (consistency > 0).all() == (changes == BCR)
 
 
-@pytest.mark.parametrize("changes", [{"r1_every": 2}, BCR | DECODER])
+@pytest.mark.parametrize("changes", [{"r1_interval": 2}, BCR | DECODER])
 def test_gradient_checkpointing_gives_the_same_gradients(changes):
     changes = {"r1_gamma": 0.01, **changes}
     before, plain, metrics = train(2, **changes)
@@ -104,10 +106,14 @@ def test_gradient_checkpointing_computes_activations_again():
     assert 1.2 < flops[1] / flops[0] < 1.7
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_parts_that_overlap_give_the_same_step(accumulate):
-    before, in_turn, metrics = train(3, accumulate=accumulate)
-    _, at_once, metrics_at_once = train(3, accumulate=accumulate, overlap=True)
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, 2])
+def test_parts_that_overlap_give_the_same_step(gradient_accumulation_steps):
+    before, in_turn, metrics = train(
+        3, gradient_accumulation_steps=gradient_accumulation_steps
+    )
+    _, at_once, metrics_at_once = train(
+        3, gradient_accumulation_steps=gradient_accumulation_steps, overlap=True
+    )
     assert np.abs(in_turn - before).max() > 1e-3
     np.testing.assert_allclose(at_once, in_turn, atol=1e-6)
     np.testing.assert_allclose(metrics_at_once, metrics, rtol=1e-4, atol=1e-6)
@@ -167,7 +173,7 @@ def ancestors(op):
 
 
 def test_lazy_r1_counts_each_kth_step_k_times():
-    _, lazy, metrics = train(2, r1_every=2, r1_gamma=0.5)
+    _, lazy, metrics = train(2, r1_interval=2, r1_gamma=0.5)
     gan = make()
     gan.compile(keras.optimizers.SGD(0.002), keras.optimizers.SGD(0.002))
     expected = []

@@ -8,7 +8,7 @@ import pytest
 from lada_tf.models import LadaGAN
 from lada_tf.models.presets import get_preset
 from lada_tf.training.checkpoints import Checkpoints
-from lada_tf.training.run_folder import RunFolder
+from lada_tf.training.run_directory import RunDirectory
 
 # `make test-serving` and `make test-browser` install what these need.
 NEEDS = {"servers": "kserve", "browser": "playwright"}
@@ -21,15 +21,15 @@ SMALL = {
     "image_size": 32,
     "base_resolution": 4,
     "g_widths": (16, 8),
-    "head": "decoder",
+    "output_head": "decoder",
     "decoder_widths": (8, 4),
     "g_heads": (2, 4),
-    "g_mlp": (16,),
+    "g_mlp_dim": (16,),
     "latent_dim": 6,
     "score": "per_head",
     "d_widths": (4, 8),
     "d_out_widths": (8, 8),
-    "d_mlp": 8,
+    "d_mlp_dim": 8,
 }
 
 
@@ -54,7 +54,7 @@ def generator(gan):
 
 @pytest.fixture(scope="session")
 def run_dir(gan, tmp_path_factory):
-    folder = RunFolder(tmp_path_factory.mktemp("runs") / "small")
+    folder = RunDirectory(tmp_path_factory.mktemp("runs") / "small")
     fingerprint = "portraits:0123:32px:plain:997"
     folder.start(get_preset("tiny", **SMALL), {"seed": 0}, fingerprint)
     Checkpoints(folder.checkpoints, gan).save()

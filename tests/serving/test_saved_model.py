@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lada_tf.sampling.grids import to_uint8
 from lada_tf.serving.predictor import Predictor
 from lada_tf.serving.saved_model import write_saved_model
-from lada_tf.training.images import to_uint8
 
 LATENTS = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
 

@@ -80,6 +80,6 @@ def test_without_a_preset_every_field_is_needed():
 def test_a_folder_of_before_the_ablations_has_their_defaults():
     preset = get_preset("tiny", ema_decay=0.9)
     settings = parse_settings(flagfile_text(dataclasses.asdict(preset)))
-    for name in ("g_mixer", "g_norm", "g_mlp_residual", "lee_convolution"):
+    for name in ("g_attention", "g_norm", "g_mlp_residual", "lee_convolution"):
         del settings[name]
     assert preset_from_settings(settings, "flags.cfg") == preset

@@ -14,7 +14,7 @@ from tests.runner import succeed
 def test_replicas_make_the_steps_of_one_device():
     printed = succeed("experiments.replicas")
     lines = [json.loads(line) for line in printed.splitlines()]
-    cases = [(line["replicas"], line["sync_batchnorm"]) for line in lines]
+    cases = [(line["replicas"], line["sync_batch_norm"]) for line in lines]
     assert cases == [(2, True), (4, True), (2, False)]
     *together, apart = lines
     for line in together:
@@ -34,9 +34,9 @@ def test_replicas_make_lazy_r1_s_steps():
 
 def test_bad_clusters_and_batches_are_named(monkeypatch):
     with pytest.raises(UserError, match=r"--batch_size=16 cannot be shared .* 3 repl"):
-        check_batch_size(16, accumulate=1, replicas=3)
-    with pytest.raises(UserError, match="--accumulate=5"):
-        check_batch_size(16, accumulate=5, replicas=1)
+        check_batch_size(16, gradient_accumulation_steps=1, replicas=3)
+    with pytest.raises(UserError, match="--gradient_accumulation_steps=5"):
+        check_batch_size(16, gradient_accumulation_steps=5, replicas=1)
     for name in ("TF_CONFIG", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"):
         monkeypatch.delenv(name, raising=False)
     for text in ("", "{", '{"cluster": {}}', "[1]"):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from lada_tf.errors import UserError
 from lada_tf.models import get_preset
 from lada_tf.training.execution import compiles, describe_execution, overlaps
-from lada_tf.training.options import Options
+from lada_tf.training.options import TrainingOptions
 
 ONE = tf.distribute.get_strategy()
 TWO = types.SimpleNamespace(num_replicas_in_sync=2)
@@ -24,7 +24,7 @@ TINY, CIFAR10 = get_preset("tiny"), get_preset("cifar10")
         (TINY, {}, ONE, True),
         (CIFAR10, {}, ONE, False),  # no gain, and more memory
         (TINY, {}, TWO, False),
-        (TINY, {"accumulate": 2}, ONE, False),
+        (TINY, {"gradient_accumulation_steps": 2}, ONE, False),
         (TINY, {"gradient_checkpointing": True}, ONE, False),
         (TINY, {"jit_compile": True}, ONE, False),  # XLA has an order of its own
         (CIFAR10, {"overlap": True}, ONE, True),
@@ -32,35 +32,35 @@ TINY, CIFAR10 = get_preset("tiny"), get_preset("cifar10")
     ],
 )
 def test_when_parts_of_a_step_overlap(preset, options, strategy, expected):
-    assert overlaps(preset, Options(**options), strategy) == expected
+    assert overlaps(preset, TrainingOptions(**options), strategy) == expected
 
 
 def test_on_a_gpu_steps_are_a_graph_in_order_unless_asked(monkeypatch):
     devices = ["a GPU"]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: devices)
-    assert not compiles(Options(), ONE)
-    assert not overlaps(TINY, Options(), ONE)
-    assert compiles(Options(jit_compile=True), ONE)
-    assert compiles(Options(jit_compile=True), TWO)
+    assert not compiles(TrainingOptions(), ONE)
+    assert not overlaps(TINY, TrainingOptions(), ONE)
+    assert compiles(TrainingOptions(jit_compile=True), ONE)
+    assert compiles(TrainingOptions(jit_compile=True), TWO)
 
 
 def test_the_log_says_what_was_chosen_and_why():
     cores = os.cpu_count()
-    assert describe_execution(TINY, Options(), ONE) == (
+    assert describe_execution(TINY, TrainingOptions(), ONE) == (
         f"the processor ({cores} cores), as a graph (--jit_compile=auto: on processors "
         "XLA starts later and is no faster), independent parts at once "
         "(--overlap=auto: at most 128 channels)"
     )
-    asked = Options(jit_compile=False, overlap=True)
+    asked = TrainingOptions(jit_compile=False, overlap=True)
     expected = f"the processor ({cores} cores), as a graph, independent parts at once"
     assert describe_execution(CIFAR10, asked, ONE) == expected
 
 
 def test_replicas_cannot():
     with pytest.raises(UserError, match="--overlap=true: several replicas"):
-        overlaps(TINY, Options(overlap=True), TWO)
+        overlaps(TINY, TrainingOptions(overlap=True), TWO)
     with pytest.raises(UserError, match="--jit_compile=true: XLA has no"):
-        compiles(Options(jit_compile=True), TWO)
+        compiles(TrainingOptions(jit_compile=True), TWO)
 
 
 PRINTS_THREADS = """
@@ -69,10 +69,10 @@ import sys
 import tensorflow as tf
 from lada_tf.models import get_preset
 from lada_tf.training.execution import share_cores
-from lada_tf.training.options import Options
+from lada_tf.training.options import TrainingOptions
 
 def threads(preset, **options):
-    share_cores(get_preset(preset), Options(**options), tf.distribute.get_strategy())
+    share_cores(get_preset(preset), TrainingOptions(**options), tf.distribute.get_strategy())
     return tf.config.threading.get_intra_op_parallelism_threads()
 
 if "late" in sys.argv:

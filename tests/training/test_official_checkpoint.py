@@ -203,7 +203,10 @@ def test_what_is_missing_or_misshaped_is_named(tmp_path):
     config = json.loads((folder / "config.json").read_text())
     checkpoint = folder / "initial"
     for changes, message in (
-        ({"g_mlp": [32, 32, 40]}, "block_32/mlp/layer_with_weights-0/kernel has shape"),
+        (
+            {"g_mlp_dim": [32, 32, 40]},
+            "block_32/mlp/layer_with_weights-0/kernel has shape",
+        ),
         ({"img_size": 64}, "image_size=64 does not fit 2 widths"),
         ({"dec_dim": [8]}, "image_size=32 does not fit"),
         ({"loss": "wgan"}, "loss 'wgan' is not one of nsl, hinge"),

@@ -13,22 +13,22 @@ from lada_tf.models import LadaGAN, get_preset
 from lada_tf.models.lada_gan import METRICS
 from lada_tf.training import trainer
 from lada_tf.training.loop import Loop, NonFiniteStep
-from lada_tf.training.options import Options
+from lada_tf.training.options import TrainingOptions
 from lada_tf.training.trainer import SEEDS_APART
 
 SMALL = {
     "g_widths": (8, 8, 8),
     "d_widths": (4, 8),
     "d_out_widths": (8, 8),
-    "g_mlp": (8,),
-    "d_mlp": 8,
+    "g_mlp_dim": (8,),
+    "d_mlp_dim": 8,
     "batch_size": 4,
 }
 BAD_STEP = 3
 
 
 def train(run_dir, total_images=32, **options):
-    options = Options(
+    options = TrainingOptions(
         log_images=4,
         sample_images=64,
         checkpoint_images=8,
@@ -107,7 +107,7 @@ def test_rollbacks_are_numbered(tmp_path, bad_seeds):
 def test_a_call_of_several_steps_ends_at_the_one_that_is_not_finite(bad_seeds):
     bad_seeds.add(0)
     preset = get_preset("tiny", **SMALL)
-    gan = trainer.build(preset, Options(overlap=False))
+    gan = trainer.build(preset, TrainingOptions(overlap=False))
     real = tf.data.Dataset.from_tensors(tf.zeros((4, 32, 32, 3))).repeat()
     told = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda number, logs: batches.append(number)

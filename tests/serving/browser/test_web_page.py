@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
+from lada_tf.sampling.grids import to_uint8
 from lada_tf.serving.exporting import export_generator
-from lada_tf.training.images import to_uint8
 from tests.serving.browser.test_demo_page import screenshot
 
 DRAWN = "document.getElementById('state').textContent == '' && window.ladagan"

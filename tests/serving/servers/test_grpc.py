@@ -12,8 +12,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from lada_tf.sampling.grids import to_uint8
 from lada_tf.serving.graph import forward_function
-from lada_tf.training.images import to_uint8
 
 LATENTS = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
 SCALARS = {

@@ -10,8 +10,8 @@ import pytest
 from kserve import InferInput, InferRequest, InferResponse
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER as LENGTH
 
+from lada_tf.sampling.grids import to_uint8
 from lada_tf.serving.graph import forward_function
-from lada_tf.training.images import to_uint8
 
 LATENTS = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
 V1 = "/v1/models/small:predict"

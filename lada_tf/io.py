@@ -4,7 +4,9 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from typing import IO
 
 from lada_tf.errors import UserError
 
@@ -60,3 +62,53 @@ def _sync_folder(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def default_cache_dir() -> str:
+    """`lada_tf` in XDG_CACHE_HOME or ~/.cache."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(caches, "lada_tf")
+
+
+@contextlib.contextmanager
+def replacing_directory(path: str | os.PathLike) -> Iterator[str]:
+    """Yield a new temporary directory next to `path`; rename it to `path` at the end.
+
+    If the body raises, the temporary directory is removed. `path` must not exist, or
+    must be an empty directory.
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    temporary = os.path.join(parent, f".{name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    os.makedirs(temporary)
+    try:
+        yield temporary
+        for directory, _, files in os.walk(temporary):
+            for file in files:
+                with open(os.path.join(directory, file), "rb+") as stream:
+                    os.fsync(stream.fileno())
+            _sync_folder(directory)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync_folder(parent)
+
+
+def try_lock(file: IO) -> bool:
+    """Lock an open file for this process. Return False if another process holds it.
+
+    The operating system releases the lock when the file is closed or the process ends.
+    """
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,14 +1,14 @@
-"""How an image of any size becomes a square one: recipes by name.
+"""How an image of any size becomes a square one: resizes by name.
 
 plain   The paper's, as the authors train: the whole image, whatever its proportions,
         by bilinear interpolation between the 4 nearest pixels, without antialiasing.
         (Theirs keeps fractions of a grey level; here the result is rounded to uint8.)
-lsun    ADM's and Consistency Training's LSUN recipe: box filter that brings the short
+lsun    ADM's and Consistency Training's LSUN resize: box filter that brings the short
         side to size, then the centre square.
 pad     No pixel changed: black borders around an image that is smaller, the odd pixel
         right and below.
 
-No recipe enlarges: blown-up images would teach the generator their blur.
+No resize enlarges: blown-up images would teach the generator their blur.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from lada_tf.data.reader import BadImage
 from lada_tf.data.source import as_tensor
 from lada_tf.errors import UserError
 
-Recipe = Callable[[np.ndarray, int], np.ndarray]
+Resize = Callable[[np.ndarray, int], np.ndarray]
 
 
 def plain(image: np.ndarray, size: int) -> np.ndarray:
@@ -54,21 +54,21 @@ def pad(image: np.ndarray, size: int) -> np.ndarray:
     """uint8 (H, W, 3) -> (size, size, 3): the image amid black."""
     height, width = image.shape[:2]
     if max(height, width) > size:
-        raise BadImage(f"{width}x{height} does not fit in {size}x{size} (recipe pad)")
+        raise BadImage(f"{width}x{height} does not fit in {size}x{size} (resize pad)")
     top, left = (size - height) // 2, (size - width) // 2
     padded = np.zeros((size, size, 3), np.uint8)
     padded[top : top + height, left : left + width] = image
     return padded
 
 
-RECIPES: dict[str, Recipe] = {"plain": plain, "lsun": lsun, "pad": pad}
+RESIZES: dict[str, Resize] = {"plain": plain, "lsun": lsun, "pad": pad}
 
 
-def recipe_for(spec: str, name: str | None) -> str:
-    """`name`, or the default recipe of a data set; UserError if there is no such."""
+def resize_for(spec: str, name: str | None) -> str:
+    """`name`, or the default resize of a data set; UserError if there is no such."""
     name = name or ("pad" if spec.startswith("fashion_mnist") else "plain")
-    if name not in RECIPES:
-        raise UserError(f"recipe must be one of {', '.join(RECIPES)}, not {name!r}")
+    if name not in RESIZES:
+        raise UserError(f"resize must be one of {', '.join(RESIZES)}, not {name!r}")
     return name
 
 
@@ -77,5 +77,5 @@ def _refuse_smaller(image: np.ndarray, size: int) -> None:
     if min(height, width) < size:
         raise BadImage(
             f"{width}x{height} is smaller than {size}x{size}: choose a smaller image "
-            "size, or the recipe pad"
+            "size, or the resize pad"
         )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lada_tf.training.sampling import interpolate
+from lada_tf.sampling.generate import interpolate
 
 CORNERS = np.array([[3, 0, 0], [0, 3, 0]], np.float32)
 

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
-from lada_tf.training.images import attention_grid, image_grid, png_bytes, to_uint8
+from lada_tf.io import write_atomically
+from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes, to_uint8
 
 
 def generate(

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import keras
 
-from lada_tf.layers import narrow, winograd
-from lada_tf.layers.fused import on_processor
+from lada_tf.kernels import few_channel_conv as narrow
+from lada_tf.kernels import winograd
+from lada_tf.kernels.xla_kernel import on_processor
 
 
 @keras.saving.register_keras_serializable("lada_tf")

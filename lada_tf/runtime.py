@@ -1,9 +1,23 @@
-"""Products of float32 in full."""
+"""Process-wide state: garbage collection, TF32."""
 
 import contextlib
+import gc
 from collections.abc import Iterator
 
-import tensorflow as tf
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """For what makes very many objects that stay, as imports and tracing do.
+
+    Python would look through all of them again and again.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
@@ -13,6 +27,8 @@ def without_tf32() -> Iterator[None]:
     On GPUs from NVIDIA's Ampere on, TensorFlow rounds the factors of float32 products
     to 10 bits (TF32), unless it is told not to.
     """
+    import tensorflow as tf
+
     enabled = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.data.reader import BadImage
-from lada_tf.data.recipes import RECIPES, lsun, pad, plain
+from lada_tf.data.resize import RESIZES, lsun, pad, plain
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -38,10 +38,10 @@ def test_pad_changes_no_pixel():
 @pytest.mark.parametrize("name", ["plain", "lsun"])
 def test_nothing_is_enlarged(name):
     with pytest.raises(BadImage, match="40x20 is smaller than 32x32"):
-        RECIPES[name](noise(20, 40), 32)
+        RESIZES[name](noise(20, 40), 32)
 
 
-@pytest.mark.parametrize("name", list(RECIPES))
+@pytest.mark.parametrize("name", list(RESIZES))
 def test_an_image_of_the_right_size_is_left_alone(name):
     image = noise(32, 32)
-    np.testing.assert_array_equal(RECIPES[name](image, 32), image)
+    np.testing.assert_array_equal(RESIZES[name](image, 32), image)

@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from lada_tf.layers.fused import fused, on_processor, unrecorded
+from lada_tf.kernels.xla_kernel import fused, on_processor, unrecorded
 from lada_tf.layers.leaky_relu import SLOPE
 
 if keras.backend.backend() == "tensorflow":

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lada_tf.layers.batch_norm import BatchNormLeakyReLU
-from lada_tf.layers.fused import compiling_ahead, fused
+from lada_tf.kernels.xla_kernel import compiling_ahead, fused
+from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
 from lada_tf.layers.gelu import fused_gelu
 
 SHAPE = (3, 4, 5, 6)
@@ -73,7 +73,7 @@ def test_kernels_are_compiled_while_the_graph_is_traced(monkeypatch):
         def shutdown(self, **_):
             super().shutdown()
 
-    monkeypatch.setattr("lada_tf.layers.fused.ThreadPoolExecutor", Executor)
+    monkeypatch.setattr("lada_tf.kernels.xla_kernel.ThreadPoolExecutor", Executor)
 
     def loss(x):
         with tf.GradientTape() as tape:

@@ -1,4 +1,4 @@
-"""The attention layers by name: what `mixer` may be in a block, a preset, a flag."""
+"""The attention layers by name: what `attention` may be in a block, a preset, a flag."""
 
 import importlib
 
@@ -10,17 +10,17 @@ from lada_tf.layers.lada_attention import LadaAttention
 from lada_tf.layers.linformer_attention import LinformerAttention
 from lada_tf.layers.window_attention import WindowAttention
 
-MIXERS = {
+ATTENTIONS = {
     "lada": LadaAttention,
     "fastformer": FastformerAttention,
     "linformer": LinformerAttention,
     "dot_product": DotProductAttention,
 }
 WINDOWED = {"swin": "dot_product", "lada_swin": "lada"}
-NAMES = (*MIXERS, *WINDOWED)
+NAMES = (*ATTENTIONS, *WINDOWED)
 
 
-def make_mixer(name, num_heads, score, kernel_initializer, dtype):
+def make_attention(name, num_heads, score, kernel_initializer, dtype):
     """The attention layer of that name.
 
     Args:
@@ -34,7 +34,7 @@ def make_mixer(name, num_heads, score, kernel_initializer, dtype):
         dtype: dtype policy.
 
     Raises:
-        ValueError: if there is no such mixer.
+        ValueError: if there is no such attention.
     """
     options = {
         "num_heads": num_heads,
@@ -44,14 +44,14 @@ def make_mixer(name, num_heads, score, kernel_initializer, dtype):
     inner = WINDOWED.get(name, name)
     if inner == "lada":
         options["score"] = score
-    layer = MIXERS[inner] if inner in MIXERS else _imported(name)
+    layer = ATTENTIONS[inner] if inner in ATTENTIONS else _imported(name)
     if name in WINDOWED:
         return WindowAttention(layer(**options), dtype=dtype, name="attention")
     return layer(**options, name="attention")
 
 
-def check_mixer(name):
-    """Raises ValueError if `make_mixer` knows no mixer of that name."""
+def check_attention(name):
+    """Raises ValueError if `make_attention` knows no attention of that name."""
     if name not in NAMES:
         _imported(name)
 
@@ -60,12 +60,12 @@ def _imported(name):
     module, colon, attribute = name.partition(":")
     if not colon:
         raise ValueError(
-            f"mixer={name!r} is not one of {NAMES}, nor module:Class of a layer"
+            f"attention={name!r} is not one of {NAMES}, nor module:Class of a layer"
         )
     try:
         layer = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"mixer={name!r} cannot be imported: {error}") from error
+        raise ValueError(f"attention={name!r} cannot be imported: {error}") from error
     if not (isinstance(layer, type) and issubclass(layer, keras.layers.Layer)):
-        raise ValueError(f"mixer={name!r} is not a Keras layer")
+        raise ValueError(f"attention={name!r} is not a Keras layer")
     return layer

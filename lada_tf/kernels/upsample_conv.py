@@ -15,8 +15,8 @@ import functools
 
 import keras
 
-from lada_tf.layers.bilinear import Parts, bilinear
-from lada_tf.layers.fused import fused
+from lada_tf.kernels.bilinear import Parts, bilinear
+from lada_tf.kernels.xla_kernel import fused
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf

@@ -14,8 +14,8 @@ import functools
 
 import keras
 
-from lada_tf.layers.bilinear import trilinear
-from lada_tf.layers.fused import fused
+from lada_tf.kernels.bilinear import trilinear
+from lada_tf.kernels.xla_kernel import fused
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf

@@ -13,7 +13,7 @@ from lada_tf.layers import (
     LinformerAttention,
     WindowAttention,
 )
-from lada_tf.layers.mixers import NAMES, make_mixer
+from lada_tf.layers.attentions import NAMES, make_attention
 from tests.layers.layer_checks import check_layer
 
 BATCH, SIDE, WIDTH, HEADS = 2, 8, 12, 3
@@ -165,7 +165,7 @@ def test_common_behaviour(layer, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_mixer_in_a_block(name):
-    block, x = Ladaformer(HEADS, 16, norm="layer_norm", mixer=name), tokens(256)
+    block, x = Ladaformer(HEADS, 16, norm="layer_norm", attention=name), tokens(256)
     output, maps = block(x, return_attention_maps=True)
     assert output.shape == x.shape
     assert maps.shape == (BATCH, HEADS, 256)
@@ -194,7 +194,7 @@ class MeanMixer(keras.layers.Layer):
 
 def test_a_mixer_of_ones_own_by_its_import_path():
     block = Ladaformer(
-        HEADS, 16, norm="layer_norm", mixer=f"{__name__}:{MeanMixer.__name__}"
+        HEADS, 16, norm="layer_norm", attention=f"{__name__}:{MeanMixer.__name__}"
     )
     assert block(tokens()).shape == (BATCH, TOKENS, WIDTH)
     assert type(block.attention).__name__ == "MeanMixer"
@@ -203,7 +203,7 @@ def test_a_mixer_of_ones_own_by_its_import_path():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("performer", "mixer='performer' is not one of"),
+        ("performer", "attention='performer' is not one of"),
         ("no_such_module:Layer", "cannot be imported: No module named"),
         ("lada_tf.layers:Nothing", "cannot be imported"),
         ("os:system", "is not a Keras layer"),
@@ -211,9 +211,9 @@ def test_a_mixer_of_ones_own_by_its_import_path():
 )
 def test_unknown_mixers(name, message):
     with pytest.raises(ValueError, match=message):
-        Ladaformer(HEADS, mixer=name)
+        Ladaformer(HEADS, attention=name)
     with pytest.raises(ValueError, match=message):
-        make_mixer(name, HEADS, "joint", "zeros", "float32")
+        make_attention(name, HEADS, "joint", "zeros", "float32")
 
 
 def test_sizes_that_do_not_fit():

@@ -7,7 +7,7 @@ import scipy.linalg
 import tensorflow as tf
 import threadpoolctl
 
-from lada_tf.layers.initializers import Orthogonal, initializer_config
+from lada_tf.kernels.orthogonal import Orthogonal, initializer_config
 
 
 @pytest.mark.parametrize("shape", [(40, 7), (7, 40), (3, 3, 5, 8), (1, 1, 2, 32)])

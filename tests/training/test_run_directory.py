@@ -7,20 +7,20 @@ import sys
 
 import pytest
 
-from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
+from lada_tf.io import write_atomically
 from lada_tf.models import PRESETS
-from lada_tf.training.run_folder import RunFolder
+from lada_tf.training.run_directory import RunDirectory
 
 PRESET = PRESETS["tiny"]
 OPTIONS = {"seed": 0, "flip": False, "log_images": 100}
 
 
 def test_a_folder_remembers_its_run(tmp_path):
-    folder = RunFolder(tmp_path / "run")
+    folder = RunDirectory(tmp_path / "run")
     folder.start(PRESET, OPTIONS, "portraits:1")
-    assert RunFolder(tmp_path / "run").read_preset() == PRESET
-    assert RunFolder(tmp_path / "run").read_setting("seed", "") == "0"
+    assert RunDirectory(tmp_path / "run").read_preset() == PRESET
+    assert RunDirectory(tmp_path / "run").read_setting("seed", "") == "0"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_another_configuration_is_refused(tmp_path, preset, options, data, diffe
     start_and_leave(tmp_path, PRESET, OPTIONS, "portraits:1")
     before = (tmp_path / "flags.cfg").read_bytes()
     with pytest.raises(UserError, match=f"another configuration .*{difference}"):
-        RunFolder(tmp_path).start(
+        RunDirectory(tmp_path).start(
             dataclasses.replace(PRESET, **preset), {**OPTIONS, **options}, data
         )
     assert (tmp_path / "flags.cfg").read_bytes() == before
@@ -47,20 +47,20 @@ def test_length_intervals_and_place_of_the_data_may_change(tmp_path):
     start_and_leave(tmp_path, PRESET, OPTIONS, "portraits:1")
     longer = dataclasses.replace(PRESET, total_images=10**6, data="/elsewhere")
     start_and_leave(tmp_path, longer, {**OPTIONS, "log_images": 7}, "portraits:1")
-    assert RunFolder(tmp_path).read_preset() == longer
+    assert RunDirectory(tmp_path).read_preset() == longer
 
 
 def start_and_leave(path, *arguments):
-    folder = RunFolder(path)
+    folder = RunDirectory(path)
     folder.start(*arguments)
     folder.leave()
 
 
 def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path):
     code = (
-        "import sys; from lada_tf.training.run_folder import RunFolder;"
+        "import sys; from lada_tf.training.run_directory import RunDirectory;"
         "from lada_tf.models import PRESETS;"
-        "folder = RunFolder(sys.argv[1]); folder.start(PRESETS['tiny'], {'seed': 0});"
+        "folder = RunDirectory(sys.argv[1]); folder.start(PRESETS['tiny'], {'seed': 0});"
         "print('started', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
@@ -71,25 +71,25 @@ def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path):
     )
     assert holder.stdout.readline() == b"started\n"
     with pytest.raises(UserError, match=f"process {holder.pid} on .* is training here"):
-        RunFolder(tmp_path).start(PRESET, {"seed": 0})
+        RunDirectory(tmp_path).start(PRESET, {"seed": 0})
     holder.kill()
     holder.wait()
-    RunFolder(tmp_path).start(PRESET, {"seed": 0})
+    RunDirectory(tmp_path).start(PRESET, {"seed": 0})
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("...")
     with pytest.raises(UserError, match=r"holds 'thesis.tex' but no run"):
-        RunFolder(tmp_path).start(PRESET, OPTIONS)
+        RunDirectory(tmp_path).start(PRESET, OPTIONS)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(UserError, match="no run there"):
-        RunFolder(tmp_path).read_preset()
+        RunDirectory(tmp_path).read_preset()
     with pytest.raises(UserError, match="cannot be made"):
-        RunFolder(tmp_path / "thesis.tex" / "run").start(PRESET, OPTIONS)
+        RunDirectory(tmp_path / "thesis.tex" / "run").start(PRESET, OPTIONS)
 
 
 def test_metrics_go_on_from_the_checkpoint(tmp_path):
-    folder = RunFolder(tmp_path)
+    folder = RunDirectory(tmp_path)
     for images in (10, 20, 30):
         folder.append_metrics(images, {"d_loss": 1.0})
     with folder.metrics_file.open("a") as file:

@@ -3,7 +3,7 @@ import pytest
 
 from lada_tf import evaluation
 from lada_tf.errors import UserError
-from lada_tf.evaluation import manifold
+from lada_tf.evaluation import precision_recall as manifold
 from tests.evaluation.recipes import GOLDEN, features, manifold_case
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import keras
 
-from lada_tf.layers.fused import unrecorded
+from lada_tf.kernels.xla_kernel import unrecorded
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf

@@ -7,8 +7,8 @@ import os
 import socket
 from pathlib import Path
 
-from lada_tf.data.files import write_atomically
 from lada_tf.errors import UserError
+from lada_tf.io import write_atomically
 from lada_tf.models.presets import Preset
 from lada_tf.training.configuration import (
     DATA_COMMENT,
@@ -34,7 +34,7 @@ FREE_SETTINGS = (
 )
 
 
-class RunFolder:
+class RunDirectory:
     """Paths and records of one training run.
 
         flags.cfg       a flagfile that repeats the run

@@ -2,7 +2,7 @@
 
 import gc
 
-from lada_tf.garbage import without_collection
+from lada_tf.runtime import without_collection
 
 
 def test_it_is_off_within_and_then_as_before():
