@@ -23,17 +23,12 @@ _FASHION_MNIST_FILES = {
     "train": "train-images-idx3-ubyte.gz",
     "test": "t10k-images-idx3-ubyte.gz",
 }
-_IDX_UNSIGNED_BYTE = 8
+# Two zero bytes, element type (8: unsigned byte), number of dimensions.
+_IDX_MAGIC = (b"\0\0\x08\x03", b"\0\0\x08\x04")
 
 
 class ArrayReader(Reader):
-    """Images in one array.
-
-    Args:
-        kind: See `Reader`.
-        name: Name of the data, for messages.
-        array: uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3).
-    """
+    """Images in one uint8 array: (N, H, W), (N, H, W, 1) or (N, H, W, 3)."""
 
     def __init__(self, kind: str, name: str, array: np.ndarray):
         if array.ndim == 3:
@@ -128,15 +123,13 @@ def read_idx(path: str) -> ArrayReader:
 
 
 def _parse_idx(path: str, data: bytes) -> np.ndarray:
-    """Parse two zero bytes, element type, number of dimensions, shape, elements."""
-    if len(data) < 4 or data[:2] != b"\0\0":
-        raise UserError(f"data={path}: not an IDX file")
-    element_type, ndim = data[2], data[3]
-    if element_type != _IDX_UNSIGNED_BYTE or ndim not in (3, 4):
+    """Parse the magic number, the 32-bit dimensions and the elements."""
+    if data[:4] not in _IDX_MAGIC:
         raise UserError(
-            f"data={path}: expected an IDX file of images (unsigned bytes, 3 or 4 "
-            f"dimensions), got element type {element_type} with {ndim} dimensions"
+            f"data={path}: not an IDX file of images (unsigned bytes, 3 or 4 "
+            f"dimensions). It starts with {data[:4]!r}"
         )
+    ndim = data[3]
     start = 4 + 4 * ndim
     if len(data) < start:
         raise UserError(f"data={path}: the header of the IDX file is truncated")

@@ -91,7 +91,7 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
 
 
 def _is_truncated(data: bytes) -> bool:
-    """Return True if a PNG or WebP file lacks its end. Pillow does not need it."""
+    """Return True if the end of a PNG or WebP file is missing. Pillow ignores that."""
     if data.startswith(b"\x89PNG"):
         return b"\0\0\0\0IEND\xaeB`\x82" not in data
     if data.startswith(b"RIFF"):

@@ -44,7 +44,7 @@ class BadImages:
         """Log and remember a skipped image, or raise UserError if it is an error."""
         name, reason = failure
         if self.on_bad_image == "error":
-            raise UserError(f"{name}: {reason}. To skip bad images: on_bad_image=skip")
+            raise UserError(f"{name}: {reason}. Skip bad images with on_bad_image=skip")
         logging.warning("skipped %s: %s", name, reason)
         self.skipped.append(failure)
 

@@ -4,23 +4,17 @@ import os
 
 from absl import logging
 
-from lada_tf.data.arrays import (
-    read_fashion_mnist,
-    read_idx,
-    read_numpy,
-    read_portraits,
-)
+from lada_tf.data import arrays
+from lada_tf.data.decoding import EXTENSIONS
 from lada_tf.data.loading import BadImages, load_into_memory
 from lada_tf.data.prepare import prepare_records
 from lada_tf.data.readers import FolderReader, LmdbReader, Reader, ZipReader
-from lada_tf.data.records import RecordSource, is_records
+from lada_tf.data.records import MANIFEST, RecordSource
 from lada_tf.data.resize import resize_name
 from lada_tf.data.source import ImageSource, MemorySource, SubsetSource
 from lada_tf.data.tfds_reader import TfdsReader
 from lada_tf.errors import UserError
 from lada_tf.io import default_cache_dir
-
-DEFAULT_MEMORY_LIMIT = 4 * 2**30
 
 
 def open_source(
@@ -31,7 +25,7 @@ def open_source(
     subset: float = 1.0,
     subset_seed: int = 0,
     on_bad_image: str = "error",
-    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    memory_limit: int = 4 * 2**30,
     cache_dir: str | None = None,
     download: bool = False,
 ) -> ImageSource:
@@ -69,7 +63,7 @@ def open_source(
     if image_size < 1:
         raise UserError(f"image_size={image_size}: must be at least 1")
     path = os.path.expanduser(data)
-    if is_records(path):
+    if os.path.isfile(os.path.join(path, MANIFEST)):
         source: ImageSource = _open_records(path, image_size, resize)
     else:
         resize = resize_name(data, resize)
@@ -96,14 +90,12 @@ def open_source(
 
 def _open_records(path: str, image_size: int, resize: str | None) -> RecordSource:
     source = RecordSource(path)
-    prepared = source.manifest["image_size"], source.manifest["resize"]
-    requested = image_size, resize or prepared[1]
-    if requested != prepared:
-        raise UserError(
-            f"data={path}: the records have image_size={prepared[0]} and "
-            f"resize={prepared[1]}, not image_size={requested[0]} and "
-            f"resize={requested[1]}. Prepare other records from the original images"
-        )
+    for name, value in {"image_size": image_size, "resize": resize}.items():
+        if value and value != source.manifest[name]:
+            raise UserError(
+                f"{name}={value}: the records in data={path} have "
+                f"{name}={source.manifest[name]}. Prepare other records"
+            )
     return source
 
 
@@ -115,16 +107,17 @@ def open_reader(data: str, *, download: bool = False) -> Reader:
     """
     reader = _find_reader(data, download)
     if not len(reader):
-        raise UserError(f"data={data}: no images found")
+        extensions = ", ".join(EXTENSIONS)
+        raise UserError(f"data={data}: no images found. Supported files: {extensions}")
     return reader
 
 
 def _find_reader(data: str, download: bool) -> Reader:
     name, _, rest = data.partition(":")
     if data == "portraits":
-        return read_portraits()
+        return arrays.read_portraits()
     if name == "fashion_mnist":
-        return read_fashion_mnist(rest or "train")
+        return arrays.read_fashion_mnist(rest or "train")
     if name == "tfds":
         dataset, _, split = rest.partition(":")
         return TfdsReader(dataset, split or "train", download)
@@ -141,9 +134,9 @@ def _find_reader(data: str, download: bool) -> Reader:
     if path.endswith(".zip"):
         return ZipReader(path)
     if path.endswith((".npy", ".npz")):
-        return read_numpy(path)
+        return arrays.read_numpy(path)
     if os.path.basename(path).removesuffix(".gz").endswith(("-ubyte", ".idx")):
-        return read_idx(path)
+        return arrays.read_idx(path)
     raise UserError(
         f"data={data}: unsupported data source. Expected a directory, .zip, .npy, "
         ".npz, LMDB or IDX file"

@@ -7,6 +7,7 @@ file is written atomically.
 """
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -59,31 +60,31 @@ def prepare_records(
         "images_in_source": len(reader),
         "images_per_shard": per_shard,
     }
-    manifest = os.path.join(output, MANIFEST)
-    if not os.path.exists(manifest):  # finished records may be read-only
+    manifest_path = os.path.join(output, MANIFEST)
+    if not os.path.exists(manifest_path):  # finished records may be read-only
         with _locked(output):
-            if not os.path.exists(manifest):
+            if not os.path.exists(manifest_path):
                 return _write_records(reader, output, plan, bad_images)
-    finished = _read_planned(manifest, plan)
-    _report_skipped(finished["shards"], bad_images)
-    return finished
+    manifest = _read_planned(manifest_path, plan)
+    _report_skipped(manifest["shards"], bad_images)
+    return manifest
 
 
 def _write_records(
     reader: Reader, output: str, plan: dict, bad_images: BadImages
 ) -> dict:
     image_size, resize = plan["image_size"], plan["resize"]
-    progress_path = os.path.join(output, PROGRESS)
+    per_shard, progress_path = plan["images_per_shard"], os.path.join(output, PROGRESS)
     shards = _finished_shards(output, plan)
     _report_skipped(shards, bad_images)
+    num_shards = -(-len(reader) // per_shard)
     with progress_bar(None, len(reader), "preparing") as bar:
-        ranges = _shard_ranges(len(reader), plan["images_per_shard"])
-        for index, (name, start, stop) in enumerate(ranges):
-            if index < len(shards):
-                bar.update(stop - start)
-                continue
-            path = os.path.join(output, name)
+        bar.update(min(len(shards) * per_shard, len(reader)))
+        for index in range(len(shards), num_shards):
+            start, stop = index * per_shard, min((index + 1) * per_shard, len(reader))
             images = decode_images(reader, image_size, resize, start, stop)
+            name = f"images-{index:05d}-of-{num_shards:05d}.tfrecord"
+            path = os.path.join(output, name)
             shards.append(_write_shard(path, images, bad_images, bar))
             write_json(progress_path, {**plan, "shards": shards})
     count = sum(shard["count"] for shard in shards)
@@ -94,15 +95,6 @@ def _write_records(
     write_json(os.path.join(output, MANIFEST), manifest)
     os.remove(progress_path)
     return manifest
-
-
-def _shard_ranges(count: int, per_shard: int) -> Iterator[tuple[str, int, int]]:
-    """Yield the file name and the range [start, stop) of images of each shard."""
-    total = -(-count // per_shard)
-    for index in range(total):
-        start = index * per_shard
-        name = f"images-{index:05d}-of-{total:05d}.tfrecord"
-        yield name, start, min(start + per_shard, count)
 
 
 def _write_shard(path: str, images: Iterator, bad_images: BadImages, bar: tqdm) -> dict:
@@ -128,10 +120,13 @@ def _finished_shards(output: str, plan: dict) -> list[dict]:
     path = os.path.join(output, PROGRESS)
     if not os.path.exists(path):
         write_json(path, {**plan, "shards": []})
-        return []
     shards = _read_planned(path, plan)["shards"]
-    exists = [os.path.exists(os.path.join(output, shard["file"])) for shard in shards]
-    return shards[: exists.index(False)] if False in exists else shards
+    # If a shard was deleted, write it and the following ones again.
+    return list(
+        itertools.takewhile(
+            lambda shard: os.path.exists(os.path.join(output, shard["file"])), shards
+        )
+    )
 
 
 def _report_skipped(shards: list[dict], bad_images: BadImages) -> None:
@@ -159,7 +154,14 @@ def _locked(output: str) -> Iterator[None]:
     """Create the directory and lock it: only one process may write to it."""
     try:
         os.makedirs(output, exist_ok=True)
-        _check_no_other_files(output)
+        names = os.listdir(output)
+        ours = (LOCK, MANIFEST, f".{PROGRESS}", "images-")
+        others = [name for name in names if not name.startswith(ours)]
+        if others and PROGRESS not in names:
+            raise UserError(
+                f"output={output}: contains {min(others)!r}, but no records. Choose "
+                "another directory"
+            )
         lock = open(os.path.join(output, LOCK), "a")  # noqa: SIM115
     except OSError as error:
         raise UserError(
@@ -169,14 +171,3 @@ def _locked(output: str) -> Iterator[None]:
         if not try_lock(lock):
             raise UserError(f"output={output}: another process is preparing it")
         yield
-
-
-def _check_no_other_files(output: str) -> None:
-    names = os.listdir(output)
-    ours = (LOCK, MANIFEST, f".{PROGRESS}", "images-")
-    others = [name for name in names if not name.startswith(ours)]
-    if others and PROGRESS not in names:
-        raise UserError(
-            f"output={output}: contains {min(others)!r}, but no records. Choose "
-            "another directory"
-        )

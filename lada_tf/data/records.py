@@ -29,16 +29,10 @@ def record_bytes(image_size: int) -> int:
     return _HEADER_BYTES + 3 * image_size**2 + _FOOTER_BYTES
 
 
-def is_records(directory: str) -> bool:
-    """Return True if the directory contains finished records."""
-    return os.path.isfile(os.path.join(directory, MANIFEST))
-
-
 class RecordSource(ImageSource):
     """Images in a directory of records.
 
-    Maps the shards instead of reading them. Their memory belongs to the page cache, so
-    the operating system can reclaim it at any time.
+    Memory-maps the shards, so the operating system can reclaim their memory.
 
     Raises:
         UserError: The manifest is invalid, or a shard is missing or has the wrong size.
@@ -109,21 +103,16 @@ def verify(directory: str) -> int:
         _check_size(path, shard["count"] * record_bytes(manifest["image_size"]))
         if sha256(path) != shard["sha256"]:
             raise UserError(
-                f"{path}: the checksum differs from {MANIFEST}. Delete the shard and "
-                f"{MANIFEST}, then prepare the data again"
+                f"{path}: the checksum differs from {MANIFEST}. Delete the directory, "
+                "then prepare the data again"
             )
     return manifest["count"]
 
 
 def _check_size(path: str, expected: int) -> None:
-    try:
-        size = os.path.getsize(path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: the shard is missing. Prepare the data again"
-        ) from error
+    size = os.path.getsize(path) if os.path.exists(path) else "a missing file"
     if size != expected:
         raise UserError(
-            f"{path}: found {size} bytes, expected {expected} from {MANIFEST}. Delete "
-            "the directory, then prepare the data again"
+            f"{path}: expected {expected} bytes, found {size}. Delete the directory, "
+            "then prepare the data again"
         )

@@ -42,26 +42,14 @@ class ImageSource(abc.ABC):
         """
 
     def images(self, indices: ArrayLike) -> np.ndarray:
-        """Return images by index as a NumPy array.
-
-        Args:
-            indices: Integers (n,) in [0, len(self)), in any order, may repeat.
-
-        Returns:
-            uint8 (n, image_size, image_size, 3), RGB.
-        """
+        """Return `gather(indices)` as a NumPy array."""
         # On a GPU, TensorFlow would copy the whole source to the device.
         with tf.device("CPU:0"):
             return self.gather(tf.constant(indices, tf.int64)).numpy()
 
 
 class MemorySource(ImageSource):
-    """Images in memory.
-
-    Args:
-        array: uint8 (N, size, size, 3). Not copied if it is from `aligned_empty`.
-        fingerprint: See `ImageSource`.
-    """
+    """Images in memory, from a uint8 array (N, size, size, 3)."""
 
     def __init__(self, array: np.ndarray, fingerprint: str):
         self.image_size = array.shape[1]

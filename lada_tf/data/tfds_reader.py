@@ -6,7 +6,6 @@ dataset as from a directory of the same files.
 
 import os
 from collections.abc import Iterator
-from types import ModuleType
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -39,7 +38,13 @@ class TfdsReader(Reader):
 
     def __init__(self, name: str, split: str, download: bool):
         self._name = f"tfds:{name}:{split}"
-        self._tfds = _import_tfds(name)
+        try:
+            import tensorflow_datasets
+        except ImportError as error:
+            raise UserError(
+                f"data={self._name}: requires `pip install lada_tf[tfds]`"
+            ) from error
+        self._tfds = tensorflow_datasets
         self._builder = self._find_builder(name)
         if not self._builder.is_prepared():
             self._prepare(name, download)
@@ -125,13 +130,3 @@ class TfdsReader(Reader):
         if not images:
             raise UserError(f"data={self._name}: no images, only {', '.join(features)}")
         return "image" if "image" in images else images[0]
-
-
-def _import_tfds(name: str) -> ModuleType:
-    try:
-        import tensorflow_datasets
-    except ImportError as error:
-        raise UserError(
-            f"data=tfds:{name}: requires `pip install lada_tf[tfds]`"
-        ) from error
-    return tensorflow_datasets

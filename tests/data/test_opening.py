@@ -132,7 +132,7 @@ def test_invalid_data_raises_a_user_error(tmp_path):
         file("empty-ubyte"): "not an IDX file",
         file("cut-ubyte", idx_header[:9]): "header",
         file("short-ubyte", idx_header + bytes(100)): "100 bytes of pixels",
-        file("labels-ubyte", b"\0\0\x08\x01\0\0\0\x01\0"): "1 dimensions",
+        file("labels-ubyte", b"\0\0\x08\x01\0\0\0\x01\0"): "not an IDX file of images",
         file("broken-ubyte.gz", b"\x1f\x8b\x08\0"): "cannot read",
         file("music.mp3", b"ID3"): "unsupported data source",
         "fashion_mnist:validation": "train and test",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lada_tf.data import open_source, readers
+from lada_tf.data import open_source
 from lada_tf.data.opening import open_reader
 from lada_tf.errors import UserError
 from tests.data.images import encode
@@ -32,9 +32,8 @@ def test_lmdb_is_read_in_order_of_keys(bedroom):
     np.testing.assert_array_equal(source.images(np.arange(40)), pixels[:, :, 2:18])
 
 
-def test_any_range_of_an_lmdb_can_be_read(bedroom, monkeypatch):
+def test_any_range_of_an_lmdb_can_be_read(bedroom):
     path, _ = bedroom
-    monkeypatch.setattr(readers, "_LANDMARK_INTERVAL", 8)
     reader = open_reader(str(path))
     whole = [(item.name, item.load()) for item in reader.items(0, 40)]
     assert len(whole) == 40
