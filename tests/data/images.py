@@ -1,5 +1,6 @@
 """Test images and their encoded files."""
 
+import gzip
 import io
 
 import numpy as np
@@ -18,3 +19,12 @@ def encode(image: Image.Image, format: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
+
+
+def gray_images(count: int, size: int = 28) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size), np.uint8)
+
+
+def write_idx(path, images: np.ndarray) -> None:
+    header = b"\0\0\x08\x03" + np.array(images.shape, ">u4").tobytes()
+    path.write_bytes(gzip.compress(header + images.tobytes()))

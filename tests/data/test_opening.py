@@ -1,4 +1,3 @@
-import gzip
 import zipfile
 
 import numpy as np
@@ -7,15 +6,7 @@ from PIL import Image
 
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
-
-
-def gray_images(count: int, size: int = 28) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, size, size), np.uint8)
-
-
-def write_idx(path, images: np.ndarray) -> None:
-    header = b"\0\0\x08\x03" + np.array(images.shape, ">u4").tobytes()
-    path.write_bytes(gzip.compress(header + images.tobytes()))
+from tests.data.images import gray_images, write_idx
 
 
 def all_images(source) -> np.ndarray:
@@ -37,25 +28,6 @@ def test_portraits_can_be_reduced_but_not_enlarged():
     assert all_images(open_source("portraits", 16)).shape == (997, 16, 16, 3)
     with pytest.raises(UserError, match=r"portraits\[0\]: 32x32 is smaller than 64x64"):
         open_source("portraits", 64)
-
-
-def test_fashion_mnist_is_padded_and_gray(tmp_path, monkeypatch):
-    train, test = gray_images(6), gray_images(3)
-    write_idx(tmp_path / "train-images-idx3-ubyte.gz", train)
-    write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", test)
-    monkeypatch.setattr("lada_tf.data.arrays.FASHION_MNIST_DIR", str(tmp_path))
-    images = all_images(open_source("fashion_mnist", 32))
-    assert images.shape == (6, 32, 32, 3)
-    for channel in range(3):
-        np.testing.assert_array_equal(images[:, 2:30, 2:30, channel], train)
-    assert images.sum() == 3 * train.sum(dtype=int)
-    assert len(open_source("fashion_mnist:test", 28)) == 3
-
-
-def test_error_explains_how_to_install_fashion_mnist(monkeypatch):
-    monkeypatch.setattr("lada_tf.data.arrays.FASHION_MNIST_DIR", "/nowhere")
-    with pytest.raises(UserError, match="apt install dataset-fashion-mnist"):
-        open_source("fashion_mnist", 32)
 
 
 def test_idx_zip_directory_and_numpy_of_the_same_images_agree(tmp_path):
