@@ -22,8 +22,8 @@ MODULES = modules()
 def imports_of(module: str) -> Iterator[tuple[int, str]]:
     """Yield (line, module of ours) for each import statement, also in functions.
 
-    `from lada_tf.a import b` imports `lada_tf.a.b` if that is a module, else `lada_tf.a`.
-    Imports for type checkers only are left out.
+    `from lada_tf.a import b` imports `lada_tf.a.b` if that is a module, else
+    `lada_tf.a`. Imports for type checkers only are left out.
     """
     for node in _nodes(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
