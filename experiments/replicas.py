@@ -8,10 +8,10 @@ is zero.) Prints one JSON line per case: the largest relative difference of the 
 step's metrics, the largest difference of a weight after 20 steps, both from one device,
 and how far the weights moved.
 
-Cost: 2 minutes on 2 CPU cores. Expected: rounding errors of at most 1e-6, until
-rounding decides the sign of a LeakyReLU input. Then some hundred weights differ by
-about 1e-5; on one of two CPUs this happened at step 16. Without synchronized batch
-normalization, everything differs.
+Cost: 2 minutes on 2 CPU cores.
+Expected: rounding errors of at most 1e-6, until rounding decides the sign of a
+LeakyReLU input. Then some hundred weights differ by about 1e-5; on one of two CPUs this
+happened at step 16. Without synchronized batch normalization, everything differs.
 """
 
 import json

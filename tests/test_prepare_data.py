@@ -69,7 +69,7 @@ def test_killed_at_random_it_ends_with_the_same_shards(tmp_path):
     ],
 )
 def test_a_users_mistake_is_one_line(flags, message, tmp_path):
-    finished = runner.run("lada_tf.prepare_data", *flags, folder=tmp_path)
+    finished = runner.run("lada_tf.prepare_data", *flags, directory=tmp_path)
     assert finished.returncode == 2
     (line,) = [x for x in finished.stderr.splitlines() if x.startswith("error:")]
     assert message in line

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.official_gan import official_gan
+from benchmarks.official import official_gan
 
 # Their names of the metrics, and ours.
 NAMES = {
