@@ -1,7 +1,7 @@
-"""The smallest LadaGAN that has every part. It trains in milliseconds per step.
+"""The small LadaGAN of the tests, which trains in milliseconds per step.
 
-gan = LadaGAN.from_preset("tiny", **SMALL)
-succeed("lada_tf.train", *SMALL_FLAGS, f"--run_dir={run_dir}")
+>>> gan = LadaGAN.from_preset("tiny", **SMALL)
+>>> succeed("lada_tf.train", *SMALL_FLAGS, f"--run_dir={run_dir}")
 """
 
 from typing import Any
