@@ -72,8 +72,9 @@ from lada_tf.training.execution import share_cores
 from lada_tf.training.options import TrainingOptions
 
 def threads(preset, **options):
-    share_cores(get_preset(preset), TrainingOptions(**options), tf.distribute.get_strategy())
-    return tf.config.threading.get_intra_op_parallelism_threads()
+    share_cores(get_preset(preset), TrainingOptions(**options),
+    tf.distribute.get_strategy()) return
+    tf.config.threading.get_intra_op_parallelism_threads()
 
 if "late" in sys.argv:
     tf.zeros(1)
