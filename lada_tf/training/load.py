@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lada_tf.errors import UserError
 from lada_tf.models import Generator, LadaGAN
-from lada_tf.models.networks import copy_without_weights, networks
+from lada_tf.models.networks import copy_without_weights, make_networks
 from lada_tf.training.checkpoints import (
     Checkpoints,
     find_best,
@@ -56,7 +56,7 @@ def load_generator(
         UserError: see `load_run`.
     """
     directory = RunDirectory(run_dir)
-    generator, _ = networks(directory.read_preset())
+    generator, _ = make_networks(directory.read_preset())
     generator = copy_without_weights(generator, precision)
     find = find_best if best else find_newest
     checkpoint = _require(find(directory.checkpoints), run_dir, best)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from lada_tf.errors import TrainingDiverged, WorkerLost
 from lada_tf.models import LadaGAN
-from lada_tf.models.lada_gan import METRICS
+from lada_tf.models.metrics import METRICS
 from lada_tf.runtime import without_garbage_collection, without_grappler
 from lada_tf.training.distribution import count_workers
 
@@ -72,7 +72,8 @@ class TrainingLoop:
         )
 
         def step(real, with_r1=None):
-            return gan.step(real, with_r1)[0]
+            metrics = gan.train_step(real, with_r1)
+            return tf.stack([metrics[name] for name in METRICS])
 
         # AutoGraph would add a third to the tracing time; the step does not need it.
         step = tf.function(step, jit_compile=jit_compile, autograph=False)
