@@ -1,4 +1,8 @@
-"""Entry point that all commands share: parse flags, run, report errors in one line."""
+"""Entry point that all commands share: parse flags, run, report errors in one line.
+
+A command imports this module before anything that imports TensorFlow, so that it prints
+none of TensorFlow's log lines.
+"""
 
 import sys
 from collections.abc import Callable

@@ -199,7 +199,10 @@ def test_help_lists_every_command_at_once(installed, tmp_path):
     [
         ((), "usage: lada-tf COMMAND"),
         (("tarin",), "error: unknown command 'tarin': did you mean train?"),
-        (("--preset=tiny",), "error: unknown command '--preset=tiny': expected one of train,"),
+        (
+            ("--preset=tiny",),
+            "error: unknown command '--preset=tiny': expected one of train,",
+        ),
     ],
 )
 def test_without_a_command_it_ends_with_2(arguments, message, installed):
