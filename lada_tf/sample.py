@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-from lada_tf import app
+from lada_tf import app, runtime
 from lada_tf.errors import UserError
 from lada_tf.sampling.generate import generate, write_samples
 from lada_tf.training import load_generator
@@ -50,7 +50,7 @@ def main() -> None:
     if FLAGS.attention_maps and output.suffix != ".png":
         raise UserError("--attention_maps makes a picture: give an --output=NAME.png")
     if FLAGS.precision == "bfloat16":
-        app.assume_frozen_weights()
+        runtime.assume_frozen_weights()
     images, maps = generate(
         load_generator(FLAGS.run_dir, best=FLAGS.best, precision=FLAGS.precision),
         FLAGS.num_images,

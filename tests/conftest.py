@@ -8,7 +8,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from lada_tf.training.loop import without_grappler
+from lada_tf.runtime import without_grappler
 
 # The expected values were computed without TF32. This matters on GPUs only.
 tf.config.experimental.enable_tensor_float_32_execution(False)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from lada_tf.__main__ import COMMANDS
-from lada_tf.training.configuration import FIELDS
+from lada_tf.training.configuration import FIELDS, OPTION_FIELDS
 from lada_tf.training.official_checkpoint import import_official_checkpoint
 from tests.docs.pages import PAGES, ROOT, blocks, prose
 from tests.runner import succeed, succeed_with_source
@@ -175,7 +175,11 @@ def flags_of(command):
     """Return the flags of `lada-tf command`."""
     source = (ROOT / f"lada_tf/{command}.py").read_text()
     names = {"flagfile", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source)}
-    return names | {"preset", *FIELDS} if "define_preset_flags()" in source else names
+    return (
+        names | {"preset", *FIELDS, *OPTION_FIELDS}
+        if "define_preset_flags()" in source
+        else names
+    )
 
 
 def test_replacements_are_needed():
