@@ -13,6 +13,8 @@ from lada_tf.sampling.grids import to_uint8
 from lada_tf.training import load_generator
 from tests import runner
 
+pytestmark = pytest.mark.slow
+
 TINY = (
     "--preset=tiny",
     "--g_widths=8,8,8",

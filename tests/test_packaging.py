@@ -120,6 +120,7 @@ def test_version_without_git_is_the_fallback(wheel):
     assert read_metadata(wheel)["Version"] == fallback
 
 
+@pytest.mark.slow
 def test_version_is_the_tag_and_a_shallow_clone_builds(tmp_path):
     sources = copy_sources(tmp_path / "sources")
     git("init", "--quiet", cwd=sources)
@@ -157,6 +158,7 @@ def test_sdist_makes_the_same_wheel(wheel, tmp_path):
     assert first == second
 
 
+@pytest.mark.slow
 def test_installed_package_trains_outside_the_checkout(installed, tmp_path):
     status, printed, errors = run(
         installed / "bin" / "lada-tf",
@@ -222,6 +224,7 @@ def test_a_checkout_that_is_not_installed_has_a_version(tmp_path):
     assert result == (0, "lada_tf 0+unknown\n", "")
 
 
+@pytest.mark.slow
 def test_help_of_train_lists_the_fields_of_a_preset(installed):
     status, printed, _ = run("-m", "lada_tf", "train", "--help", cwd=installed)
     assert status == 0

@@ -11,6 +11,8 @@ import pytest
 
 from tests.test_apps import TINY
 
+pytestmark = pytest.mark.slow
+
 WORKERS = (*TINY, "--total_images=160", "--checkpoint_images=8")
 
 

@@ -114,6 +114,7 @@ def test_lines_of_a_gpu():
     assert gpu.cells("cifar10", "official", sides)["TFLOP/s"] == ""
 
 
+@pytest.mark.slow
 def test_our_worker_trains_and_knows_its_networks():
     settings = {"task": "train", "preset": "tiny", "batch_size": 2}
     report, commands = start(settings | {"jit_compile": False})

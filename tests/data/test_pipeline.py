@@ -107,6 +107,7 @@ def test_arguments_out_of_range(arguments):
         batches(numbered(9), **{"batch_size": 2, "seed": 0, **arguments})
 
 
+@pytest.mark.slow
 def test_a_process_with_a_running_pipeline_exits_cleanly():
     # It would hang if prefetching threads called Python during shutdown.
     program = """

@@ -117,6 +117,7 @@ def check_target(target):
     assert f"\n{target}:" in (ROOT / "Makefile").read_text(), target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "block",
     [block for block in BLOCKS if not block.reason],

@@ -51,6 +51,7 @@ def millions(count):
     return f"{count / 1e6:.0f}M" if count >= 1e6 else f"{count:,}"
 
 
+@pytest.mark.slow
 def test_the_summary_is_of_this_code():
     assert list(SUMMARY) == list(PRESETS)
     assert count("tiny") == SUMMARY["tiny"]

@@ -28,6 +28,7 @@ def extractor(graph_file, sha256):
     return InceptionGraph(str(graph_file), sha256)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [32, 64, 128, 256, 299])
 def test_features_equal_the_reference(extractor, size):
     result = extractor(images(100 + size, 2, size))

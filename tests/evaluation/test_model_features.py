@@ -93,6 +93,7 @@ def test_a_model_of_vectors_is_refused(save):
         ModelFeatures(save(keras.Model(inputs, keras.layers.Dense(2)(inputs))))
 
 
+@pytest.mark.slow
 def test_keras_inception_is_fed_minus_one_to_one():
     extractor = KerasInceptionV3(weights=None)
     batch = images(0, 1, 32)

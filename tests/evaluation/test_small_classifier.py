@@ -50,6 +50,7 @@ def blurred(images, sigma):
     return ndimage.gaussian_filter(images, (0, sigma, sigma, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "strengths"), [(noisy, (10, 20, 40)), (blurred, (0.5, 1, 2))]
 )
@@ -67,6 +68,7 @@ def test_the_distance_rises_with_noise_and_blur(
     assert distances[0] < distances[1] / 1.5
 
 
+@pytest.mark.slow
 def test_lost_classes_cost_recall_and_not_precision(features, garments, real):
     _, half, labels = garments
     distances = [frechet_distance(real, features(half))]

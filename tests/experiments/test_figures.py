@@ -29,6 +29,7 @@ def frames_of(path):
         return getattr(image, "n_frames", 1), image.size
 
 
+@pytest.mark.slow
 def test_figure5(run_dir, tmp_path):
     output = tmp_path / "figure5.png"
     succeed("experiments.figure5", f"--runs={run_dir}", f"--output={output}")
@@ -60,6 +61,7 @@ def test_curves_are_what_was_logged(tmp_path):
         read_curves(tmp_path / "bad.jsonl")
 
 
+@pytest.mark.slow
 def test_figure6(run_dir, tmp_path):
     output = tmp_path / "figure6.png"
     flags = [f"--run_dir={run_dir}", f"--output={output}", "--num_images=3"]
@@ -67,6 +69,7 @@ def test_figure6(run_dir, tmp_path):
     assert frames_of(output) == (1, (4 * 66 - 2, 3 * 66 - 2))
 
 
+@pytest.mark.slow
 def test_figure7(run_dir, tmp_path):
     output = tmp_path / "figure7.gif"
     flags = [f"--run_dir={run_dir}", f"--output={output}", "--frames=3"]
@@ -99,6 +102,7 @@ def test_a_frame_is_an_image_above_its_maps():
     assert bright[96:].sum() == 12**2 + 6**2
 
 
+@pytest.mark.slow
 def test_progress(run_dir, tmp_path):
     output = tmp_path / "progress.gif"
     succeed("experiments.progress", f"--run_dir={run_dir}", f"--output={output}")

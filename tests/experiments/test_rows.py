@@ -40,6 +40,7 @@ def test_metrics_are_those_of_the_protocols():
         assert f"--row={row.name} " in row.flagfile.read_text() or "/" not in row.name
 
 
+@pytest.mark.slow
 def test_costs_of_the_ablations_are_the_papers():
     """Multiply-adds, cut to one decimal; tests/models/test_cost.py has the presets'."""
     costs = {}
@@ -56,6 +57,7 @@ def test_costs_of_the_ablations_are_the_papers():
         assert cut == NOT_MET.get(row.name, row.multiply_adds["generator"]), row.name
 
 
+@pytest.mark.slow
 def test_a_smoke_run_trains_scores_reports_and_resumes(tmp_path):
     name = "table1/15_fastformer_both"
     flags = "--scale=smoke", f"--row={name}", f"--output={tmp_path}"
@@ -74,6 +76,7 @@ def test_a_smoke_run_trains_scores_reports_and_resumes(tmp_path):
     assert second["metrics"] == first["metrics"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_every_smoke_configuration_fits_together(name):
     preset = ROWS[name].preset()
@@ -95,6 +98,7 @@ def test_paper_scale_says_what_is_missing_before_it_computes(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_report_shows_figures_of_the_paper_for_rows_that_have_not_run(tmp_path):
     row = ROWS["table1/16_ladagan"]
     line = report([row], tmp_path, smoke=False).splitlines()[-1]

@@ -21,6 +21,7 @@ def multiply_adds(name):
     return count_flops(generator) / 2e6
 
 
+@pytest.mark.slow
 def test_attentions_are_of_equal_cost_as_their_flagfiles_say():
     costs = {name: multiply_adds(name) for name in ATTENTIONS}
     for name, cost in costs.items():

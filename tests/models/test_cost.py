@@ -26,6 +26,7 @@ COSTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "changes", "g_count", "g_flops", "d_count", "d_flops"), COSTS
 )
@@ -37,6 +38,7 @@ def test_cost(preset, changes, g_count, g_flops, d_count, d_flops):
     assert count_flops(gan.discriminator) / 1e9 == pytest.approx(d_flops, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_step_costs_what_its_passes_cost():
     """G: forward twice, backward once; D: forward and backward, R1's as well."""
     gan = LadaGAN.from_preset("tiny")

@@ -9,6 +9,7 @@ from lada_tf.models import Generator
 from tests.models.network_checks import GENERATORS, check_file_and_xla, make_generator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENERATORS)
 def test_generator(name, tmp_path):
     generator = make_generator(name)

@@ -45,6 +45,7 @@ def weights(gan):
     return [w for network in networks for w in network.get_weights()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "eager"),
     [
@@ -70,6 +71,7 @@ def test_fit(changes, eager):
     assert (history["consistency_real"][0] > 0) == (changes == BCR)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_traced")
 @pytest.mark.parametrize("changes", [BCR, DECODER])
 def test_xla_and_graph_agree(changes):
@@ -90,6 +92,7 @@ def test_xla_and_graph_agree(changes):
         assert xla[name] == pytest.approx(graph[name], rel=tolerance, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_seed_are_equal_bit_for_bit():
     runs = []
     for seed in (7, 7, 8):
@@ -105,6 +108,7 @@ def test_two_runs_of_one_seed_are_equal_bit_for_bit():
     assert any((a != b).any() for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.slow
 def test_random_numbers_depend_on_the_step_number_alone():
     """Draws outside training, or lost with a process, change no later ones."""
     gan, other = make(), make()
@@ -127,6 +131,7 @@ def test_random_numbers_depend_on_the_step_number_alone():
     assert np.abs(seen[0] - seen[1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_ema_follows_all_weights_including_batch_statistics():
     gan = make(**DECODER, ema_decay=0.9)
     before = gan.ema_generator.get_weights()
@@ -143,6 +148,7 @@ def test_ema_follows_all_weights_including_batch_statistics():
     assert all(np.abs(w).max() > 0 for w in means)
 
 
+@pytest.mark.slow
 def test_metrics_have_the_values_that_their_names_promise():
     gan = make(**BCR, r1_gamma=0.3)
     gan.augment = lambda x: x[:, :, ::-1]
@@ -186,6 +192,7 @@ def test_metrics_have_the_values_that_their_names_promise():
     )
 
 
+@pytest.mark.slow
 def test_without_bcr_the_discriminator_sees_augmented_images():
     gan = make()
     seen = []
@@ -202,6 +209,7 @@ def test_augment_is_replaceable_by_a_layer():
     gan.train_step(real_images(gan))
 
 
+@pytest.mark.slow
 def test_saved_whole_and_loaded(tmp_path):
     gan = make({"run_eagerly": True}, **BCR)
     gan.fit(real_images(gan), batch_size=4, epochs=2, verbose=0)
@@ -249,6 +257,7 @@ def test_configs_are_not_modified(method):
     use(config)  # and can be used again
 
 
+@pytest.mark.slow
 def test_lazy_r1_in_the_graph_and_by_the_caller_are_the_same():
     results = []
     for by_caller in (False, True):

@@ -11,7 +11,7 @@ from lada_tf.models.gradient_checkpointing import logits_and_input_gradients
 from lada_tf.models.losses import r1_penalty
 from lada_tf.models.metrics import METRICS
 
-pytestmark = pytest.mark.usefixtures("as_traced")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_traced")]
 
 SMALL = {
     "g_widths": (16, 8, 8),

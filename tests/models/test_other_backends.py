@@ -14,6 +14,8 @@ from tests.models.network_checks import make_discriminator, make_generator
 RUN_THERE = """
 import sys, keras, lada_tf, numpy as np
 from lada_tf.layers import DiffAugment
+
+pytestmark = pytest.mark.slow
 assert keras.backend.backend() == "jax"
 folder = sys.argv[1]
 arrays = np.load(f"{folder}/inputs.npz")

@@ -24,6 +24,7 @@ def step(gan):
     return {name: float(value) for name, value in gan.train_step(images).items()}
 
 
+@pytest.mark.slow
 def test_restored_training_goes_on_bit_for_bit(tmp_path):
     gan = make()
     step(gan)
@@ -52,6 +53,7 @@ def damage_delete(file):
     file.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [damage_truncate, damage_flip, damage_delete])
 @pytest.mark.parametrize("name", ["state.data-00000-of-00001", "manifest.json"])
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage, name, caplog):
@@ -101,6 +103,7 @@ def test_a_failed_write_leaves_the_one_before(tmp_path, monkeypatch):
     assert checkpoints.restore() == whole
 
 
+@pytest.mark.slow
 def test_the_best_is_kept_beside_the_last(tmp_path):
     gan = make()
     checkpoints = Checkpoints(tmp_path, gan, keep=1)

@@ -19,6 +19,7 @@ from lada_tf.training.distribution import (
 from tests.runner import succeed
 
 
+@pytest.mark.slow
 def test_replicas_make_the_steps_of_one_device():
     printed = succeed("experiments.replicas")
     lines = [json.loads(line) for line in printed.splitlines()]
@@ -33,6 +34,7 @@ def test_replicas_make_the_steps_of_one_device():
     assert apart["weights"] > 1e-2
 
 
+@pytest.mark.slow
 def test_replicas_make_lazy_r1_s_steps():
     _, expected, metrics = in_process(1, True, 2)
     _, weights, first = in_process(2, True, 2)

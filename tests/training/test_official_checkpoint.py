@@ -95,6 +95,7 @@ def assert_gradients(tape, loss, network, values, network_name):
     assert float(tf.linalg.global_norm(gradients)) == pytest.approx(total, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_traced")
 @pytest.mark.parametrize(
     ("run", "compiled"),
@@ -163,6 +164,7 @@ def test_checkpoint_after_training(run):
     assert gan.images_seen == 3 * len(values["z"])
 
 
+@pytest.mark.slow
 def test_adam_continues_from_the_checkpoint(run):
     """After three steps, our Adam moments match the authors' checkpoint."""
     folder, values = run
@@ -183,6 +185,7 @@ def test_adam_continues_from_the_checkpoint(run):
                 assert difference <= 0.2 * np.linalg.norm(b) + 1e-7
 
 
+@pytest.mark.slow
 def test_imported_run_is_the_checkpoint(run, tmp_path):
     folder, values = run
     import_official_checkpoint(
@@ -200,6 +203,7 @@ def test_imported_run_is_the_checkpoint(run, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_errors_name_the_missing_key_or_tensor(tmp_path):
     folder = OFFICIAL / "pixel32"
     config = json.loads((folder / "config.json").read_text())

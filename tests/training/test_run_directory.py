@@ -56,6 +56,7 @@ def start_and_release(path, *arguments):
     directory.release_lock()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path):
     code = (
         "import sys; from lada_tf.training.run_directory import RunDirectory;"

@@ -58,6 +58,7 @@ def bad_seeds(monkeypatch):
     return seeds
 
 
+@pytest.mark.slow
 def test_stop_reports_the_step(tmp_path, bad_seeds):
     bad_seeds.add(0)
     with pytest.raises(TrainingDiverged, match=r"d_loss not finite at step 3; see .*"):
@@ -73,6 +74,7 @@ def test_stop_reports_the_step(tmp_path, bad_seeds):
     assert newest.name == "images-0000000008"
 
 
+@pytest.mark.slow
 def test_rollback_continues_with_another_seed_and_resumes(tmp_path, bad_seeds):
     bad_seeds.add(0)
     straight = train(tmp_path / "straight", on_nonfinite="rollback")
@@ -91,6 +93,7 @@ def test_rollback_continues_with_another_seed_and_resumes(tmp_path, bad_seeds):
     assert len(metrics[0].splitlines()) == 8
 
 
+@pytest.mark.slow
 def test_rollbacks_are_limited(tmp_path, bad_seeds):
     bad_seeds.update(SEED_STRIDE * n for n in range(3))
     with pytest.raises(TrainingDiverged, match=r"step 3; .* \(after 2 rollbacks\)"):
