@@ -108,11 +108,10 @@ def conv2d(x, kernel, strides=1, padding="valid", dilation_rate=1):
 
 def upsample_conv2d(x, kernel):
     """×2 upsampling and a 3×3 convolution, see `reference.upsample_conv2d`."""
-    fewer = min(kernel.shape[2:])
     if (
-        fewer >= upsample_conv.MIN_CHANNELS
-        and _is_fast_on_cpu()
+        _is_fast_on_cpu()
         and _is_float32_of_known_size(x)
+        and min(kernel.shape[2:]) >= upsample_conv.MIN_CHANNELS
     ):
         return upsample_conv.convolve(x, kernel)
     return reference.upsample_conv2d(x, kernel)
@@ -127,7 +126,7 @@ def _is_fast_on_cpu():
 
 
 def _all_ones(value):
-    return value == 1 or all(v == 1 for v in value)
+    return value in (1, (1, 1), [1, 1])
 
 
 def _is_float32_of_known_size(x):

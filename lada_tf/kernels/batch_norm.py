@@ -85,12 +85,13 @@ def _second_derivative(epsilon):
 
     def apply(*tensors):
         inputs, upstream = tensors[:4], tensors[4:]
+        x, gamma, beta, output_gradient = inputs
         with tf.GradientTape() as outer:
             outer.watch(inputs)
             with tf.GradientTape() as inner:
-                inner.watch(inputs[:3])
-                outputs, _, _ = reference.batch_norm_leaky_relu(*inputs[:3], epsilon)
-            gradients = inner.gradient(outputs, inputs[:3], inputs[3])
+                inner.watch((x, gamma, beta))
+                outputs, _, _ = reference.batch_norm_leaky_relu(x, gamma, beta, epsilon)
+            gradients = inner.gradient(outputs, (x, gamma, beta), output_gradient)
         return outer.gradient(
             gradients,
             inputs,

@@ -1,8 +1,8 @@
 """One optimizer step: over micro-batches, over replicas, with a scaled loss."""
 
 import collections
+import dataclasses
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,8 @@ import tensorflow as tf
 MIN_LOSS_SCALE = 2.0**-20
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """One of several equal slices of the global batch, in order."""
 
     index: int | tf.Tensor = 0
