@@ -62,20 +62,16 @@ def generate_images(
 def forward_function(
     generator: Generator, jit_compile: bool = False
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Return a generator's inference as a `tf.function`.
-
-    This is several times faster than calling the generator eagerly, and converters can
-    read the graph.
+    """Return a generator's inference as a `tf.function`, for speed and for export.
 
     Args:
         generator: a `Generator`.
-        jit_compile: whether XLA compiles the graph, once per batch size. A compilation
-            takes about a second on 2 cores.
+        jit_compile: whether XLA compiles the graph, once per batch size.
 
     Returns:
         A `tf.function` that maps latents, float32 (B, latent_dim), to a dictionary:
-        `images`, float32 (B, H, W, 3) in about [-1, 1], and one `attention_0`,
-        `attention_1`, … per stage, float32 (B, heads, tokens).
+        `images`, float32 (B, H, W, 3) in about [-1, 1], and `attention_0`,
+        `attention_1`, … for the stages, float32 (B, heads, tokens).
     """
     spec = tf.TensorSpec((None, generator.latent_dim), tf.float32, name="latents")
     grids = zip(generator.num_heads, generator.resolutions, strict=True)

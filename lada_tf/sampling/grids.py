@@ -15,16 +15,7 @@ HEAT_COLORS = np.array(
 
 
 def tile(images: np.ndarray, columns: int, gap: int = 0) -> np.ndarray:
-    """Arrange uint8 images (N, H, W, C) in rows on a white background.
-
-    Args:
-        images: uint8 array (N, H, W, C).
-        columns: images per row.
-        gap: pixels between images.
-
-    Returns:
-        A uint8 array (height, width, C).
-    """
+    """Arrange uint8 images (N, H, W, C) in rows on white, with `gap` pixels between."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     canvas = np.full(
@@ -45,17 +36,10 @@ def magnify(images: np.ndarray, side: int) -> np.ndarray:
 
 
 def heat_maps(maps: np.ndarray, side: int) -> np.ndarray:
-    """Draw the attention maps of one head as heat maps.
+    """Draw one head's maps (N, tokens) as uint8 heat maps (N, side, side, 3).
 
     Each map is divided by its maximum: colors show where a head attends, not how
     sharply.
-
-    Args:
-        maps: float array (N, tokens).
-        side: height and width of a heat map in pixels.
-
-    Returns:
-        A uint8 array (N, side, side, 3).
     """
     grid = round(maps.shape[-1] ** 0.5)
     scaled = maps / maps.max(axis=-1, keepdims=True)
@@ -66,14 +50,7 @@ def heat_maps(maps: np.ndarray, side: int) -> np.ndarray:
 
 
 def one_head(maps: list[np.ndarray], head: int) -> list[np.ndarray]:
-    """Select one head from the attention maps of all stages.
-
-    Args:
-        maps: one array (N, heads, tokens) per stage.
-        head: index of the head.
-
-    Returns:
-        One array (N, 1, tokens) per stage.
+    """Select one head: (N, heads, tokens) per stage becomes (N, 1, tokens).
 
     Raises:
         UserError: if a stage has no such head.
@@ -85,16 +62,7 @@ def one_head(maps: list[np.ndarray], head: int) -> list[np.ndarray]:
 
 
 def image_grid(images: np.ndarray, columns: int, side: int = 64) -> np.ndarray:
-    """Arrange float images (N, H, W, 3) in [-1, 1] in a grid.
-
-    Args:
-        images: float array (N, H, W, 3).
-        columns: images per row.
-        side: approximate height of an image in the grid, in pixels.
-
-    Returns:
-        A uint8 array (height, width, 3).
-    """
+    """Draw a uint8 grid of float images in [-1, 1], each about `side` pixels high."""
     return tile(magnify(np.asarray(to_uint8(images)), side), columns)
 
 
@@ -107,9 +75,6 @@ def attention_grid(
         images: float array (N, H, W, 3) in [-1, 1].
         maps: one float array (N, heads, tokens) per stage.
         side: approximate height of an image in the grid, in pixels.
-
-    Returns:
-        A uint8 array (height, width, 3).
     """
     columns = [magnify(np.asarray(to_uint8(images)), side)]
     side = columns[0].shape[1]

@@ -89,15 +89,16 @@ def compare(
 
 
 def _statistics(model: Callable, batches: list[np.ndarray]):
-    def images():
-        for batch in batches:
-            pixels = np.asarray(model(batch))
-            if not np.isfinite(pixels).all():
-                raise ValueError("images have NaN or infinite pixels")
-            yield np.asarray(to_uint8(pixels))
-
+    """Return the statistics of the small classifier's features of a model's images."""
+    images = (np.asarray(to_uint8(_check_finite(model(batch)))) for batch in batches)
     count = len(batches) * BATCH
-    return gather(images(), count, SmallClassifier(), num_features=0).pool
+    return gather(images, count, SmallClassifier(), num_features=0).pool
+
+
+def _check_finite(images):
+    if not np.isfinite(images).all():
+        raise ValueError("images have NaN or infinite pixels")
+    return images
 
 
 def _seconds(model: Callable, latents: np.ndarray) -> float:

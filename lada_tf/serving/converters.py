@@ -19,11 +19,7 @@ ONNX_OPSET = 17
 def write_litert(generator: Generator, path: Path, precision: str = "float32") -> None:
     """Write a LiteRT (TensorFlow Lite) file that needs only builtin operations.
 
-    Args:
-        generator: a built `Generator`.
-        path: path of the file.
-        precision: precision of the weights: `"float32"`, `"float16"`, or `"int8"`
-            (dynamic range quantization, with 8-bit matmuls).
+    The weights are float32, float16 or int8 (dynamic range quantization).
     """
     generator = in_precision(generator)
     function = forward_function(generator)
@@ -38,13 +34,9 @@ def write_litert(generator: Generator, path: Path, precision: str = "float32") -
 
 
 def write_onnx(generator: Generator, path: Path, precision: str = "float32") -> None:
-    """Write an ONNX file.
+    """Write an ONNX file with float32 or float16 weights.
 
-    Args:
-        generator: a built `Generator`.
-        path: path of the file.
-        precision: precision of the weights: `"float32"` or `"float16"`. Arithmetic is
-            float32, because CPUs and browsers often lack float16 kernels.
+    Arithmetic is float32, because CPUs and browsers often lack float16 kernels.
     """
     import onnx
     import tf2onnx

@@ -3,7 +3,7 @@
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -32,26 +32,17 @@ class Explorer:
         self._generator = generator
         self._latent_dim = generator.latent_dim
 
-    def latents(self, seed: int, count: int) -> np.ndarray:
-        """Return the first latents of a seed, float32 (count, latent_dim)."""
-        return latents_of_seed(seed, count, self._latent_dim).numpy()
-
-    def images(self, latents: np.ndarray) -> np.ndarray:
-        """Return uint8 images (N, H, W, 3)."""
-        return np.asarray(to_uint8(self._generator(latents.astype(np.float32))))
-
     def gallery(self, seed: int, count: int) -> np.ndarray:
         """Return the first images of a seed, uint8 (count, H, W, 3)."""
-        return self.images(self.latents(seed, count))
+        return self._images(self._latents(seed, range(count)))
 
     def between(
         self, seed: int, first: int, second: int, steps: int, spherical: bool
     ) -> np.ndarray:
         """Return images from one index to another, uint8 (steps, H, W, 3)."""
-        ends = self._latents_at(seed, [first, second])
-        # The path returns to its start. Its first half lacks only its end.
-        path = interpolate_latents(ends, steps - 1, spherical)[:steps]
-        return self.images(path)
+        ends = self._latents(seed, [first, second])
+        # The path also returns to the first latent. Keep its first half and the end.
+        return self._images(interpolate_latents(ends, steps - 1, spherical)[:steps])
 
     def moved(self, seed: int, index: int, amounts: list[float]) -> np.ndarray:
         """Return an image moved along the principal directions, uint8 (H, W, 3).
@@ -61,10 +52,10 @@ class Explorer:
             index: index of the latent.
             amounts: distance along each direction, in standard deviations of a latent.
         """
-        latent = self._latents_at(seed, [index])
+        latent = self._latents(seed, [index])
         if any(amounts):  # computing the directions takes a while
             latent = latent + np.asarray(amounts) @ self.directions[: len(amounts)]
-        return self.images(latent)[0]
+        return self._images(latent)[0]
 
     def attention(self, seed: int, index: int) -> list[tuple[np.ndarray, str]]:
         """Return, per stage, the image and every head's attention map on top of it.
@@ -72,7 +63,7 @@ class Explorer:
         Each picture is uint8 (H, W, 3) and has a caption.
         """
         images, maps = self._generator(
-            self._latents_at(seed, [index]), return_attention_maps=True
+            self._latents(seed, [index]), return_attention_maps=True
         )
         image = np.asarray(to_uint8(images))[0]
         pictures = []
@@ -99,7 +90,7 @@ class Explorer:
             (max(DIRECTION_SAMPLES, 2 * dim), dim)
         )
         starts = range(0, len(latents), MAX_IMAGES)
-        images = [self.images(latents[i : i + MAX_IMAGES]) for i in starts]
+        images = [self._images(latents[i : i + MAX_IMAGES]) for i in starts]
         pixels = np.concatenate(images).reshape(len(latents), -1).astype(np.float64)
         pixels -= pixels.mean(0)
         coefficients = np.linalg.lstsq(latents, pixels, rcond=None)[0]
@@ -107,8 +98,13 @@ class Explorer:
         _, vectors = np.linalg.eigh(coefficients @ coefficients.T)
         return vectors.T[::-1][:NUM_DIRECTIONS]
 
-    def _latents_at(self, seed: int, indices: list[int]) -> np.ndarray:
-        return self.latents(seed, max(indices) + 1)[indices]
+    def _latents(self, seed: int, indices: Sequence[int]) -> np.ndarray:
+        return latents_of_seed(seed, max(indices) + 1, self._latent_dim).numpy()[
+            indices
+        ]
+
+    def _images(self, latents: np.ndarray) -> np.ndarray:
+        return np.asarray(to_uint8(self._generator(latents.astype(np.float32))))
 
 
 class RateLimit:

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import ArrayLike
 
+import lada_tf.models  # noqa: F401  registers the classes of .keras files
 from lada_tf.errors import UserError
 
 SAVED_MODEL = "saved_model.pb"
@@ -54,8 +57,6 @@ class SavedModel(ExportedModel):
     """A SavedModel in TensorFlow."""
 
     def __init__(self, directory: Path):
-        import tensorflow as tf
-
         self._model = tf.saved_model.load(str(directory))  # owns the variables
         self._run = self._model.signatures["forward"]
         (spec,) = self._run.structured_input_signature[1].values()
@@ -63,8 +64,6 @@ class SavedModel(ExportedModel):
         self.image_size = self._run.structured_outputs["images"].shape[1]
 
     def _forward(self, latents):
-        import tensorflow as tf
-
         return self._run(latents=tf.constant(latents))
 
 
@@ -72,17 +71,11 @@ class KerasFile(ExportedModel):
     """A `.keras` file in Keras, on the active backend."""
 
     def __init__(self, file: Path):
-        import keras
-
-        import lada_tf.models  # noqa: F401  registers the classes
-
         self._generator = keras.saving.load_model(file, compile=False)
         self.latent_dim = self._generator.latent_dim
         self.image_size = self._generator.image_size
 
     def _forward(self, latents):
-        import keras
-
         images, maps = self._generator(latents, return_attention_maps=True)
         outputs = {"images": images} | {f"attention_{i}": m for i, m in enumerate(maps)}
         return {k: keras.ops.convert_to_numpy(v) for k, v in outputs.items()}

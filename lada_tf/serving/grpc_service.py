@@ -13,10 +13,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from lada_tf.serving.predictor import BadRequest, Predictor
+from lada_tf.serving.predictor import DEFAULT_SIGNATURE, BadRequest, Predictor
 
-DEFAULT_SIGNATURE = "serving_default"
-MAX_REPEATED = 2**20  # elements of a tensor that a request gives as one number
+MAX_REPEATED = 2**20  # elements that a request may give as one repeated number
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -26,7 +25,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._name = name
         self._predictor = predictor
 
-    def Predict(self, request, context):
+    def Predict(
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
         self._check_model(request.model_spec, context)
         signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
         try:
@@ -44,7 +45,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
         return response
 
-    def GetModelMetadata(self, request, context):
+    def GetModelMetadata(
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        context: grpc.ServicerContext,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         self._check_model(request.model_spec, context)
         if list(request.metadata_field) != ["signature_def"]:
             text = 'metadata_field must be "signature_def"'
@@ -81,8 +86,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 def _array(name, proto):
     """Convert a tensor of a request to an array.
 
-    A tensor can declare a huge shape and give one number for all of its elements. This
-    rejects such a shape before it allocates memory.
+    A tensor may give one number for all of its elements. Reject a shape that is larger
+    than `MAX_REPEATED` before allocating memory for it.
     """
     shape = [side.size for side in proto.tensor_shape.dim]
     values = (proto.tensor_content, proto.float_val, proto.int_val, proto.int64_val)

@@ -11,6 +11,8 @@ import tensorflow as tf
 from lada_tf.errors import UserError
 from lada_tf.serving.exported import SAVED_MODEL
 
+DEFAULT_SIGNATURE = "serving_default"
+
 
 class BadRequest(ValueError):
     """A client's request is invalid. The server returns the message to the client."""

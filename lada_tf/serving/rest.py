@@ -14,6 +14,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Any
 
 import kserve
 import numpy as np
@@ -23,9 +24,8 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.server import RESTServer
 from starlette.responses import JSONResponse
 
-from lada_tf.serving.predictor import BadRequest, Predictor
+from lada_tf.serving.predictor import DEFAULT_SIGNATURE, BadRequest, Predictor
 
-DEFAULT_SIGNATURE = "serving_default"
 _DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
 
 
@@ -38,7 +38,10 @@ class KServeModel(kserve.Model):
         self._executor = executor
         self.load()
 
-    async def predict(self, payload, headers=None, response_headers=None):
+    async def predict(
+        self, payload: Any, headers=None, response_headers=None
+    ) -> dict | kserve.InferResponse:
+        """Answer a v1 or v2 request."""
         is_v2 = isinstance(payload, kserve.InferRequest)
         answer: Callable = self._answer_v2 if is_v2 else self._answer_v1
         loop = asyncio.get_running_loop()

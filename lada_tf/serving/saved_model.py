@@ -88,13 +88,7 @@ def _signatures(generator, max_batch, jit_compile):
 
         return signature
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((), tf.int64, name="seed"),
-            tf.TensorSpec((), tf.int32, name="num_images"),
-            tf.TensorSpec((), tf.float32, name="truncation"),
-        ]
-    )
+    @_function_of_scalars(seed=tf.int64, num_images=tf.int32, truncation=tf.float32)
     def generate(seed, num_images, truncation):
         checks = [
             _check_seed(seed, "seed"),
@@ -107,13 +101,7 @@ def _signatures(generator, max_batch, jit_compile):
         with tf.control_dependencies(checks):
             return images(latents_of_seed(seed, num_images, dim) * truncation)
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((), tf.int64, name="first_seed"),
-            tf.TensorSpec((), tf.int64, name="second_seed"),
-            tf.TensorSpec((), tf.int32, name="steps"),
-        ]
-    )
+    @_function_of_scalars(first_seed=tf.int64, second_seed=tf.int64, steps=tf.int32)
     def interpolate(first_seed, second_seed, steps):
         checks = [
             _check_seed(first_seed, "first_seed"),
@@ -133,6 +121,11 @@ def _signatures(generator, max_batch, jit_compile):
         "attention": checked(images_and_attention),
         "forward": checked(forward),
     }
+
+
+def _function_of_scalars(**dtypes):
+    specs = [tf.TensorSpec((), dtype, name=name) for name, dtype in dtypes.items()]
+    return tf.function(input_signature=specs)
 
 
 def _check_seed(seed, name):

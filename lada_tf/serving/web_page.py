@@ -30,11 +30,6 @@ def write_web_page(generator: Generator, directory: Path, precision: str) -> Non
     The page loads nothing from other hosts. `npm pack` downloads the runtime (33 MB, of
     which the page needs 14 MB) once, into lada_tf's cache directory.
 
-    Args:
-        generator: a built `Generator`.
-        directory: path of an empty directory.
-        precision: precision of the stored weights, see `write_onnx`.
-
     Raises:
         UserError: if the runtime cannot be downloaded or has another checksum.
     """
