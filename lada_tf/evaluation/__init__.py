@@ -1,8 +1,11 @@
-"""The paper's five metrics as the guided-diffusion (ADM) evaluator defines them.
+"""The paper's five metrics, as the guided-diffusion (ADM) evaluator defines them.
 
 FID and sFID are `frechet_distance` on two kinds of Inception features.
 """
 
+# `inception_score` and `precision_recall` name both a module and its function. These
+# imports bind the functions here; import other names of the modules with
+# `from lada_tf.evaluation.precision_recall import ...`.
 from lada_tf.evaluation.frechet import (
     frechet_distance,
     frechet_distance_of_statistics,

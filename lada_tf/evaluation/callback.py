@@ -5,10 +5,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from lada_tf.evaluation.extract_features import gather
-from lada_tf.evaluation.extractor import Extractor
+from lada_tf.data import ImageSource
+from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.frechet import frechet_distance
-from lada_tf.evaluation.images import ImageSource, batches, generate, quantized
+from lada_tf.evaluation.image_sets import ImageSet, generated_images
+from lada_tf.evaluation.statistics import split_rows
 
 Log = Callable[[int, dict[str, float]], None]
 SEED = 0
@@ -66,7 +67,7 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
         self._batch_size = batch_size
         self._name = extractor.metric_name("FID")
         self._real: np.ndarray | None = None
-        self._generator: Callable | None = None
+        self._generated: ImageSet | None = None
 
     def on_train_begin(self, logs=None):
         self._scored_at: int | None = None
@@ -84,19 +85,17 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
     def evaluate(self) -> float:
         """Measures, logs and returns the distance of the model as it is now."""
         images_seen = self.model.images_seen
-        if self._real is None or self._generator is None:
+        if self._real is None or self._generated is None:
             self._real = real_features(
                 self._source, self._extractor, self._num_images, self._batch_size
             )
-            self._generator = quantized(self.model.ema_generator)
-        generated = generate(
-            self._generator,
-            self.model.latent_dim,
-            self._num_images,
-            SEED,
-            self._batch_size,
-        )
-        features = gather(generated, self._num_images, self._extractor).features
+            self._generated = generated_images(
+                self.model.ema_generator, self.model.latent_dim, SEED, self._batch_size
+            )
+        generated = self._generated.batches(self._num_images)
+        features = compute_features(
+            generated, self._num_images, self._extractor
+        ).features
         distance = frechet_distance(self._real, features)
         self._log(images_seen, {self._name: distance})
         if distance < self.best:
@@ -116,5 +115,6 @@ def real_features(
 ) -> np.ndarray:
     """float32 (num_images, d), the features of random images, always the same."""
     order = np.random.default_rng(SEED).permutation(len(source))
-    real = batches(source, order[:num_images], batch_size)
-    return gather(real, num_images, extractor).features
+    parts = split_rows(order[:num_images], batch_size)
+    real = (source.images(part) for part in parts)
+    return compute_features(real, num_images, extractor).features

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from lada_tf.evaluation.extract_features import gather
+from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.frechet import frechet_distance_of_statistics
 from lada_tf.evaluation.small_classifier import SmallClassifier
 from lada_tf.runtime import without_tf32
@@ -88,7 +88,7 @@ def compare(model, generator, with_distance: bool = False) -> Comparison:
 def _statistics(model, batches):
     images = (to_uint8(_finite(model(batch))) for batch in batches)
     count = sum(map(len, batches))
-    return gather(images, count, SmallClassifier(), num_features=0).pool
+    return compute_features(images, count, SmallClassifier(), num_features=0).pool
 
 
 def _finite(images):

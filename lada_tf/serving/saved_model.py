@@ -7,9 +7,9 @@ over REST).
 
 import tensorflow as tf
 
-from lada_tf.evaluation.images import to_uint8
 from lada_tf.models.networks import in_precision
 from lada_tf.sampling.latents import latents_of_seed
+from lada_tf.sampling.uint8 import to_uint8
 from lada_tf.serving.graph import as_module, forward_function
 
 MAX_BATCH = 256
