@@ -1,0 +1,151 @@
+"""The operations of the networks, each with a reference and possibly a fast kernel.
+
+Layers and models import this module only. Each function below computes what the
+function of the same name in `lada_tf.kernels.reference` defines. Inside `fast()` it may
+take a faster kernel instead: the same numbers up to rounding.
+"""
+
+import contextlib
+import contextvars
+import functools
+from collections.abc import Iterator
+
+import keras
+
+from lada_tf.kernels import reference
+from lada_tf.kernels.orthogonal import Orthogonal
+from lada_tf.kernels.xla_kernel import cpu_only_with_xla, xla_kernel
+
+if keras.backend.backend() == "tensorflow":
+    from lada_tf.kernels import few_channel_conv, upsample_conv, winograd
+    from lada_tf.kernels.adam import FusedAdam
+    from lada_tf.kernels.batch_norm import (
+        cpu_batch_norm_leaky_relu,
+        leaky_relu_from_result,
+    )
+
+__all__ = [
+    "FusedAdam",
+    "Orthogonal",
+    "batch_norm_leaky_relu",
+    "conv2d",
+    "fast",
+    "gelu",
+    "layer_norm",
+    "leaky_relu",
+    "upsample_conv2d",
+]
+
+_enabled: contextvars.ContextVar[bool | None] = contextvars.ContextVar(
+    "lada_tf.kernels.fast", default=None
+)
+
+
+@contextlib.contextmanager
+def fast(enabled: bool = True) -> Iterator[None]:
+    """Allow fast kernels for the operations that are called or traced inside.
+
+    Only the training step opens this context. If contexts are nested, the outermost one
+    decides: `with fast(False):` around a training step traces it with the reference.
+    With backends other than TensorFlow, the reference is always used.
+
+    Args:
+        enabled: bool. If False, use the reference, also in nested contexts.
+    """
+    token = _enabled.set(enabled if _enabled.get() is None else _enabled.get())
+    try:
+        yield
+    finally:
+        _enabled.reset(token)
+
+
+def gelu(x):
+    """Exact GELU, see `reference.gelu`."""
+    return _xla_gelu(x) if _is_fast() else reference.gelu(x)
+
+
+def leaky_relu(x):
+    """LeakyReLU(0.2), see `reference.leaky_relu`."""
+    return leaky_relu_from_result(x) if _is_fast() else reference.leaky_relu(x)
+
+
+def layer_norm(x, scale, offset, epsilon):
+    """Layer normalization of the last axis, see `reference.layer_norm`."""
+    if _is_fast_on_cpu():
+        return _xla_layer_norm(epsilon)(x, scale, offset)
+    return reference.layer_norm(x, scale, offset, epsilon)
+
+
+def batch_norm_leaky_relu(x, gamma, beta, epsilon):
+    """Batch normalization and LeakyReLU, see `reference.batch_norm_leaky_relu`."""
+    if _is_fast_on_cpu() and len(x.shape) == 4:
+        return cpu_batch_norm_leaky_relu(x, gamma, beta, epsilon)
+    if _is_fast():
+        return _xla_batch_norm_leaky_relu(epsilon)(x, gamma, beta)
+    return reference.batch_norm_leaky_relu(x, gamma, beta, epsilon)
+
+
+def conv2d(x, kernel, strides=1, padding="valid", dilation_rate=1):
+    """2-D convolution, see `reference.conv2d`."""
+    *window, channels, filters = kernel.shape
+    is_plain = (
+        _all_ones(strides) and _all_ones(dilation_rate) and channels == x.shape[-1]
+    )
+    if is_plain and _is_fast_on_cpu() and _is_float32_of_known_size(x):
+        fewer = min(channels, filters)
+        if fewer <= few_channel_conv.MAX_FEW_CHANNELS:
+            return few_channel_conv.convolve(x, kernel, padding)
+        has_even_sides = x.shape[1] % 2 == x.shape[2] % 2 == 0
+        if (
+            fewer >= winograd.MIN_CHANNELS
+            and window == [3, 3]
+            and padding == "same"
+            and has_even_sides
+        ):
+            return winograd.convolve(x, kernel)
+    return reference.conv2d(x, kernel, strides, padding, dilation_rate)
+
+
+def upsample_conv2d(x, kernel):
+    """×2 upsampling and a 3×3 convolution, see `reference.upsample_conv2d`."""
+    if (
+        _is_fast_on_cpu()
+        and _is_float32_of_known_size(x)
+        and min(kernel.shape[2:]) >= upsample_conv.MIN_CHANNELS
+    ):
+        return upsample_conv.convolve(x, kernel)
+    return reference.upsample_conv2d(x, kernel)
+
+
+def _is_fast():
+    return bool(_enabled.get()) and keras.backend.backend() == "tensorflow"
+
+
+def _is_fast_on_cpu():
+    return _is_fast() and cpu_only_with_xla()
+
+
+def _all_ones(value):
+    return value in (1, (1, 1), [1, 1])
+
+
+def _is_float32_of_known_size(x):
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return dtype == "float32" and None not in x.shape[1:3]
+
+
+_xla_gelu = xla_kernel(reference.gelu)
+
+
+@functools.cache
+def _xla_layer_norm(epsilon):
+    return xla_kernel(
+        lambda x, scale, offset: reference.layer_norm(x, scale, offset, epsilon)
+    )
+
+
+@functools.cache
+def _xla_batch_norm_leaky_relu(epsilon):
+    return xla_kernel(
+        lambda x, gamma, beta: reference.batch_norm_leaky_relu(x, gamma, beta, epsilon)
+    )

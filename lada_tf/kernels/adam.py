@@ -1,4 +1,4 @@
-"""Adam as one operation a variable."""
+"""Adam as one TensorFlow operation per variable."""
 
 import keras
 import tensorflow as tf
@@ -6,24 +6,24 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("lada_tf")
 class FusedAdam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam` by TensorFlow's own kernel: the same numbers, sooner.
+    """`keras.optimizers.Adam` with TensorFlow's own kernel, equal up to rounding.
 
-    Keras composes the update of a dozen operations, each of which reads and writes all
-    of a variable; without XLA that is a tenth of a small batch's step on a CPU. Here
-    it is one, and what all variables share is computed once, which keeps the graph
-    small that has to be traced before the first step.
+    Keras composes the update of a dozen operations that each read and write the whole
+    variable. Without XLA this is a tenth of the step time of a small batch on a CPU.
     """
 
-    _shared = None
+    # The kernel's scalar arguments while `apply` runs: one set for all variables keeps
+    # the graph small. They belong to one graph, so that they do not outlive the call.
+    _scalars = None
 
     def apply(self, grads, trainable_variables=None):
-        self._shared = None if self.amsgrad else self._of_all_variables()
+        self._scalars = None if self.amsgrad else self._make_scalars()
         try:
             return super().apply(grads, trainable_variables)
         finally:
-            self._shared = None  # tensors of one graph, of no use to another
+            self._scalars = None
 
-    def _of_all_variables(self):
+    def _make_scalars(self):
         step = tf.cast(self.iterations + 1, tf.float32)
         return {
             "beta1_power": self.beta_1**step,
@@ -35,14 +35,14 @@ class FusedAdam(keras.optimizers.Adam):
         }
 
     def update_step(self, gradient, variable, learning_rate):
-        if not self._shared:
+        if not self._scalars:
             super().update_step(gradient, variable, learning_rate)
             return
-        number = self._get_variable_index(variable)
+        index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[number].value.handle,
-            v=self._velocities[number].value.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
             grad=tf.cast(gradient, variable.dtype),
-            **self._shared,
+            **self._scalars,
         )

@@ -1,62 +1,58 @@
-"""Convolutions between a map of few channels and one of many, either way.
+"""Convolutions between a map of few channels and one of many, in either direction.
 
-On processors TensorFlow's library (oneDNN) makes those from few channels to many about
-as fast as the products they are of, and as fast what is a product of the two maps, the
-gradient by the kernel. From many to few it takes several times as long. That way is one
-matrix product here, from the many channels to the few of all taps, and a sum of the
-taps' maps, each moved to where it belongs.
+TensorFlow's CPU library (oneDNN) is fast from few channels to many, and for the
+gradient by the kernel. From many channels to few it takes several times as long as the
+multiplications require. Here, that direction is one matmul from the many channels to
+the few channels of all taps, then a sum of the taps' maps, each moved to its place.
 
-The way from many to few is the transpose of one from few to many. So these are one
-another's gradients, and R1's second derivatives are again made of them.
+Each direction is the transpose of the other. They are therefore each other's gradients,
+and R1's second derivatives consist of them as well.
 """
 
 import functools
 
-import keras
+import tensorflow as tf
 
-from lada_tf.kernels.bilinear import trilinear
-from lada_tf.kernels.xla_kernel import fused
+from lada_tf.kernels.bilinear import differentiable_op
+from lada_tf.kernels.xla_kernel import xla_kernel
 
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
-
-FEW = 4  # channels at most
+MAX_FEW_CHANNELS = 4
 
 
 def convolve(inputs, kernel, padding):
-    """A convolution of stride 1, from at most `FEW` channels, or to them.
+    """Convolution with stride 1, from or to at most `MAX_FEW_CHANNELS` channels.
 
-    It can be differentiated any number of times. For `fused.on_processor()` alone.
+    It can be differentiated any number of times. Use it only if `cpu_only_with_xla()`.
 
     Args:
-        inputs: float32 (B, H, W, C), with H, W and C known.
+        inputs: float32 (B, H, W, C) with known H, W and C.
         kernel: float32 (height, width, C, K).
         padding: `"same"` or `"valid"`.
 
     Returns:
-        float32 (B, H, W, K), or what is left of H and W with `"valid"`.
+        float32 (B, H, W, K), smaller with `"valid"`.
     """
     kernel = tf.convert_to_tensor(kernel)
     *size, channels, filters = kernel.shape
-    around = [_padding(taps, padding) for taps in size]
+    paddings = [_padding(taps, padding) for taps in size]
     if channels <= filters:
-        return _convolution(*size, *around).to_outputs(inputs, kernel)
+        return _convolution(*size, *paddings).to_outputs(inputs, kernel)
     transposed = [
         (taps - 1 - before, taps - 1 - after)
-        for taps, (before, after) in zip(size, around, strict=True)
+        for taps, (before, after) in zip(size, paddings, strict=True)
     ]
     kernel = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
     return _convolution(*size, *transposed).to_inputs(inputs, kernel)
 
 
 def _padding(taps, padding):
-    """Zeros before and behind a line."""
+    """Number of zeros before and after a line."""
     return ((taps - 1) // 2, taps // 2) if padding == "same" else (0, 0)
 
 
 @functools.cache
 def _convolution(height, width, rows, columns):
-    """From few to many by a kernel of that size, of maps with zeros around them."""
+    """The operation from few channels to many, for one kernel size and padding."""
     paddings = ((0, 0), rows, columns, (0, 0))
 
     def to_many(few, kernel):
@@ -71,7 +67,7 @@ def _convolution(height, width, rows, columns):
         return _sum_of_taps(*many.shape[1:3], height, width, rows, columns)(products)
 
     def to_kernel(few, many):
-        # oneDNN has this for no explicit padding.
+        # oneDNN does not support explicit padding here.
         return tf.raw_ops.Conv2DBackpropFilter(
             input=tf.pad(few, paddings),
             filter_sizes=(height, width, few.shape[-1], many.shape[-1]),
@@ -80,14 +76,14 @@ def _convolution(height, width, rows, columns):
             padding="VALID",
         )
 
-    return trilinear(to_many, to_few, to_kernel)
+    return differentiable_op(to_many, to_few, to_kernel)
 
 
 @functools.cache
 def _sum_of_taps(map_height, map_width, height, width, rows, columns):
-    """Products (B·H·W, taps · few) of maps of that size → (B, …, few)."""
-    # From few to many a tap (i, j) takes what lies i - rows[0] below and
-    # j - columns[0] to the right; on the way back its products go there.
+    """Products (B·H·W, taps · few) → (B, …, few), for one map size."""
+    # From few to many, the tap (i, j) reads the pixel i - rows[0] below and
+    # j - columns[0] to the right. In this direction its products move there.
     above, below = (height - 1 - zeros for zeros in rows)
     left, right = (width - 1 - zeros for zeros in columns)
     lines = map_height + above + below - height + 1
@@ -103,4 +99,4 @@ def _sum_of_taps(map_height, map_width, height, width, rows, columns):
             moved.append(tap[:, row : row + lines, column : column + length])
         return tf.add_n(moved)
 
-    return fused(apply, derivatives=0)
+    return xla_kernel(apply, max_grad_order=0)

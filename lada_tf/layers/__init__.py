@@ -1,7 +1,9 @@
-"""The layers, usable in any Keras 3 model and on any of its backends."""
+"""The layers, for any Keras 3 model and backend."""
 
+from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
 from lada_tf.layers.diff_augment import DiffAugment
 from lada_tf.layers.dot_product_attention import DotProductAttention
+from lada_tf.layers.fast_conv2d import FastConv2D, UpSamplingConv2D
 from lada_tf.layers.fastformer_attention import FastformerAttention
 from lada_tf.layers.lada_attention import LadaAttention
 from lada_tf.layers.ladaformer import Ladaformer
@@ -15,8 +17,10 @@ from lada_tf.layers.window_attention import WindowAttention
 __all__ = [
     "LEE",
     "SLN",
+    "BatchNormLeakyReLU",
     "DiffAugment",
     "DotProductAttention",
+    "FastConv2D",
     "FastformerAttention",
     "LadaAttention",
     "Ladaformer",
@@ -24,5 +28,6 @@ __all__ = [
     "PixelShuffle",
     "PositionEmbedding",
     "SpaceToDepth",
+    "UpSamplingConv2D",
     "WindowAttention",
 ]

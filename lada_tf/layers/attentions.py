@@ -1,8 +1,9 @@
-"""The attention layers by name: what `attention` may be in a block, a preset, a flag."""
+"""Attention layers by name: the values of `attention` in blocks, presets and flags."""
 
 import importlib
 
 import keras
+from keras.src.saving.serialization_lib import in_safe_mode  # Keras exports no getter
 
 from lada_tf.layers.dot_product_attention import DotProductAttention
 from lada_tf.layers.fastformer_attention import FastformerAttention
@@ -20,16 +21,19 @@ WINDOWED = {"swin": "dot_product", "lada_swin": "lada"}
 NAMES = (*ATTENTIONS, *WINDOWED)
 
 
-def make_attention(name, num_heads, score, kernel_initializer, dtype):
-    """The attention layer of that name.
+def make_attention(
+    name: str, num_heads: int, score: str, kernel_initializer: str | dict, dtype
+) -> keras.layers.Layer:
+    """Return a new attention layer.
 
     Args:
-        name: one of `NAMES`, or `"module:Class"` for a Keras layer of your own. It is
-            made with `num_heads`, `kernel_initializer`, `dtype` and `name`, and called
-            with tokens (B, N, D) and `return_attention_maps=True`, for which it returns
-            tokens (B, N, D) and float32 maps (B, num_heads, N).
+        name: one of `NAMES`; or, for your own Keras layer, the name it is registered
+            under (`keras.saving.register_keras_serializable`), or `"module:Class"`. It
+            is created with `num_heads`, `kernel_initializer`, `dtype` and `name`. It is
+            called with tokens (B, N, D) and `return_attention_maps=True`, and returns
+            tokens (B, N, D) and maps, float32 (B, num_heads, N).
         num_heads: int.
-        score: score form of `LadaAttention`; the others have none.
+        score: score form of `LadaAttention`. Other layers have none.
         kernel_initializer: initializer of every kernel.
         dtype: dtype policy.
 
@@ -44,19 +48,22 @@ def make_attention(name, num_heads, score, kernel_initializer, dtype):
     inner = WINDOWED.get(name, name)
     if inner == "lada":
         options["score"] = score
-    layer = ATTENTIONS[inner] if inner in ATTENTIONS else _imported(name)
+    layer = attention_class(inner)
     if name in WINDOWED:
         return WindowAttention(layer(**options), dtype=dtype, name="attention")
     return layer(**options, name="attention")
 
 
-def check_attention(name):
-    """Raises ValueError if `make_attention` knows no attention of that name."""
-    if name not in NAMES:
-        _imported(name)
+def attention_class(name: str) -> type[keras.layers.Layer]:
+    """Return the attention layer's class. `module:Class` imports the module.
 
-
-def _imported(name):
+    Raises:
+        ValueError: if there is no such attention.
+    """
+    known = ATTENTIONS.get(WINDOWED.get(name, name))
+    registered = known or keras.saving.get_registered_object(name)
+    if registered:
+        return registered
     module, colon, attribute = name.partition(":")
     if not colon:
         raise ValueError(
@@ -69,3 +76,24 @@ def _imported(name):
     if not (isinstance(layer, type) and issubclass(layer, keras.layers.Layer)):
         raise ValueError(f"attention={name!r} is not a Keras layer")
     return layer
+
+
+def check_trusted(name: str) -> None:
+    """Refuse an attention of a saved config that would import code.
+
+    A file that names `module:Class` could otherwise run any importable code. Built-in
+    names and classes that are registered with Keras are trusted.
+
+    Args:
+        name: the attention in a config that is being deserialized.
+
+    Raises:
+        ValueError: unless Keras' safe mode is off.
+    """
+    is_import = ":" in name and keras.saving.get_registered_object(name) is None
+    if is_import and in_safe_mode() is not False:
+        raise ValueError(
+            f"attention={name!r}: the saved config names code to import. If you trust "
+            "its source, load it with safe_mode=False, with the class in "
+            "custom_objects, or after keras.config.enable_unsafe_deserialization()"
+        )

@@ -1,4 +1,4 @@
-"""DiffAugment: random augmentations that gradients pass through."""
+"""DiffAugment: random, differentiable augmentations."""
 
 import keras
 from keras import ops, random
@@ -8,13 +8,13 @@ OPERATIONS = ("color", "translation", "cutout")
 
 @keras.saving.register_keras_serializable("lada_tf")
 class DiffAugment(keras.layers.Layer):
-    """Augments what a discriminator sees, real and generated images alike.
+    """Augment the images that a discriminator sees, real and generated ones alike.
 
-    Drawn anew for each image of a batch:
+    Each image of a batch gets its own random numbers:
 
     - `color`: brightness, + U(-½, ½); then saturation, × U(0, 2) about the mean of each
       pixel's channels; then contrast, × U(½, 1½) about the mean of the image.
-    - `translation`: by up to ⌊side / 8 + ½⌋ pixels each way; zeros (mid-grey) fill.
+    - `translation`: shift by up to ⌊side / 8 + ½⌋ pixels per axis, filled with zeros.
     - `cutout`: zeros in a square of half the side, anywhere, also partly outside.
 
     Args:
@@ -23,8 +23,9 @@ class DiffAugment(keras.layers.Layer):
 
     Call arguments:
         images: float tensor (B, H, W, C) in [-1, 1]. B may be unknown, H and W not.
-        part, parts: ints, if the images are number `part` of `parts` equal parts of a
-            batch: they are then augmented as they would be within the whole.
+        shard: optional object with a method `rows(draw, n)`, which returns the n rows
+            of these images out of those that `draw` returns for a larger batch. Images
+            are then augmented as they would be within that batch.
 
     Returns:
         A tensor of the same shape and dtype. Values may leave [-1, 1].
@@ -43,14 +44,19 @@ class DiffAugment(keras.layers.Layer):
         arXiv:2006.10738.
     """
 
-    def __init__(self, policy="color,translation,cutout", seed=None, **kwargs):
+    def __init__(
+        self,
+        policy: str = "color,translation,cutout",
+        seed: int | random.SeedGenerator | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.policy = policy
         self.operations = [name for name in policy.split(",") if name]
         for name in self.operations:
             if name not in OPERATIONS:
                 raise ValueError(
-                    f"augmentation {name!r} is not one of {', '.join(OPERATIONS)}"
+                    f"policy={policy!r}: {name!r} is not one of {', '.join(OPERATIONS)}"
                 )
         self._seed = None if isinstance(seed, random.SeedGenerator) else seed
         self.seed_generator = (
@@ -59,24 +65,25 @@ class DiffAugment(keras.layers.Layer):
             else random.SeedGenerator(seed)
         )
 
-    def call(self, images, part=0, parts=1):
+    def call(self, images, shard=None):
+        draws = _Draws(images, self.seed_generator, shard)
         for name in self.operations:
-            images = getattr(self, f"_{name}")(images, (part, parts))
+            images = getattr(self, f"_{name}")(images, draws)
         return images
 
-    def _color(self, images, part):
-        images = images + self._uniform(images, part, -0.5, 0.5)
+    def _color(self, images, draws):
+        images = images + draws.uniform(-0.5, 0.5)
         grey = ops.mean(images, axis=3, keepdims=True)
-        images = (images - grey) * self._uniform(images, part, 0.0, 2.0) + grey
+        images = (images - grey) * draws.uniform(0.0, 2.0) + grey
         mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
-        return (images - mean) * self._uniform(images, part, 0.5, 1.5) + mean
+        return (images - mean) * draws.uniform(0.5, 1.5) + mean
 
-    def _translation(self, images, part):
+    def _translation(self, images, draws):
         for axis in (1, 2):
             side = images.shape[axis]
             reach = int(side / 8 + 0.5)
-            shift = self._integers(images, part, -reach, reach + 1)
-            # One zero on either side, where every index out of the image points.
+            shift = draws.integers(-reach, reach + 1)
+            # Pad one zero on either side, where every index outside the image points.
             source = ops.clip(ops.arange(side) + shift + 1, 0, side + 1)  # (B, side)
             padding = [(0, 0)] * 4
             padding[axis] = (1, 1)
@@ -87,44 +94,49 @@ class DiffAugment(keras.layers.Layer):
             )
         return images
 
-    def _cutout(self, images, part):
+    def _cutout(self, images, draws):
         rows, columns = (
-            self._cut(images, part, images.shape[axis]) for axis in (1, 2)
+            self._cut(images.shape[axis], draws) for axis in (1, 2)
         )  # (B, side): 1 inside the square's span
         square = ops.expand_dims(rows, 2) * ops.expand_dims(columns, 1)
         return images * ops.expand_dims(1 - ops.cast(square, images.dtype), -1)
 
-    def _cut(self, images, part, side):
+    def _cut(self, side, draws):
         size = int(side / 2 + 0.5)
-        first = self._integers(images, part, 0, side + 1 - size % 2) - size // 2
+        first = draws.integers(0, side + 1 - size % 2) - size // 2
         position = ops.arange(side)
         inside = ops.logical_and(position >= first, position < first + size)
         return ops.cast(inside, "int32")
 
-    def _uniform(self, images, part, low, high):
-        def draw(n):
-            return random.uniform(
-                (n, 1, 1, 1), low, high, dtype=images.dtype, seed=self.seed_generator
-            )
-
-        return _rows(draw, ops.shape(images)[0], *part)
-
-    def _integers(self, images, part, low, high):
-        def draw(n):
-            return random.randint((n, 1), low, high, seed=self.seed_generator)
-
-        return _rows(draw, ops.shape(images)[0], *part)
-
-    def compute_output_shape(self, images_shape):
+    def compute_output_shape(self, images_shape: tuple) -> tuple:
         return images_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "policy": self.policy, "seed": self._seed}
 
 
-def _rows(draw, n, index, count):
-    """Of `count` times n drawn rows, the n of part `index`."""
-    if count == 1:
-        return draw(n)
-    drawn = draw(n * count)
-    return ops.take(ops.reshape(drawn, (count, n, *drawn.shape[1:])), index, axis=0)
+class _Draws:
+    """Random numbers for a batch of images, one row per image."""
+
+    def __init__(self, images, seed_generator, shard):
+        self.count = ops.shape(images)[0]
+        self.dtype = images.dtype
+        self.seed_generator = seed_generator
+        self.shard = shard
+
+    def uniform(self, low, high):
+        """Float tensor (B, 1, 1, 1)."""
+        return self._rows(
+            lambda n: random.uniform(
+                (n, 1, 1, 1), low, high, dtype=self.dtype, seed=self.seed_generator
+            )
+        )
+
+    def integers(self, low, high):
+        """Int32 tensor (B, 1), `high` excluded."""
+        return self._rows(
+            lambda n: random.randint((n, 1), low, high, seed=self.seed_generator)
+        )
+
+    def _rows(self, draw):
+        return self.shard.rows(draw, self.count) if self.shard else draw(self.count)

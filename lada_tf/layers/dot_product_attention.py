@@ -3,30 +3,28 @@
 import keras
 from keras import ops
 
-from lada_tf.kernels.orthogonal import initializer_config
-from lada_tf.layers._common import dense
-from lada_tf.layers.heads import head_size, join_heads, split_heads
+from lada_tf.layers._common import MultiHeadLayer
 
 
 @keras.saving.register_keras_serializable("lada_tf")
-class DotProductAttention(keras.layers.Layer):
-    """Mixes N tokens by softmax(QKᵀ/√d)V, at a cost that grows with N².
+class DotProductAttention(MultiHeadLayer):
+    """Mix N tokens with softmax(QKᵀ/√d)V, at a cost that grows with N².
 
     q, k, v and the output are linear maps D → D with bias, split into heads of size
-    d = D / h. It equals `keras.layers.MultiHeadAttention` of the same weights; written
-    as matrix products, it exports everywhere and its FLOPs are counted.
+    d = D / h. With the same weights, it equals `keras.layers.MultiHeadAttention`.
+    Written as matmuls, it exports to every format and TensorFlow counts its FLOPs.
 
     Args:
-        num_heads: int, h. Has to divide D, the width of the input.
+        num_heads: int, h. Must divide D, the width of the inputs.
         kernel_initializer: initializer of every kernel.
 
     Call arguments:
         inputs: float tensor (B, N, D), any N.
-        return_attention_maps: bool. If True, returns the attention maps too.
+        return_attention_maps: bool. If True, also return the attention maps.
 
     Returns:
-        A tensor (B, N, D); with `return_attention_maps`, the pair of it and the maps,
-        float32 (B, h, N): the attention that a token receives, as the mean over all
+        A tensor (B, N, D). With `return_attention_maps`, a pair of it and the maps,
+        float32 (B, h, N): the attention that each token receives, averaged over all
         queries. Each row sums to 1.
 
     Raises:
@@ -41,36 +39,20 @@ class DotProductAttention(keras.layers.Layer):
         Vaswani et al., "Attention is all you need", arXiv:1706.03762.
     """
 
-    def __init__(self, num_heads, kernel_initializer="orthogonal", **kwargs):
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.kernel_initializer = initializer_config(kernel_initializer)
+    def build(self, inputs_shape: tuple) -> None:
+        self.build_heads(inputs_shape)
+        self.query = self.token_map("query", inputs_shape)
+        self.key = self.token_map("key", inputs_shape)
+        self.value = self.token_map("value", inputs_shape)
+        self.output_projection = self.token_map("output", inputs_shape)
 
-    def build(self, inputs_shape):
-        width = inputs_shape[-1]
-        self.head_size = head_size(width, self.num_heads)
-        self.query = dense(self, width, "query")
-        self.key = dense(self, width, "key")
-        self.value = dense(self, width, "value")
-        self.output_projection = dense(self, width, "output")
-        for layer in (self.query, self.key, self.value, self.output_projection):
-            layer.build(inputs_shape)
-
-    def call(self, inputs, return_attention_maps=False):
-        query, key, value = (  # (B, h, N, d)
-            split_heads(layer(inputs), self.num_heads)
-            for layer in (self.query, self.key, self.value)
-        )
+    def call(self, inputs, return_attention_maps: bool = False):
+        query = self.split_heads(self.query(inputs))  # (B, h, N, d)
+        key = self.split_heads(self.key(inputs))
+        value = self.split_heads(self.value(inputs))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         scores = ops.cast(scores, "float32") / self.head_size**0.5
         weights = ops.softmax(scores)  # (B, h, N queries, N keys)
-        mixed = join_heads(ops.matmul(ops.cast(weights, value.dtype), value))
-        output = self.output_projection(mixed)
-        return (output, ops.mean(weights, 2)) if return_attention_maps else output
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "kernel_initializer": self.kernel_initializer,
-        }
+        mixed = ops.matmul(ops.cast(weights, value.dtype), value)  # (B, h, N, d)
+        output = self.output_projection(self.join_heads(mixed))  # (B, N, D)
+        return (output, ops.mean(weights, axis=2)) if return_attention_maps else output

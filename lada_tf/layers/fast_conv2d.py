@@ -1,38 +1,29 @@
-"""FastConv2D: Keras' convolution, of fewer or faster products in training."""
-
-import contextlib
-import functools
-from collections.abc import Iterator
+"""FastConv2D and UpSamplingConv2D: convolutions that take the kernels of lada_tf."""
 
 import keras
 
-from lada_tf.kernels import few_channel_conv as narrow
-from lada_tf.kernels import winograd
-from lada_tf.kernels.xla_kernel import on_processor
+from lada_tf import kernels
 
 
 @keras.saving.register_keras_serializable("lada_tf")
 class FastConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` of stride 1.
+    """`keras.layers.Conv2D` whose convolution is `kernels.conv2d`.
 
-    In training, in float32, on a processor, it takes another algorithm where that is
-    faster, for the same numbers up to rounding: `layers.winograd` for 3×3 kernels
-    between many channels, `layers.narrow` from or to few.
+    In a training step on a CPU, `kernels.conv2d` may take a faster algorithm that
+    computes the same numbers up to rounding.
 
     Args:
         filters: int, channels of the output.
-        kernel_size: int, or two.
+        kernel_size: int, or two ints.
         padding: `"same"` or `"valid"`.
-        **kwargs: of `keras.layers.Conv2D`, but for strides, dilation, groups and
-            format.
+        data_format: `"channels_last"`, whatever Keras' configuration file says.
+        **kwargs: other arguments of `keras.layers.Conv2D`.
 
     Call arguments:
         inputs: float tensor (B, H, W, channels).
-        training: bool.
 
     Returns:
-        A tensor (B, H, W, `filters`) in the layer's compute dtype, smaller with
-        `padding="valid"`.
+        A tensor (B, H', W', `filters`) in the layer's compute dtype.
 
     Example:
 
@@ -40,57 +31,74 @@ class FastConv2D(keras.layers.Conv2D):
     (2, 4, 4, 8)
     """
 
-    # With fewer, in or out, Winograd's takes longer to read and write than it saves.
-    least_channels = 96
-
-    def __init__(self, filters, kernel_size=3, padding="same", **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int] = 3,
+        padding: str = "same",
+        data_format: str = "channels_last",
+        **kwargs,
+    ):
+        if data_format != "channels_last":
+            raise ValueError(
+                f"data_format={data_format!r} is not supported: use 'channels_last'"
+            )
         super().__init__(
-            filters,
-            kernel_size,
-            padding=padding,
-            data_format="channels_last",
-            **kwargs,
+            filters, kernel_size, padding=padding, data_format=data_format, **kwargs
         )
 
-    def call(self, inputs, training=None):
-        fast_convolution = training and self._fast_convolution(inputs.shape)
-        if not fast_convolution:
-            return super().call(inputs)
-        outputs = fast_convolution(inputs, self.kernel)
-        if self.use_bias:
-            outputs = outputs + self.bias
-        return self.activation(outputs)
+    def convolution_op(self, inputs, kernel):
+        return kernels.conv2d(
+            inputs, kernel, self.strides, self.padding, self.dilation_rate
+        )
 
-    def _fast_convolution(self, inputs_shape):
-        """(inputs, kernel) → outputs, or None if the definition is as fast."""
-        _, height, width, channels = inputs_shape
-        fewer = min(channels, self.filters)
-        if None in (height, width) or not self._may_be_fast():
-            return None
-        if fewer <= narrow.FEW:
-            return functools.partial(narrow.convolve, padding=self.padding)
-        fits = height % 2 == width % 2 == 0 and self.padding == "same"
-        if fits and self.kernel_size == (3, 3) and fewer >= self.least_channels:
-            return winograd.convolve
-        return None
 
-    def _may_be_fast(self):
-        return _allowed[-1] and self.compute_dtype == "float32" and on_processor()
+@keras.saving.register_keras_serializable("lada_tf")
+class UpSamplingConv2D(keras.layers.Conv2D):
+    """Nearest-neighbor ×2 upsampling and a 3×3 convolution, as one convolution.
 
-    def get_config(self):
+    It computes the same numbers as the two layers in sequence, up to rounding, with 4/9
+    of the multiply-adds (see `lada_tf.kernels.reference.upsample_conv2d`).
+
+    Args:
+        filters: int, channels of the output.
+        **kwargs: arguments of `keras.layers.Conv2D`, except those that this layer
+            fixes: `kernel_size`, `strides`, `padding`, `data_format`, `dilation_rate`
+            and `groups`.
+
+    Call arguments:
+        inputs: float tensor (B, H, W, channels).
+
+    Returns:
+        A tensor (B, 2H, 2W, `filters`) in the layer's compute dtype.
+
+    Example:
+
+    >>> UpSamplingConv2D(8)(keras.random.normal((2, 4, 4, 16))).shape
+    (2, 8, 8, 8)
+    """
+
+    def __init__(self, filters: int, **kwargs):
+        super().__init__(filters, **FIXED_BY_UPSAMPLING, **kwargs)
+
+    def convolution_op(self, inputs, kernel):
+        return kernels.upsample_conv2d(inputs, kernel)
+
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
+        batch, height, width, _ = inputs_shape
+        sides = [None if side is None else 2 * side for side in (height, width)]
+        return (batch, *sides, self.filters)
+
+    def get_config(self) -> dict:
         config = super().get_config()
-        fixed = ("strides", "data_format", "dilation_rate", "groups")
-        return {key: value for key, value in config.items() if key not in fixed}
+        return {k: v for k, v in config.items() if k not in FIXED_BY_UPSAMPLING}
 
 
-_allowed = [True]
-
-
-@contextlib.contextmanager
-def direct_convolutions() -> Iterator[None]:
-    """Within it, convolutions are computed as they are defined, in training too."""
-    _allowed.append(False)
-    try:
-        yield
-    finally:
-        _allowed.pop()
+FIXED_BY_UPSAMPLING = {
+    "kernel_size": 3,
+    "strides": 1,
+    "padding": "same",
+    "data_format": "channels_last",
+    "dilation_rate": 1,
+    "groups": 1,
+}

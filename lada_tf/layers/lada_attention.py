@@ -1,44 +1,43 @@
-"""LadaAttention: linear additive attention, one attention vector a head (eqs 1-4)."""
+"""LadaAttention: linear additive attention, one attention vector per head (eqs 1-4)."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from lada_tf.kernels.orthogonal import initializer_config
-from lada_tf.layers._common import dense
-from lada_tf.layers.heads import head_size
+from lada_tf.layers._common import MultiHeadLayer
 
 SCORES = ("joint", "per_head")
 
 
 @keras.saving.register_keras_serializable("lada_tf")
-class LadaAttention(keras.layers.Layer):
-    """Mixes N tokens at a cost linear in N.
+class LadaAttention(MultiHeadLayer):
+    """Mix N tokens at a cost linear in N.
 
     Every head of size d = D / h scores its tokens once, sums its queries into a single
-    global vector g, and modulates keys and values with it:
+    global query g, and modulates keys and values with it:
 
         α = softmax over the tokens of score(q) / √d        (1)
         g = Σᵢ αᵢ qᵢ                                         (2)
         rᵢ = (g ⊙ kᵢ) ⊙ vᵢ                                   (3)
         output = concat(heads of r) W + b                   (4)
 
-    q, k and v are linear maps D → D of the input, with bias.
+    q, k and v are linear maps D → D of the inputs, with bias.
 
     Args:
-        num_heads: int, h. Has to divide D, the width of the input.
+        num_heads: int, h. Must divide D, the width of the inputs.
         score: `"joint"`, one linear map with bias from all D query features to h
             scores, as in the authors' code and their checkpoints; or `"per_head"`, the
-            paper's eq 1: wᵀqᵢ with one w in R^d a head, over that head's own query.
+            paper's eq 1: wᵀqᵢ with one vector w in R^d per head, over that head's own
+            query.
         kernel_initializer: initializer of every kernel.
 
     Call arguments:
-        inputs: float tensor (B, N, D), any N.
-        return_attention_maps: bool. If True, returns α too.
+        x: float tensor (B, N, D), any N.
+        return_attention_maps: bool. If True, also return α.
 
     Returns:
-        A tensor (B, N, D) in the layer's compute dtype; with `return_attention_maps`,
-        the pair of it and α, float32 (B, h, N), each row summing to 1.
+        A tensor (B, N, D) in the layer's compute dtype. With `return_attention_maps`, a
+        pair of it and α, float32 (B, h, N). Each row of α sums to 1.
 
     Raises:
         ValueError: if `num_heads` does not divide D, or `score` is unknown.
@@ -56,27 +55,25 @@ class LadaAttention(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_heads, score="joint", kernel_initializer="orthogonal", **kwargs
+        self,
+        num_heads: int,
+        score: str = "joint",
+        kernel_initializer: str | dict = "orthogonal",
+        **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(num_heads, kernel_initializer, **kwargs)
         if score not in SCORES:
             raise ValueError(f"score={score!r} is not one of {SCORES}")
-        self.num_heads = num_heads
         self.score = score
-        self.kernel_initializer = initializer_config(kernel_initializer)
 
-    def build(self, inputs_shape):
-        width = inputs_shape[-1]
-        self.head_size = head_size(width, self.num_heads)
-        self.query = dense(self, width, "query")
-        self.key = dense(self, width, "key")
-        self.value = dense(self, width, "value")
-        self.output_projection = dense(self, width, "output")
-        for layer in (self.query, self.key, self.value, self.output_projection):
-            layer.build(inputs_shape)
+    def build(self, inputs_shape: tuple) -> None:
+        self.build_heads(inputs_shape)
+        self.query = self.token_map("query", inputs_shape)
+        self.key = self.token_map("key", inputs_shape)
+        self.value = self.token_map("value", inputs_shape)
+        self.output_projection = self.token_map("output", inputs_shape)
         if self.score == "joint":
-            self.score_map = dense(self, self.num_heads, "score")
-            self.score_map.build(inputs_shape)
+            self.score_map = self.token_map("score", inputs_shape, self.num_heads)
         else:
             self.score_vectors = self.add_weight(
                 name="score_vectors",
@@ -84,28 +81,24 @@ class LadaAttention(keras.layers.Layer):
                 initializer=self.kernel_initializer,
             )
 
-    def call(self, inputs, return_attention_maps=False):
-        # Scores are linear in the queries and α sums to 1, so that a head's global
-        # query is the query of its mean input: none is computed for each token.
-        maps = self._attention_maps(inputs)  # (B, h, N)
-        weights = ops.cast(maps, self.compute_dtype)
-        means = ops.matmul(weights, inputs)  # (B, h, D): Σᵢ αᵢ xᵢ
-        heads = (self.num_heads, self.head_size)
-        queries = ops.reshape(self.query(means), (-1, self.num_heads, *heads))
-        own = ops.cast(np.eye(self.num_heads)[..., None], queries.dtype)
-        global_query = ops.sum(queries * own, axis=1)  # (B, h, d)
-        global_query = ops.reshape(global_query, (-1, 1, inputs.shape[-1]))
-        mixed = global_query * self.key(inputs) * self.value(inputs)
-        output = self.output_projection(mixed)
-        return (output, maps) if return_attention_maps else output
+    def call(self, x, return_attention_maps: bool = False):
+        alpha = ops.softmax(self._scores(x) / self.head_size**0.5)  # (1) (B, h, N)
+        g = self._global_query(alpha, x)  # (2) (B, 1, D)
+        r = g * self.key(x) * self.value(x)  # (3) (B, N, D)
+        output = self.output_projection(r)  # (4) (B, N, D)
+        return (output, alpha) if return_attention_maps else output
 
-    def _attention_maps(self, inputs):
-        """Inputs (B, N, D) → α (B, h, N) in float32, softmax over the tokens."""
+    def _scores(self, x):
+        """Return the scores of all queries, float32 (B, h, N).
+
+        A score is linear in the query, and the query is linear in the token. This
+        composes both maps into one, D → h, so that no query per token is computed.
+        """
         kernel, bias = self.query.kernel, ops.expand_dims(self.query.bias, 0)
         if self.score == "joint":
             score = self.score_map.kernel  # (D, h)
-            to_scores = ops.matmul(kernel, score)
-            offsets = ops.matmul(bias, score) + self.score_map.bias
+            to_scores = ops.matmul(kernel, score)  # (D, h)
+            offsets = ops.matmul(bias, score) + self.score_map.bias  # (1, h)
         else:
             to_scores, offsets = (
                 ops.sum(
@@ -115,15 +108,22 @@ class LadaAttention(keras.layers.Layer):
                 )
                 for tensor in (kernel, bias)
             )
-        scores = ops.matmul(inputs, ops.cast(to_scores, inputs.dtype))
-        scores = scores + ops.cast(offsets, inputs.dtype)
-        scores = ops.transpose(ops.cast(scores, "float32"), (0, 2, 1))
-        return ops.softmax(scores / self.head_size**0.5)
+        scores = ops.matmul(x, ops.cast(to_scores, x.dtype))  # (B, N, h)
+        scores = scores + ops.cast(offsets, x.dtype)
+        return ops.transpose(ops.cast(scores, "float32"), (0, 2, 1))
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "score": self.score,
-            "kernel_initializer": self.kernel_initializer,
-        }
+    def _global_query(self, alpha, x):
+        """Return Σᵢ αᵢ qᵢ of every head, side by side: (B, 1, D).
+
+        Each row of α sums to 1, so that a head's global query is the query of its mean
+        token Σᵢ αᵢ xᵢ.
+        """
+        means = ops.matmul(ops.cast(alpha, self.compute_dtype), x)  # (B, h, D)
+        heads = (self.num_heads, self.head_size)
+        queries = ops.reshape(self.query(means), (-1, self.num_heads, *heads))
+        own = ops.cast(np.eye(self.num_heads)[..., None], queries.dtype)  # (h, h, 1)
+        own_queries = ops.sum(queries * own, axis=1)  # (B, h, d)
+        return ops.reshape(own_queries, (-1, 1, x.shape[-1]))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "score": self.score}

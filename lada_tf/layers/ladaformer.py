@@ -3,11 +3,9 @@
 import keras
 from keras import ops
 
-from lada_tf.kernels.orthogonal import initializer_config
-from lada_tf.layers._common import by_rows, dense
-from lada_tf.layers.attentions import check_attention, make_attention
-from lada_tf.layers.gelu import fused_gelu, gelu
-from lada_tf.layers.layer_norm import LayerNorm
+from lada_tf import kernels
+from lada_tf.layers._common import dense, initializer_config
+from lada_tf.layers.attentions import attention_class, check_trusted, make_attention
 from lada_tf.layers.sln import SLN
 
 NORMS = ("sln", "layer_norm")
@@ -15,9 +13,9 @@ NORMS = ("sln", "layer_norm")
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Ladaformer(keras.layers.Layer):
-    """Attention and an MLP, each behind a normalization.
+    """Attention and an MLP, each after a normalization.
 
-    The generator's form (Fig. 1a; the default) is modulated by the latent and has
+    The generator's form (Fig. 1a; the default) is modulated by the latent. It has
     **no** residual around its MLP, which the paper found to help (Table I):
 
         x = LadaAttention(SLN(h, z)) + h                     (6)
@@ -29,35 +27,31 @@ class Ladaformer(keras.layers.Layer):
         output = MLP(LayerNorm(x)) + x
 
     The MLP is D → `mlp_dim` → D with an exact (erf) GELU after the first map.
-    `attention` puts another attention in the place of Lada's (Table I).
 
     Args:
         num_heads: int, heads of the attention.
         mlp_dim: int, hidden width of the MLP.
         norm: `"sln"` (takes latents) or `"layer_norm"` (with scale and offset).
-        mlp_residual: bool, whether the MLP has a residual connection.
+        mlp_residual: bool. If True, the MLP has a residual connection.
         score: score form of the attention, see `LadaAttention`.
-        attention: the attention: `"lada"`, `"fastformer"`, `"linformer"`, `"dot_product"`,
-            `"swin"` (dot products in 8×8 windows), `"lada_swin"` (Lada in them), or
-            `"module:Class"`, see `lada_tf.layers.attentions`.
-        epsilon: float, of the normalizations.
+        attention: the attention layer: `"lada"`, `"fastformer"`, `"linformer"`,
+            `"dot_product"`, `"swin"` (dot products in 8×8 windows), `"lada_swin"` (Lada
+            in 8×8 windows), or your own, see `lada_tf.layers.attentions`.
+        epsilon: float, added to the variance in the normalizations.
         kernel_initializer: initializer of every kernel.
 
     Call arguments:
         inputs: float tensor h (B, N, D), any N.
-        latents: float tensor z (B, L); needed by `norm="sln"` and only there.
-        training: bool, whether GELU, and on processors each normalization, is computed
-            as one kernel (with TensorFlow and XLA): the same up to rounding, in less
-            time and memory.
-        return_attention_maps: bool. If True, returns the attention maps too.
+        latents: float tensor z (B, L), required for `norm="sln"` only.
+        return_attention_maps: bool. If True, also return the attention maps.
 
     Returns:
-        A tensor (B, N, D); with `return_attention_maps`, the pair of it and the maps,
+        A tensor (B, N, D). With `return_attention_maps`, a pair of it and the maps,
         float32 (B, num_heads, N).
 
     Raises:
-        ValueError: if `norm` or `attention` is unknown, or latents are missing where
-            `norm="sln"`, or given where it is not.
+        ValueError: if `norm` or `attention` is unknown, if latents are missing with
+            `norm="sln"`, or if they are given with `norm="layer_norm"`.
 
     Example:
 
@@ -67,34 +61,37 @@ class Ladaformer(keras.layers.Layer):
     (2, 64, 32)
     >>> Ladaformer(norm="layer_norm", mlp_residual=True)(tokens).shape
     (2, 64, 32)
+
+    Reference:
+        Morales-Juarez and Fuentes-Pineda, arXiv:2401.09596, Fig. 1.
     """
 
     def __init__(
         self,
-        num_heads=4,
-        mlp_dim=512,
-        norm="sln",
-        mlp_residual=False,
-        score="joint",
-        attention="lada",
-        epsilon=1e-6,
-        kernel_initializer="orthogonal",
+        num_heads: int = 4,
+        mlp_dim: int = 512,
+        norm: str = "sln",
+        mlp_residual: bool = False,
+        score: str = "joint",
+        attention: str = "lada",
+        epsilon: float = 1e-6,
+        kernel_initializer: str | dict = "orthogonal",
         **kwargs,
     ):
         super().__init__(**kwargs)
         if norm not in NORMS:
             raise ValueError(f"norm={norm!r} is not one of {NORMS}")
+        attention_class(attention)  # raises ValueError if it is unknown
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.norm = norm
         self.mlp_residual = mlp_residual
-        check_attention(attention)
         self.score = score
         self.attention_name = attention
         self.epsilon = epsilon
         self.kernel_initializer = initializer_config(kernel_initializer)
 
-    def build(self, inputs_shape, latents_shape=None):
+    def build(self, inputs_shape: tuple, latents_shape: tuple | None = None) -> None:
         self._check_latents(latents_shape)
         self.attention = make_attention(
             self.attention_name,
@@ -108,36 +105,34 @@ class Ladaformer(keras.layers.Layer):
         self.mlp_hidden.build(inputs_shape)
         self.mlp_output = dense(self, inputs_shape[-1], "mlp_output")
         self.mlp_output.build((*inputs_shape[:-1], self.mlp_dim))
-        self.attention_norm = self._norm("attention_norm")
-        self.mlp_norm = self._norm("mlp_norm")
+        self.attention_norm = self._make_norm("attention_norm")
+        self.mlp_norm = self._make_norm("mlp_norm")
+        shapes = (inputs_shape, latents_shape)[: 2 if self.norm == "sln" else 1]
         for norm in (self.attention_norm, self.mlp_norm):
-            if self.norm == "sln":
-                norm.build(inputs_shape, latents_shape)
-            else:
-                norm.build(inputs_shape)
+            norm.build(*shapes)
 
-    def call(self, inputs, latents=None, training=None, return_attention_maps=False):
+    def call(self, inputs, latents=None, return_attention_maps: bool = False):
         self._check_latents(latents)
-        modulation = () if latents is None else (latents,)
-        normal = self.attention_norm(inputs, *modulation, training=training)
-        attended, maps = self.attention(normal, return_attention_maps=True)
-        x = ops.cast(inputs, attended.dtype) + attended
-        normal = self.mlp_norm(x, *modulation, training=training)
-        output = self._mlp(normal, training)
+        z = () if latents is None else (latents,)
+        attended, maps = self.attention(
+            self.attention_norm(inputs, *z), return_attention_maps=True
+        )
+        x = ops.cast(inputs, attended.dtype) + attended  # (6) (B, N, D)
+        output = self._mlp(self.mlp_norm(x, *z))  # (7) (B, N, D)
         if self.mlp_residual:
             output = output + x
         return (output, maps) if return_attention_maps else output
 
-    def _mlp(self, x, training):
-        activation = fused_gelu if training else gelu
-        return by_rows(lambda x: self.mlp_output(activation(self.mlp_hidden(x))), x)
+    def _mlp(self, x):
+        hidden = kernels.gelu(self.mlp_hidden(x))  # (B, N, mlp_dim)
+        return self.mlp_output(hidden)  # (B, N, D)
 
     def _check_latents(self, latents):
         if (latents is not None) != (self.norm == "sln"):
             verb = "needs" if self.norm == "sln" else "takes no"
             raise ValueError(f"Ladaformer with norm={self.norm!r} {verb} latents")
 
-    def _norm(self, name):
+    def _make_norm(self, name):
         if self.norm == "sln":
             return SLN(
                 self.epsilon,
@@ -145,9 +140,9 @@ class Ladaformer(keras.layers.Layer):
                 dtype=self.dtype_policy,
                 name=name,
             )
-        return LayerNorm(epsilon=self.epsilon, dtype="float32", name=name)
+        return _LayerNorm(epsilon=self.epsilon, dtype="float32", name=name)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,
@@ -159,3 +154,15 @@ class Ladaformer(keras.layers.Layer):
             "epsilon": self.epsilon,
             "kernel_initializer": self.kernel_initializer,
         }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Ladaformer":
+        check_trusted(config["attention"])
+        return cls(**config)
+
+
+class _LayerNorm(keras.layers.LayerNormalization):
+    """`keras.layers.LayerNormalization` of the last axis, by `kernels.layer_norm`."""
+
+    def call(self, inputs):
+        return kernels.layer_norm(inputs, self.gamma, self.beta, self.epsilon)

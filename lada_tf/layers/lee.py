@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 
-from lada_tf.kernels.orthogonal import initializer_config
+from lada_tf.layers._common import initializer_config
 from lada_tf.layers.fast_conv2d import FastConv2D
 
 
 @keras.saving.register_keras_serializable("lada_tf")
 class PixelShuffle(keras.layers.Layer):
-    """Trades channels for resolution: (B, H, W, C·f²) → (B, H·f, W·f, C).
+    """Trade channels for resolution: (B, H, W, C·f²) → (B, H·f, W·f, C).
 
     Args:
         factor: int f, at least 1.
@@ -18,25 +18,25 @@ class PixelShuffle(keras.layers.Layer):
         inputs: tensor (B, H, W, C·f²).
 
     Returns:
-        A tensor (B, H·f, W·f, C), ordered as `tf.nn.depth_to_space`.
+        A tensor (B, H·f, W·f, C), in the order of `tf.nn.depth_to_space`.
 
     Raises:
-        ValueError: if f² does not divide the channels.
+        ValueError: if the number of channels is not divisible by f².
 
     Reference:
         Shi et al., "Real-time single image and video super-resolution using an
         efficient sub-pixel convolutional neural network", arXiv:1609.05158.
     """
 
-    def __init__(self, factor=2, **kwargs):
+    def __init__(self, factor: int = 2, **kwargs):
         super().__init__(**kwargs)
         self.factor = factor
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple) -> None:
         if inputs_shape[-1] % self.factor**2:
             raise ValueError(
-                f"PixelShuffle by {self.factor} needs channels that {self.factor**2} "
-                f"divides, not {inputs_shape[-1]}"
+                f"PixelShuffle with factor={self.factor} needs a number of channels "
+                f"divisible by {self.factor**2}, not {inputs_shape[-1]}"
             )
 
     def call(self, inputs):
@@ -44,41 +44,46 @@ class PixelShuffle(keras.layers.Layer):
             return inputs
         return ops.depth_to_space(inputs, self.factor, data_format="channels_last")
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         batch, height, width, channels = inputs_shape
         grown = [
             None if side is None else side * self.factor for side in (height, width)
         ]
         return (batch, *grown, channels // self.factor**2)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "factor": self.factor}
 
 
 @keras.saving.register_keras_serializable("lada_tf")
 class LEE(keras.layers.Layer):
-    """Doubles a feature map: pixel shuffle (×2), then a 3×3 convolution (eq 8).
+    """Double a feature map: pixel shuffle (×2), then a 3×3 convolution (eq 8).
 
     Args:
         filters: int, channels of the output.
         kernel_initializer: initializer of the convolution.
 
     Call arguments:
-        inputs: float tensor (B, H, W, C), C divisible by 4.
+        inputs: float tensor (B, H, W, C), with C divisible by 4.
 
     Returns:
         A tensor (B, 2H, 2W, `filters`).
 
     Raises:
-        ValueError: if 4 does not divide C.
+        ValueError: if C is not divisible by 4.
 
     Example:
 
     >>> LEE(filters=32)(keras.random.normal((2, 8, 8, 64))).shape
     (2, 16, 16, 32)
+
+    Reference:
+        Morales-Juarez and Fuentes-Pineda, arXiv:2401.09596, eq 8.
     """
 
-    def __init__(self, filters, kernel_initializer="orthogonal", **kwargs):
+    def __init__(
+        self, filters: int, kernel_initializer: str | dict = "orthogonal", **kwargs
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_initializer = initializer_config(kernel_initializer)
@@ -90,19 +95,20 @@ class LEE(keras.layers.Layer):
             name="convolution",
         )
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple) -> None:
         self.shuffle.build(inputs_shape)
         self.convolution.build(self.shuffle.compute_output_shape(inputs_shape))
 
     def call(self, inputs):
-        return self.convolution(self.shuffle(inputs))
+        x = self.shuffle(inputs)  # (B, 2H, 2W, C/4)
+        return self.convolution(x)  # (8) (B, 2H, 2W, filters)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return self.convolution.compute_output_shape(
             self.shuffle.compute_output_shape(inputs_shape)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,

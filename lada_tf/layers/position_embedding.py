@@ -1,14 +1,14 @@
-"""PositionEmbedding: a learned vector for each token."""
+"""PositionEmbedding: a learned vector per token (eq 10)."""
 
 import keras
 from keras import ops
 
-from lada_tf.kernels.orthogonal import initializer_config
+from lada_tf.layers._common import initializer_config
 
 
 @keras.saving.register_keras_serializable("lada_tf")
 class PositionEmbedding(keras.layers.Layer):
-    """Adds a learned vector to each token.
+    """Add a learned vector to each token (eq 10).
 
     Args:
         embeddings_initializer: initializer of the (N, D) table.
@@ -28,15 +28,15 @@ class PositionEmbedding(keras.layers.Layer):
     (2, 64, 32)
     """
 
-    def __init__(self, embeddings_initializer="orthogonal", **kwargs):
+    def __init__(self, embeddings_initializer: str | dict = "orthogonal", **kwargs):
         super().__init__(**kwargs)
         self.embeddings_initializer = initializer_config(embeddings_initializer)
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple) -> None:
         if inputs_shape[1] is None:
             raise ValueError(
-                "PositionEmbedding has one vector a token: give its input a fixed "
-                "number of tokens"
+                "PositionEmbedding needs inputs with a fixed number of tokens, "
+                f"not {inputs_shape}"
             )
         self.embeddings = self.add_weight(
             name="embeddings",
@@ -47,10 +47,10 @@ class PositionEmbedding(keras.layers.Layer):
     def call(self, inputs):
         return inputs + ops.cast(self.embeddings, inputs.dtype)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "embeddings_initializer": self.embeddings_initializer,

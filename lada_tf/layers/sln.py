@@ -3,10 +3,8 @@
 import keras
 from keras import ops
 
-from lada_tf.kernels.orthogonal import initializer_config
-from lada_tf.kernels.xla_kernel import on_processor
-from lada_tf.layers._common import dense
-from lada_tf.layers.layer_norm import fused_layer_norm
+from lada_tf import kernels
+from lada_tf.layers._common import dense, initializer_config
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -16,7 +14,7 @@ class SLN(keras.layers.Layer):
         SLN(h, z) = γ(z) ⊙ LayerNorm(h) + β(z)              (5)
 
     LayerNorm has neither scale nor offset. γ and β are linear maps, with bias, of one
-    shared hidden layer ReLU(W z + b) of the width of h, as in the authors' code.
+    shared hidden layer ReLU(W z + b) with the width of h, as in the authors' code.
 
     Args:
         epsilon: float, added to the variance.
@@ -25,12 +23,10 @@ class SLN(keras.layers.Layer):
     Call arguments:
         inputs: float tensor h (B, N, D), any N.
         latents: float tensor z (B, L), any L.
-        training: bool, whether normalization and modulation are computed as one kernel,
-            on processors: the same up to rounding, in less time and memory.
 
     Returns:
-        A tensor (B, N, D) in the layer's compute dtype. The normalization itself is
-        computed in float32 whatever the dtype policy.
+        A tensor (B, N, D) in the layer's compute dtype. The normalization itself runs
+        in float32 with every dtype policy.
 
     Example:
 
@@ -38,22 +34,23 @@ class SLN(keras.layers.Layer):
     >>> SLN()(tokens, keras.random.normal((2, 128))).shape
     (2, 64, 32)
 
-    Reference:
+    References:
         Chen et al., "On self modulation for generative adversarial networks",
         arXiv:1810.01365; Lee et al., "ViTGAN", arXiv:2107.04589.
     """
 
-    def __init__(self, epsilon=1e-6, kernel_initializer="orthogonal", **kwargs):
+    def __init__(
+        self,
+        epsilon: float = 1e-6,
+        kernel_initializer: str | dict = "orthogonal",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.kernel_initializer = initializer_config(kernel_initializer)
 
-    def build(self, inputs_shape, latents_shape):
+    def build(self, inputs_shape: tuple, latents_shape: tuple) -> None:
         width = inputs_shape[-1]
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=self.epsilon, center=False, scale=False, dtype="float32"
-        )
-        self.norm.build(inputs_shape)
         self.hidden = dense(self, width, "hidden", activation="relu")
         self.hidden.build(latents_shape)
         self.gamma = dense(self, width, "gamma")
@@ -61,18 +58,16 @@ class SLN(keras.layers.Layer):
         for layer in (self.gamma, self.beta):
             layer.build((*latents_shape[:-1], width))
 
-    def call(self, inputs, latents, training=None):
+    def call(self, inputs, latents):
         hidden = self.hidden(latents)  # (B, D)
         gamma = ops.expand_dims(self.gamma(hidden), 1)  # (B, 1, D)
-        beta = ops.expand_dims(self.beta(hidden), 1)
-        if training and on_processor():
-            return fused_layer_norm(self.epsilon)(inputs, gamma, beta)
-        return gamma * ops.cast(self.norm(inputs), self.compute_dtype) + beta
+        beta = ops.expand_dims(self.beta(hidden), 1)  # (B, 1, D)
+        return kernels.layer_norm(inputs, gamma, beta, self.epsilon)  # (5)
 
-    def compute_output_shape(self, inputs_shape, latents_shape):
+    def compute_output_shape(self, inputs_shape: tuple, latents_shape: tuple) -> tuple:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "epsilon": self.epsilon,

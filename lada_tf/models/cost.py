@@ -1,6 +1,5 @@
-"""What a model costs: floating-point operations and multiply-adds of one image."""
+"""Count the floating-point operations and bytes that a model needs."""
 
-import contextlib
 from typing import NamedTuple
 
 import keras
@@ -10,19 +9,20 @@ from tensorflow.python.framework.convert_to_constants import (
 )
 from tensorflow.python.util import deprecation
 
-from lada_tf.layers import LadaAttention, WindowAttention
-from lada_tf.layers.fast_conv2d import direct_convolutions
+from lada_tf import kernels
+from lada_tf.layers.lada_attention import LadaAttention
+from lada_tf.layers.window_attention import WindowAttention
 from lada_tf.models.discriminator import GRID
 
 
 def count_flops(model: keras.Model) -> int:
-    """FLOPs of one inference at batch size 1, as 2 × multiply-adds.
+    """Return the FLOPs of one inference at batch size 1, as 2 × multiply-adds.
 
-    Counted by TensorFlow's profiler on the frozen graph: matrix products,
-    convolutions and biases. LadaAttention and the decoder count as the paper's
-    equations have them, and the authors' code: with a query for each token, which
-    `LadaAttention` does not need (a tenth less for the presets' generators), and with
-    nine products a pixel and channel where `UpSamplingConv2D` has four.
+    TensorFlow's profiler counts matmuls, convolutions and biases in the frozen graph.
+    LadaAttention and the decoder count as in the paper's equations and in the authors'
+    code: with one query per token, which `LadaAttention` does not compute (a tenth less
+    for the presets' generators), and with nine multiply-adds per pixel and channel
+    where `UpSamplingConv2D` has four.
 
     Args:
         model: a built `Generator` or `Discriminator`.
@@ -45,7 +45,7 @@ def count_flops(model: keras.Model) -> int:
 
 
 def _blocks(model):
-    """Attention layers with the number of their tokens."""
+    """Return pairs of an attention layer and its number of tokens."""
     if hasattr(model, "latent_dim"):
         grids = zip(model.blocks, model.resolutions, strict=True)
         return [(block.attention, side**2) for block, side in grids]
@@ -53,22 +53,22 @@ def _blocks(model):
 
 
 def _saved_by_attention(attention, tokens: int) -> int:
-    """What `LadaAttention` saves on eqs 1-4; 0 of another attention."""
+    """Return the FLOPs that `LadaAttention` saves on eqs 1-4; 0 for other layers."""
     windows = 1
     if isinstance(attention, WindowAttention):
         attention, windows = attention.attention, attention.windows**2
     if not isinstance(attention, LadaAttention):
         return 0
     width, heads = attention.query.units, attention.num_heads
-    # The map, its bias, and the weighted sum of each head.
+    # The map, its bias, and the weighted sum per head.
     queries = 2 * tokens * width**2 + 3 * tokens * width
-    # To the scores at once; means of tokens, and their queries.
+    # The composed map to the scores; the means of tokens, and their queries.
     instead = (1 + windows) * heads * width**2 + heads * tokens * width
     return queries - 2 * instead
 
 
 def _saved_by_decoder(model) -> int:
-    """What `UpSamplingConv2D` saves on a convolution of the doubled map."""
+    """Return the FLOPs that `UpSamplingConv2D` saves on a convolution of the ×2 map."""
     saved = 0
     for number, level in enumerate(getattr(model, "decoder", ())):
         side = model.resolutions[-1] * 2**number
@@ -78,21 +78,22 @@ def _saved_by_decoder(model) -> int:
     return saved
 
 
-def count_step_flops(gan, batch_size: int, as_defined: bool = True) -> int:
-    """FLOPs of the matrix products and convolutions of one training step.
+def count_step_flops(gan, batch_size: int, fast_kernels: bool = False) -> int:
+    """Return the FLOPs of all matmuls and convolutions in one training step.
 
-    Counted on the step's graph, as far as its results depend on it: forward, backward,
-    and through R1's gradient. The rest (normalization, Adam, the average) is not in it.
+    They are counted in the step's graph, as far as its results depend on them: forward,
+    backward, and through R1's gradient. The rest (normalization, Adam, EMA) is left
+    out.
 
     Args:
         gan: a compiled `LadaGAN`.
-        batch_size: images of the step.
-        as_defined: bool, whether convolutions that take a faster algorithm in
-            training (`FastConv2D`) count as without it, as sampling computes them.
+        batch_size: int, images of the step.
+        fast_kernels: bool. If True, count the step as it runs. By default, count the
+            reference operations, without the fast algorithms of `lada_tf.kernels`.
     """
     images = tf.TensorSpec((batch_size, gan.image_size, gan.image_size, 3))
-    with direct_convolutions() if as_defined else contextlib.nullcontext():
-        step = tf.function(gan.step, autograph=False)
+    with kernels.fast(fast_kernels):
+        step = tf.function(gan.train_step, autograph=False)
         graph = step.get_concrete_function(images).graph
     waiting = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
     needed = set()
@@ -106,7 +107,7 @@ def count_step_flops(gan, batch_size: int, as_defined: bool = True) -> int:
 
 
 def _product_flops(operation: tf.Operation) -> int:
-    """2 × multiply-adds of a matrix product or convolution; 0 of others."""
+    """Return 2 × multiply-adds of a matmul or convolution; 0 for other operations."""
     if not operation.outputs:
         return 0
     inputs, output = operation.inputs, operation.outputs[0]
@@ -127,7 +128,7 @@ def _product_flops(operation: tf.Operation) -> int:
 
 
 class PaperCost(NamedTuple):
-    """What the paper's Tables II and V say of a preset, in its own words.
+    """The figures of the paper's Tables II and V for a preset, as printed.
 
     Its "FLOPs" are multiply-adds, cut (not rounded) to one decimal.
     """
@@ -147,10 +148,10 @@ PAPER_COSTS = {
 
 
 def training_bytes(gan) -> int:
-    """Bytes of what a training step keeps beside activations, in float32.
+    """Return the bytes that a training step needs besides activations, in float32.
 
-    Weights, gradients and Adam's two moments of both players, and the averaged
+    These are the weights, gradients and Adam moments of both networks, and the EMA
     generator.
     """
-    players = gan.generator.count_params() + gan.discriminator.count_params()
-    return 4 * (4 * players + gan.generator.count_params())
+    parameters = gan.generator.count_params() + gan.discriminator.count_params()
+    return 4 * (4 * parameters + gan.generator.count_params())

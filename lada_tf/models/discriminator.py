@@ -1,82 +1,83 @@
 """The discriminator: convolutions down to 16×16, then a Ladaformer (Fig. 4b)."""
 
-import functools
 from collections.abc import Callable
 
 import keras
 from keras import ops
 
-from lada_tf.kernels.orthogonal import initializer_config
-from lada_tf.layers import Ladaformer, PositionEmbedding, SpaceToDepth
-from lada_tf.layers.attentions import check_attention
+from lada_tf import kernels
+from lada_tf.layers._common import initializer_config
+from lada_tf.layers.attentions import check_trusted
+from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
 from lada_tf.layers.fast_conv2d import FastConv2D
-from lada_tf.layers.leaky_relu import leaky_relu
-from lada_tf.models.down_block import DownBlock, in_parts
-from lada_tf.models.gradient_checkpointing import recomputed
+from lada_tf.layers.ladaformer import Ladaformer
+from lada_tf.layers.position_embedding import PositionEmbedding
+from lada_tf.layers.space_to_depth import SpaceToDepth
+from lada_tf.models.gradient_checkpointing import call_layer
 
-GRID = 16  # side of the map that the down blocks end at
-CONV_WIDTH = 512
+GRID = 16  # side of the map after the down blocks
+CONV_WIDTH = 512  # channels of the last down block with attention="conv"
 
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Discriminator(keras.Model):
     """LadaGAN's discriminator, and the convolutional one of its ablations.
 
-    A 3×3 convolution, then `DownBlock`s that halve the image down to 16×16. Of those
-    256 positions, kind `lada` makes tokens: position embedding, Ladaformer,
-    SpaceToDepth to 8×8, 3×3 convolution; other kinds have another attention there. Kind
-    `conv` has one more down block, to 512 channels, in the place of all this. The 8×8
-    map ends as 5×5 logits.
+    A 3×3 convolution and down blocks reduce the image to 16×16 positions. These are the
+    tokens of a position embedding and a Ladaformer, followed by SpaceToDepth to 8×8 and
+    a 3×3 convolution. With `attention="conv"`, one more down block replaces all this.
+    Two convolutions turn the 8×8 map into 5×5 logits.
 
     Args:
         image_size: int, side of the images: 16 · 2^k, k ≥ 1.
         widths: ints, channels of the first convolution and of each down block: k + 1.
-        attention: `"conv"`, or an attention layer of `Ladaformer`: `"lada"`, ….
-        out_widths: two ints, channels of the last two hidden maps (`conv` has the first
-            fixed at 512).
+        attention: the attention layer, see `Ladaformer`, or `"conv"`.
+        out_widths: two ints, channels of the last two hidden maps. With
+            `attention="conv"`, the first of them is 512.
         num_heads: int, heads of the attention.
         mlp_dim: int, hidden width of the Ladaformer's MLP.
-        batch_norm: bool, whether the down blocks normalize (the paper's ablations with
-            kind `conv` do not).
+        batch_norm: bool. If True, the down blocks normalize. (The paper's ablations
+            with `attention="conv"` do not.)
         score: score form of the attention, see `LadaAttention`.
         initializer: initializer of every kernel and embedding.
-        sync_batch_norm: bool, whether batch normalization takes the statistics of all
+        sync_batch_norm: bool. If True, batch normalization uses the statistics of all
             replicas of a `tf.distribute` strategy.
 
     Call arguments:
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
-        training: bool, whether batch normalization uses and updates the statistics of
-            the batch; see `Ladaformer` too.
-        gradient_checkpointing: bool, whether gradients compute the stages again, of which then only
-            the inputs are kept in memory.
-        parts: int, parts of the batch that convolutions and attention are computed in,
-            so that threads can compute them at once; batch normalization is of all.
+        training: bool. If True, batch normalization uses and updates the statistics of
+            the batch.
+        gradient_checkpointing: bool. If True, recompute activations during the backward
+            pass instead of storing them.
 
     Returns:
-        Logits, float32 (B, 25), one for each cell of a 5×5 map; positive for real.
+        Logits, float32 (B, 25), one per cell of a 5×5 map. Positive means real.
 
     Raises:
-        ValueError: if the sizes do not fit together; the message says which.
+        ValueError: if the sizes do not fit together; the message names them.
 
     Example:
 
     >>> discriminator = Discriminator(32, widths=(128, 256))
     >>> discriminator(keras.random.uniform((2, 32, 32, 3), -1, 1)).shape
     (2, 25)
+
+    Reference:
+        Morales-Juarez and Fuentes-Pineda, arXiv:2401.09596, Fig. 4b.
     """
 
     def __init__(
         self,
-        image_size=32,
-        widths=(128, 256),
-        attention="lada",
-        out_widths=(512, 1024),
-        num_heads=4,
-        mlp_dim=512,
-        batch_norm=True,
-        score="joint",
-        initializer="orthogonal",
-        sync_batch_norm=False,
+        image_size: int = 32,
+        widths: tuple[int, ...] = (128, 256),
+        attention: str = "lada",
+        out_widths: tuple[int, ...] = (512, 1024),
+        num_heads: int = 4,
+        mlp_dim: int = 512,
+        batch_norm: bool = True,
+        score: str = "joint",
+        initializer: str | dict = "orthogonal",
+        sync_batch_norm: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -92,18 +93,13 @@ class Discriminator(keras.Model):
         self.sync_batch_norm = sync_batch_norm
         self._check_sizes()
 
+        options = {"kernel_initializer": self.initializer, "dtype": self.dtype_policy}
         self.input_convolution = FastConv2D(
-            self.widths[0],
-            use_bias=False,
-            kernel_initializer=self.initializer,
-            dtype=self.dtype_policy,
-            name="input",
+            self.widths[0], use_bias=False, name="input", **options
         )
-        down_widths = list(self.widths[1:])
-        if attention == "conv":
-            down_widths.append(CONV_WIDTH)
+        extra_widths = (CONV_WIDTH,) if attention == "conv" else ()
         self.down_blocks = [
-            DownBlock(
+            _DownBlock(
                 width,
                 batch_norm,
                 self.initializer,
@@ -111,7 +107,7 @@ class Discriminator(keras.Model):
                 dtype=self.dtype_policy,
                 name=f"down_{i}",
             )
-            for i, width in enumerate(down_widths)
+            for i, width in enumerate((*self.widths[1:], *extra_widths))
         ]
         if attention != "conv":
             self.position_embedding = PositionEmbedding(
@@ -124,25 +120,13 @@ class Discriminator(keras.Model):
                 mlp_residual=True,
                 score=score,
                 attention=attention,
-                kernel_initializer=self.initializer,
-                dtype=self.dtype_policy,
                 name="block",
+                **options,
             )
             self.space_to_depth = SpaceToDepth(2, dtype=self.dtype_policy)
-            self.merge = FastConv2D(
-                self.out_widths[0],
-                kernel_initializer=self.initializer,
-                dtype=self.dtype_policy,
-                name="merge",
-            )
-        self.hidden_convolution = keras.layers.Conv2D(
-            self.out_widths[1],
-            1,
-            use_bias=False,
-            data_format="channels_last",
-            kernel_initializer=self.initializer,
-            dtype=self.dtype_policy,
-            name="hidden",
+            self.merge = FastConv2D(self.out_widths[0], name="merge", **options)
+        self.hidden_convolution = FastConv2D(
+            self.out_widths[1], 1, use_bias=False, name="hidden", **options
         )
         self.to_logits = FastConv2D(
             1,
@@ -154,7 +138,7 @@ class Discriminator(keras.Model):
             name="to_logits",
         )
 
-    def build(self, images_shape=None):
+    def build(self, images_shape: tuple | None = None) -> None:
         shape = (None, self.image_size, self.image_size, 3)
         self.input_convolution.build(shape)
         shape = (*shape[:3], self.widths[0])
@@ -172,62 +156,60 @@ class Discriminator(keras.Model):
         self.to_logits.build((*shape[:3], self.out_widths[1]))
         self.built = True
 
-    def call(self, images, training=None, gradient_checkpointing=False, parts=1):
+    def call(
+        self,
+        images,
+        training: bool | None = None,
+        gradient_checkpointing: bool = False,
+    ):
         x = images
-        for stage in self.stages(training, parts):
-            x = (recomputed(stage) if gradient_checkpointing else stage)(x)
-        return x
+        for stage in self.stages(training):
+            x = call_layer(stage, x, recompute=gradient_checkpointing)
+        return x  # (B, 25)
 
-    def stages(self, training=None, parts=1):
-        """The parts that the discriminator is a chain of: callables, tensor → tensor.
+    def stages(self, training: bool | None = None) -> list[Callable]:
+        """Return the callables, tensor → tensor, that `call` applies in order."""
 
-        Images go into the first one, and logits come out of the last one.
-        """
-        stages: list[Callable] = [self._stem, *self.down_blocks, self._tail]
-        return [
-            functools.partial(stage, training=training, parts=parts) for stage in stages
-        ]
+        def in_mode(block):
+            return lambda x: block(x, training=training)
 
-    def _stem(self, images, training, parts):
-        del parts  # it takes less time than to split and to join again
-        return leaky_relu(self.input_convolution(images, training=training))
+        return [self._stem, *map(in_mode, self.down_blocks), self._logits]
 
-    def _tail(self, x, training, parts):
-        return in_parts(lambda part: self._logits(part, training), x, parts)
+    def _stem(self, images):
+        return kernels.leaky_relu(
+            self.input_convolution(images)
+        )  # (B, H, W, widths[0])
 
-    def _logits(self, x, training):
+    def _logits(self, x):
         if self.attention != "conv":
-            x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))
-            x = self.block(self.position_embedding(x), training=training)
-            x = ops.reshape(x, (-1, GRID, GRID, self.widths[-1]))
-            x = self.space_to_depth(x)
-            x = self.merge(x, training=training)  # (B, 8, 8, 512), no activation
-        x = leaky_relu(self.hidden_convolution(x))
-        return ops.reshape(self.to_logits(x, training=training), (-1, 25))
+            x = ops.reshape(x, (-1, GRID**2, self.widths[-1]))  # (B, 256, D)
+            x = self.block(self.position_embedding(x))  # (B, 256, D)
+            x = ops.reshape(x, (-1, GRID, GRID, self.widths[-1]))  # (B, 16, 16, D)
+            x = self.space_to_depth(x)  # (B, 8, 8, 4D)
+            x = self.merge(x)  # (B, 8, 8, 512), no activation
+        x = kernels.leaky_relu(self.hidden_convolution(x))  # (B, 8, 8, 1024)
+        return ops.reshape(self.to_logits(x), (-1, 25))  # from (B, 5, 5, 1)
 
     def _check_sizes(self):
-        if self.attention != "conv":
-            check_attention(self.attention)
-        if len(self.widths) < 2 or self.image_size != GRID * 2 ** (
-            len(self.widths) - 1
-        ):
+        blocks = len(self.widths) - 1
+        if blocks < 1 or self.image_size != GRID * 2**blocks:
             raise ValueError(
                 f"image_size={self.image_size} does not fit {len(self.widths)} "
-                f"widths {self.widths}: the down blocks, one less, have to end at "
+                f"widths {self.widths}: the down blocks, one less, must end at "
                 f"{GRID}×{GRID}"
             )
         if len(self.out_widths) != 2:
-            raise ValueError(f"out_widths={self.out_widths} should be two widths")
+            raise ValueError(f"out_widths={self.out_widths} must be two widths")
         if self.attention != "conv" and self.widths[-1] % self.num_heads:
             raise ValueError(
-                f"num_heads {self.num_heads} does not divide the width "
+                f"num_heads={self.num_heads} does not divide the width "
                 f"{self.widths[-1]}"
             )
 
-    def compute_output_shape(self, images_shape):
+    def compute_output_shape(self, images_shape: tuple) -> tuple:
         return (images_shape[0], 25)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "image_size": self.image_size,
@@ -241,3 +223,67 @@ class Discriminator(keras.Model):
             "initializer": self.initializer,
             "sync_batch_norm": self.sync_batch_norm,
         }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Discriminator":
+        check_trusted(config.get("attention", "lada"))
+        return cls(**config)
+
+
+class _DownBlock(keras.layers.Layer):
+    """Halve a map with the mean of a convolutional and a direct path (FastGAN).
+
+    main: 3×3 convolution with stride 2, norm, LeakyReLU, 3×3 convolution, norm,
+    LeakyReLU. direct: 2×2 average pool, 1×1 convolution, norm, LeakyReLU. No biases.
+
+    Reference:
+        Liu et al., "Towards faster and stabilized GAN training for high-fidelity
+        few-shot image synthesis", arXiv:2101.04775.
+    """
+
+    def __init__(self, filters, batch_norm, initializer, sync_batch_norm, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.pool = keras.layers.AveragePooling2D(
+            2, data_format="channels_last", dtype=self.dtype_policy
+        )
+        options = {
+            "use_bias": False,
+            "kernel_initializer": initializer,
+            "dtype": self.dtype_policy,
+        }
+        self.convolutions = [
+            FastConv2D(filters, 3, strides=2, name="main_0", **options),
+            FastConv2D(filters, 3, name="main_1", **options),
+            FastConv2D(filters, 1, name="direct", **options),
+        ]
+        self.norms = [
+            BatchNormLeakyReLU(
+                synchronized=sync_batch_norm, dtype=self.dtype_policy, name=f"norm_{i}"
+            )
+            for i in range(3 if batch_norm else 0)
+        ]
+
+    def build(self, inputs_shape):
+        output_shape = self.compute_output_shape(inputs_shape)
+        for convolution, shape in zip(
+            self.convolutions, (inputs_shape, output_shape, inputs_shape), strict=True
+        ):
+            convolution.build(shape)
+        for norm in self.norms:
+            norm.build(output_shape)
+
+    def call(self, inputs, training=None):
+        def unit(i, x):
+            x = self.convolutions[i](x)
+            if self.norms:
+                return self.norms[i](x, training=training)
+            return kernels.leaky_relu(x)
+
+        main = unit(1, unit(0, inputs))  # (B, H/2, W/2, filters)
+        direct = unit(2, self.pool(inputs))  # (B, H/2, W/2, filters)
+        return (main + direct) / 2
+
+    def compute_output_shape(self, inputs_shape):
+        batch, height, width, _ = inputs_shape
+        return (batch, height // 2, width // 2, self.filters)

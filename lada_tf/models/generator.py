@@ -1,28 +1,30 @@
 """The generator: latent to tokens to image (eqs 9-13, Fig. 4a)."""
 
-import functools
 import itertools
 
 import keras
 from keras import ops
 
-from lada_tf.kernels.orthogonal import initializer_config
-from lada_tf.layers import LEE, Ladaformer, PixelShuffle, PositionEmbedding
-from lada_tf.layers.fast_conv2d import FastConv2D
-from lada_tf.models.decoder_level import DecoderLevel
-from lada_tf.models.gradient_checkpointing import recomputed
+from lada_tf.layers._common import initializer_config
+from lada_tf.layers.attentions import check_trusted
+from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
+from lada_tf.layers.fast_conv2d import FastConv2D, UpSamplingConv2D
+from lada_tf.layers.ladaformer import Ladaformer
+from lada_tf.layers.lee import LEE, PixelShuffle
+from lada_tf.layers.position_embedding import PositionEmbedding
+from lada_tf.models.gradient_checkpointing import call_layer
 
-HEADS = ("pixel", "patch", "decoder")
+OUTPUT_HEADS = ("pixel", "patch", "decoder")
 
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Generator(keras.Model):
     """LadaGAN's generator.
 
-    The latent is mapped to a grid of `base_resolution`² tokens of width D₀. Each stage
-    adds a learned position embedding and runs one Ladaformer modulated by the latent;
-    LEE doubles the grid between stages. The last grid becomes an image by one of three
-    heads:
+    A linear map turns the latent into a grid of `base_resolution`² tokens of width D₀.
+    Each stage adds a learned position embedding and runs one Ladaformer, modulated by
+    the latent. LEE doubles the grid between stages. One of three output heads turns the
+    last grid into an image:
 
     - `pixel`: the grid has the image's resolution; 3×3 convolution to RGB.
     - `patch`: pixel shuffle up to the image's resolution, then the convolution.
@@ -31,64 +33,67 @@ class Generator(keras.Model):
 
     Args:
         image_size: int, side of the image.
-        widths: ints D₀, D₁, …, the token width of each stage. All but the last have to
-            be divisible by 4 (pixel shuffle).
+        widths: ints D₀, D₁, …, token width per stage. All but the last must be
+            divisible by 4 (pixel shuffle).
         output_head: `"pixel"`, `"patch"` or `"decoder"`.
-        decoder_widths: ints, channels of the decoder's levels; only with its head.
-        num_heads: int, or one int a stage.
-        mlp_dim: int, or one int a stage.
+        decoder_widths: ints, channels of the decoder's levels, for `"decoder"` only.
+        num_heads: int, or one int per stage.
+        mlp_dim: int, or one int per stage.
         latent_dim: int, length of a latent.
         base_resolution: int, side of the first grid.
         score: score form of the attention, see `LadaAttention`.
-        attention: the attention, see `Ladaformer`.
+        attention: the attention layer, see `Ladaformer`.
         norm: `"sln"`, modulated by the latent, or `"layer_norm"`.
-        mlp_residual: bool, whether the MLPs have a residual connection.
-        lee_convolution: bool. If False, pixel shuffle alone grows the grid, and each
-            width has to be a quarter of the one before.
+        mlp_residual: bool. If True, the MLPs have a residual connection.
+        lee_convolution: bool. If False, only pixel shuffle doubles the grid, and each
+            width must be a quarter of the one before.
         initializer: initializer of every kernel and embedding.
-        sync_batch_norm: bool, whether batch normalization takes the statistics of all
+        sync_batch_norm: bool. If True, batch normalization uses the statistics of all
             replicas of a `tf.distribute` strategy.
 
     Call arguments:
         latents: float tensor (B, latent_dim), standard normal.
-        training: bool, whether the decoder's batch normalization uses and updates the
-            statistics of the batch; see `Ladaformer` too.
-        return_attention_maps: bool. If True, returns the attention maps too.
-        gradient_checkpointing: bool, whether gradients compute the Ladaformers and the decoder's
-            levels again, of which then only the inputs are kept in memory.
+        training: bool. If True, batch normalization uses and updates the statistics of
+            the batch.
+        return_attention_maps: bool. If True, also return the attention maps.
+        gradient_checkpointing: bool. If True, recompute the activations of Ladaformers
+            and decoder levels during the backward pass instead of storing them.
 
     Returns:
-        Images, float32 (B, image_size, image_size, 3), linear (no tanh), meant for
-        [-1, 1]. With `return_attention_maps`, the pair of them and a list with one
-        float32 tensor (B, heads, tokens) a stage.
+        Images, float32 (B, image_size, image_size, 3), linear (no tanh), about [-1, 1].
+        With `return_attention_maps`, a pair of them and a list with one float32 tensor
+        (B, heads, tokens) per stage.
 
     Raises:
-        ValueError: if the sizes do not fit together; the message says which.
+        ValueError: if the sizes do not fit together; the message names them.
 
     Example:
 
     >>> generator = Generator(32, widths=(1024, 256, 64))
     >>> generator(keras.random.normal((2, 128))).shape
     (2, 32, 32, 3)
+
+    Reference:
+        Morales-Juarez and Fuentes-Pineda, arXiv:2401.09596, eqs 9-13 and Fig. 4a.
     """
 
     def __init__(
         self,
-        image_size=32,
-        widths=(1024, 256, 64),
-        output_head="pixel",
-        decoder_widths=(),
-        num_heads=4,
-        mlp_dim=512,
-        latent_dim=128,
-        base_resolution=8,
-        score="joint",
-        attention="lada",
-        norm="sln",
-        mlp_residual=False,
-        lee_convolution=True,
-        initializer="orthogonal",
-        sync_batch_norm=False,
+        image_size: int = 32,
+        widths: tuple[int, ...] = (1024, 256, 64),
+        output_head: str = "pixel",
+        decoder_widths: tuple[int, ...] = (),
+        num_heads: int | tuple[int, ...] = 4,
+        mlp_dim: int | tuple[int, ...] = 512,
+        latent_dim: int = 128,
+        base_resolution: int = 8,
+        score: str = "joint",
+        attention: str = "lada",
+        norm: str = "sln",
+        mlp_residual: bool = False,
+        lee_convolution: bool = True,
+        initializer: str | dict = "orthogonal",
+        sync_batch_norm: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -110,7 +115,7 @@ class Generator(keras.Model):
         self.resolutions = [base_resolution * 2**i for i in range(len(self.widths))]
         self._check_sizes()
 
-        self.latent_projection = keras.layers.Dense(  # eq 9
+        self.latent_projection = keras.layers.Dense(
             base_resolution**2 * self.widths[0],
             use_bias=False,
             kernel_initializer=self.initializer,
@@ -152,7 +157,7 @@ class Generator(keras.Model):
                 image_size // self.resolutions[-1], dtype=self.dtype_policy
             )
         self.decoder = [
-            DecoderLevel(
+            _DecoderLevel(
                 width,
                 self.initializer,
                 sync_batch_norm,
@@ -162,13 +167,10 @@ class Generator(keras.Model):
             for i, width in enumerate(self.decoder_widths)
         ]
         self.to_rgb = FastConv2D(
-            3,
-            kernel_initializer=self.initializer,
-            dtype="float32",
-            name="to_rgb",
+            3, kernel_initializer=self.initializer, dtype="float32", name="to_rgb"
         )
 
-    def build(self, latents_shape=None):
+    def build(self, latents_shape: tuple | None = None) -> None:
         latents = (None, self.latent_dim)
         self.latent_projection.build(latents)
         for i, (side, width) in enumerate(
@@ -193,75 +195,76 @@ class Generator(keras.Model):
     def call(
         self,
         latents,
-        training=None,
-        return_attention_maps=False,
-        gradient_checkpointing=False,
+        training: bool | None = None,
+        return_attention_maps: bool = False,
+        gradient_checkpointing: bool = False,
     ):
-        def stage(layer, **arguments):
-            function = functools.partial(layer, **arguments)
-            return recomputed(function) if gradient_checkpointing else function
-
-        x = self._first_tokens(latents)
-        modulation = (latents,) if self.norm == "sln" else ()
+        z = (latents,) if self.norm == "sln" else ()
+        x = self.latent_projection(latents)  # (9) (B, N·D₀), N = base_resolution²
         maps = []
         for i, (side, width) in enumerate(
             zip(self.resolutions, self.widths, strict=True)
         ):
             if i > 0:
-                x = self.expansions[i - 1](x)  # eq 11
-            x = ops.reshape(x, (-1, side**2, width))
-            if i > 0:
-                x = self.position_embeddings[i](x)  # eq 10
-            block = stage(self.blocks[i], training=training, return_attention_maps=True)
-            x, stage_maps = block(x, *modulation)
+                x = self.expansions[i - 1](x)  # (11) (B, side, side, D)
+            x = ops.reshape(x, (-1, side**2, width))  # (B, N, D)
+            x = self.position_embeddings[i](x)
+            x, stage_maps = call_layer(  # (10, 12) (B, N, D), (B, h, N)
+                self.blocks[i],
+                x,
+                *z,
+                return_attention_maps=True,
+                recompute=gradient_checkpointing,
+            )
             maps.append(stage_maps)
-            x = ops.reshape(x, (-1, side, side, width))
+            x = ops.reshape(x, (-1, side, side, width))  # (B, side, side, D)
         if self.output_head == "patch":
-            x = self.patch_shuffle(x)
+            x = self.patch_shuffle(x)  # (B, image_size, image_size, C)
         for level in self.decoder:
-            x = stage(level, training=training)(x)
-        images = self.to_rgb(x, training=training)
+            x = call_layer(  # (B, 2H, 2W, C)
+                level, x, training=training, recompute=gradient_checkpointing
+            )
+        images = self.to_rgb(x)  # (13) (B, image_size, image_size, 3)
         return (images, maps) if return_attention_maps else images
 
-    def _first_tokens(self, latents):
-        """z W + E (eqs 9-10), (B, N·D).
-
-        With the embedding as its bias TensorFlow makes one operation of the product.
-        """
-        embeddings = ops.reshape(self.position_embeddings[0].embeddings, (-1,))
-        x = self.latent_projection(latents)
-        return ops.add(x, ops.cast(embeddings, x.dtype))
-
     def _check_sizes(self):
-        if self.output_head not in HEADS:
-            raise ValueError(f"output_head={self.output_head!r} is not one of {HEADS}")
+        if self.output_head not in OUTPUT_HEADS:
+            raise ValueError(
+                f"output_head={self.output_head!r} is not one of {OUTPUT_HEADS}"
+            )
         if not self.widths:
             raise ValueError("widths is empty: a generator has at least one stage")
         if (self.output_head == "decoder") != bool(self.decoder_widths):
             raise ValueError(
-                f"decoder_widths={self.decoder_widths} with output_head={self.output_head!r}: the "
-                "decoder head needs them and the others take none"
+                f"decoder_widths={self.decoder_widths} does not fit output_head="
+                f"{self.output_head!r}: only 'decoder' has them, and it needs them"
             )
         for width, heads in zip(self.widths, self.num_heads, strict=True):
             if width % heads:
-                raise ValueError(f"num_heads {heads} does not divide the width {width}")
+                raise ValueError(f"num_heads={heads} does not divide the width {width}")
         for width in self.widths[:-1]:
             if width % 4:
-                raise ValueError(f"pixel shuffle needs widths by 4, not {width}")
+                raise ValueError(
+                    f"widths={self.widths}: pixel shuffle needs widths divisible by 4, "
+                    f"not {width}"
+                )
         pairs = itertools.pairwise(self.widths)
         if not self.lee_convolution and any(a != 4 * b for a, b in pairs):
             raise ValueError(
-                f"widths={self.widths} with lee_convolution=False: pixel shuffle alone "
-                "makes each width a quarter of the one before"
+                f"widths={self.widths} with lee_convolution=False: each width must be "
+                "a quarter of the one before"
             )
+        self._check_image_size()
+
+    def _check_image_size(self):
         grid = self.resolutions[-1]
         if self.output_head == "patch":
             fits = self.image_size % grid == 0
             patch = self.image_size // grid
             if fits and (patch < 1 or self.widths[-1] % patch**2):
                 raise ValueError(
-                    f"{patch}×{patch} patches need a last width that {patch**2} "
-                    f"divides, not {self.widths[-1]}"
+                    f"{patch}×{patch} patches need a last width divisible by "
+                    f"{patch**2}, not {self.widths[-1]}"
                 )
         else:
             fits = self.image_size == grid * 2 ** len(self.decoder_widths)
@@ -273,10 +276,10 @@ class Generator(keras.Model):
                 f"{len(self.decoder_widths)} decoder levels"
             )
 
-    def compute_output_shape(self, latents_shape):
+    def compute_output_shape(self, latents_shape: tuple) -> tuple:
         return (latents_shape[0], self.image_size, self.image_size, 3)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "image_size": self.image_size,
@@ -296,12 +299,43 @@ class Generator(keras.Model):
             "sync_batch_norm": self.sync_batch_norm,
         }
 
+    @classmethod
+    def from_config(cls, config: dict) -> "Generator":
+        check_trusted(config.get("attention", "lada"))
+        return cls(**config)
+
+
+class _DecoderLevel(keras.layers.Layer):
+    """Nearest ×2, 3×3 convolution, batch normalization, LeakyReLU(0.2)."""
+
+    def __init__(self, filters, initializer, sync_batch_norm, **kwargs):
+        super().__init__(**kwargs)
+        self.convolution = UpSamplingConv2D(
+            filters, kernel_initializer=initializer, dtype=self.dtype_policy
+        )
+        self.norm = BatchNormLeakyReLU(
+            synchronized=sync_batch_norm, dtype=self.dtype_policy
+        )
+
+    def build(self, inputs_shape):
+        self.convolution.build(inputs_shape)
+        self.norm.build(self.compute_output_shape(inputs_shape))
+
+    def call(self, inputs, training=None):
+        return self.norm(self.convolution(inputs), training=training)
+
+    def compute_output_shape(self, inputs_shape):
+        return self.convolution.compute_output_shape(inputs_shape)
+
 
 def _per_stage(name, value, stages):
-    """One int for all stages, or one for each, as a tuple."""
+    """Return one int per stage, from one int for all stages or one per stage."""
     values = (value,) if isinstance(value, int) else tuple(value)
     if len(values) == 1:
         values *= stages
     if len(values) != stages:
-        raise ValueError(f"{name}={values} for {stages} stages: give one, or one each")
+        raise ValueError(
+            f"{name}={values} does not fit {stages} stages: give one value, or one per "
+            "stage"
+        )
     return values

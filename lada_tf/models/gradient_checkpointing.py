@@ -1,22 +1,34 @@
-"""Gradient checkpointing: stages of a network that are computed again for gradients."""
+"""Gradient checkpointing: recompute activations during the backward pass."""
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
+# Factor of R1's gradients in float16, whose smallest numbers exceed some of them.
+R1_SCALE_FLOAT16 = 1024.0
 
-def recomputed(function):
-    """The function, of which only the inputs are kept until its gradient is due.
 
-    The gradient computes the function again (arXiv:1604.06174). Of first order: what
-    the second computation made is kept if that gradient has a gradient in its turn; see
-    `input_gradient`.
+def call_layer(layer: Callable, *inputs, recompute: bool, **arguments):
+    """Call a layer. If `recompute`, store only its inputs for the backward pass."""
+    if not recompute:
+        return layer(*inputs, **arguments)
+    return recomputed(lambda *tensors: layer(*tensors, **arguments))(*inputs)
+
+
+def recomputed(function: Callable) -> Callable:
+    """Return the function, with only its inputs stored for the backward pass.
+
+    The gradient computes the function again (arXiv:1604.06174). This is for first
+    derivatives: if the gradient is differentiated in its turn, the results of the
+    second computation are stored. See `input_gradient` for that case.
 
     Args:
-        function: callable, tensors → tensor or tensors, of Keras layers. It draws no
-            random numbers. Statistics that it updates are updated the first time alone.
+        function: callable, tensors → tensor or tensors, made of Keras layers. It must
+            not draw random numbers. Statistics that it updates are updated only once.
 
     Returns:
-        A callable of the same positional arguments and results.
+        A callable with the same positional arguments and results.
     """
 
     @tf.custom_gradient
@@ -39,32 +51,83 @@ def recomputed(function):
     return call
 
 
-def input_gradient(function, inputs, output_gradient):
-    """The gradient of a function by its input, as a function that can be `recomputed`.
-
-    It computes the function again, so that nothing is kept from its first call.
+def logits_and_input_gradients(
+    discriminator: keras.Model, images: tf.Tensor, gradient_checkpointing: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return a training pass's logits, and their sum's gradients by the images.
 
     Args:
-        function: as of `recomputed`, of one tensor, with one tensor as its result.
-        inputs: the tensor.
-        output_gradient: tensor of the shape of the result.
+        discriminator: `Discriminator`, or a Keras model like it.
+        images: float32 (B, H, W, 3).
+        gradient_checkpointing: bool. If True, backward passes recompute activations.
 
     Returns:
-        A tensor of the shape of the input.
+        Logits, float32 (B, 25), and ∇ₓ Σ logits(x), float32 (B, H, W, 3).
     """
-    with keras.StatelessScope():
+    scale = R1_SCALE_FLOAT16 if discriminator.compute_dtype == "float16" else 1.0
+    if gradient_checkpointing:
+        stages = discriminator.stages(training=True)
+        logits, gradients = _recomputed_input_gradients(stages, images, scale)
+    else:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            again = _after(output_gradient, inputs)
-            tape.watch(again)
-            outputs = function(again)
-        return tape.gradient(outputs, again, output_gradient)
+            tape.watch(images)
+            logits = discriminator(images, training=True)
+            scaled = logits * scale
+        gradients = tape.gradient(scaled, images)
+    return logits, gradients / scale
+
+
+def _recomputed_input_gradients(
+    stages: list[Callable], images: tf.Tensor, scale: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return logits and ∇ₓ (scale · Σ logits(x)), both with recomputation.
+
+    Args:
+        stages: callables, tensor → tensor. The discriminator is their composition.
+        images: float32 (B, H, W, C).
+        scale: float, factor of the gradients.
+
+    Returns:
+        Logits (B, 25) and gradients (B, H, W, C). Their own backward passes store only
+        the inputs of each stage and the gradients between stages.
+    """
+    inputs = [images]
+    for stage in stages:
+        inputs.append(recomputed(stage)(inputs[-1]))
+    logits = inputs.pop()
+    gradient = scale * tf.ones_like(logits)
+    for stage, x in zip(reversed(stages), reversed(inputs), strict=True):
+        gradient = recomputed(input_gradient(stage))(x, gradient)
+    return logits, gradient
+
+
+def input_gradient(function: Callable) -> Callable:
+    """Return the gradient of a function by its input, in a form that can be recomputed.
+
+    Args:
+        function: callable as in `recomputed`, with one input and one output.
+
+    Returns:
+        A callable, (input, gradient by the output) → gradient by the input. It computes
+        the function again, so that nothing from its first call has to be stored.
+    """
+
+    def gradient(inputs, output_gradient):
+        with keras.StatelessScope():
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                again = _after(output_gradient, inputs)
+                tape.watch(again)
+                outputs = function(again)
+            return tape.gradient(outputs, again, output_gradient)
+
+    return gradient
 
 
 def _after(first, tensor):
-    """The tensor, as a result of `first`.
+    """Return the tensor, made dependent on `first`.
 
-    A graph would otherwise begin early what it has the inputs of, and XLA would take
-    the second computation for the first. Control dependencies are nothing to XLA.
+    Otherwise a graph would start the second computation early, and XLA would merge it
+    with the first one. XLA ignores control dependencies, hence the arithmetic.
     """
     element = tf.stop_gradient(tf.reshape(first, [-1])[0])
     zero = tf.where(tf.equal(element, element), tf.zeros_like(element), element)

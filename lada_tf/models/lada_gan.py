@@ -1,39 +1,21 @@
-"""LadaGAN: generator, discriminator and the averaged generator, and how they train."""
+"""LadaGAN: generator, discriminator and EMA generator, and how they train."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from lada_tf.kernels.adam import FusedAdam
-from lada_tf.layers import DiffAugment
-from lada_tf.models.losses import LOSSES
-from lada_tf.models.networks import copy_generator, networks
-from lada_tf.models.objectives import (
-    discriminator_batch,
-    discriminator_objectives,
-    generator_objective,
-    sample_part,
-)
-from lada_tf.models.optimizer_step import update
+from lada_tf import kernels
+from lada_tf.layers.diff_augment import DiffAugment
+from lada_tf.models import losses
+from lada_tf.models.gradient_checkpointing import logits_and_input_gradients
+from lada_tf.models.metrics import METRICS, RunningMean, fake_metrics, real_metrics
+from lada_tf.models.networks import copy_generator, make_networks
+from lada_tf.models.optimizer_step import OptimizerStep, Shard
 from lada_tf.models.presets import Preset, get_preset
 from lada_tf.models.pretrained import load_pretrained
-from lada_tf.models.running_mean import RunningMean
 
-METRICS = (
-    "d_loss",  # adversarial loss of the discriminator alone
-    "d_total_loss",  # with weighted R1 and consistency: what it minimizes
-    "g_loss",
-    "r1",  # before its weight γ; where it is lazy, k times it, or 0
-    "r1_weighted",
-    "consistency_real",  # before their weights; 0 where bCR is off
-    "consistency_fake",
-    "real_logits",  # means over the logits of the losses
-    "fake_logits",
-    "real_accuracy",  # share of real logits above 0
-    "fake_accuracy",  # share of fake logits below 0
-    "d_grad_norm",  # over all variables of the player
-    "g_grad_norm",
-)
-# A step's random draws have this many seeds to themselves; it takes about 20.
+# Each training step has this many seeds to itself. It uses about 20.
 SEEDS_PER_STEP = 1024
 
 
@@ -41,47 +23,47 @@ SEEDS_PER_STEP = 1024
 class LadaGAN(keras.Model):
     """A generator and a discriminator that train against each other.
 
-    One training step, as in the authors' code: the discriminator learns from a
-    generated and a real batch (each normalized by its own statistics) with R1 on the
-    real one; the generator learns from a new draw of latents; the averaged generator
-    follows it. Real and generated images are augmented before the discriminator sees
-    them, or, with bCR (`bcr_real` or `bcr_fake` > 0), only in a consistency term.
+    One training step does what the authors' code does. The discriminator learns from a
+    generated and a real batch, each normalized by its own statistics, with R1 on the
+    real one. The generator learns from new latents. The EMA generator follows it. The
+    discriminator sees augmented images; with bCR (`bcr_real` or `bcr_fake` > 0), it
+    sees plain images, and augmented ones only in a consistency term.
 
-    Everything random in a step is a function of `seed` and `steps`, so that a restored
-    model goes on with the very numbers it would have drawn.
+    All random numbers of a step are a function of `seed` and `steps`, so that a
+    restored model resumes with the numbers it would have drawn.
 
     Args:
-        generator: `Generator`, or a Keras model of the same calls and attributes.
-        discriminator: `Discriminator`, or the same.
-        loss: `"non_saturating"` or `"hinge"`.
-        r1_gamma: float γ; the discriminator's loss has γ · mean ‖∇ₓ Σ logits(x)‖².
-        r1_interval: int k, steps from one such term to the next, which then counts k times
-            (lazy regularization, arXiv:1912.04958). 1 in the paper and its code; else
-            the arithmetic is another.
+        generator: `Generator`, or a Keras model with the same calls and attributes.
+        discriminator: `Discriminator`, or a Keras model like it.
+        adversarial_loss: `"non_saturating"` or `"hinge"`.
+        r1_gamma: float γ. The discriminator's loss has γ · mean ‖∇ₓ Σ logits(x)‖².
+        r1_interval: int k. Apply R1 every k steps, with k times its weight (lazy
+            regularization, arXiv:1912.04958). The paper does not do this (k = 1), so
+            results will differ.
         bcr_real: float λ_real, weight of the mean squared difference of the logits of
             real images with and without augmentation.
         bcr_fake: float λ_fake, the same for generated images.
-        augment: str, policy of `DiffAugment`.
-        ema_decay: float, the averaged generator's decay a step.
-        g_learning_rate: float, for the Adam that `compile()` makes by default.
-        d_learning_rate: float, the same.
-        g_betas: two floats, β₁ and β₂ of the generator's Adam.
-        d_betas: two floats, the same.
-        seed: int, of latents and augmentation. (Initial weights follow Keras' global
-            seed, `keras.utils.set_random_seed`.)
+        augment_policy: str, policy of `DiffAugment`.
+        ema_decay: float, decay of the EMA generator per step.
+        g_learning_rate: float, for the generator's default Adam, see `compile`.
+        d_learning_rate: float, for the discriminator's default Adam.
+        g_betas: two floats, β₁ and β₂ of the generator's default Adam.
+        d_betas: two floats, β₁ and β₂ of the discriminator's default Adam.
+        seed: int, seed of latents and augmentation. (Initial weights follow Keras'
+            global seed, `keras.utils.set_random_seed`.)
 
     Attributes:
-        ema_generator: the averaged generator: the one to make images with.
+        ema_generator: the EMA generator. Use it to generate images.
         augment: callable, images → images; replaceable.
         sample_latents: callable, n → (n, latent_dim); replaceable.
-        steps: int, training steps so far.
-        images_seen: int, real images seen so far.
+        steps: int, number of training steps done.
+        images_seen: int, number of real images seen.
 
     Call arguments:
         latents: float tensor (B, latent_dim).
 
     Returns:
-        Images of the averaged generator, float32 (B, size, size, 3), about [-1, 1].
+        Images of the EMA generator, float32 (B, size, size, 3), about [-1, 1].
 
     Example:
 
@@ -97,26 +79,29 @@ class LadaGAN(keras.Model):
 
     def __init__(
         self,
-        generator,
-        discriminator,
+        generator: keras.Model,
+        discriminator: keras.Model,
         *,
-        loss="non_saturating",
-        r1_gamma=1e-4,
-        r1_interval=1,
-        bcr_real=0.0,
-        bcr_fake=0.0,
-        augment="color,translation",
-        ema_decay=0.999,
-        g_learning_rate=2e-4,
-        d_learning_rate=2e-4,
-        g_betas=(0.5, 0.99),
-        d_betas=(0.5, 0.99),
-        seed=0,
+        adversarial_loss: str = Preset.loss,
+        r1_gamma: float = Preset.r1_gamma,
+        r1_interval: int = Preset.r1_interval,
+        bcr_real: float = Preset.bcr_real,
+        bcr_fake: float = Preset.bcr_fake,
+        augment_policy: str = "color,translation",
+        ema_decay: float = Preset.ema_decay,
+        g_learning_rate: float = Preset.g_learning_rate,
+        d_learning_rate: float = Preset.d_learning_rate,
+        g_betas: tuple[float, float] = Preset.g_betas,
+        d_betas: tuple[float, float] = Preset.d_betas,
+        seed: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if loss not in LOSSES:
-            raise ValueError(f"loss={loss!r} is not one of {', '.join(LOSSES)}")
+        if adversarial_loss not in losses.LOSSES:
+            raise ValueError(
+                f"adversarial_loss={adversarial_loss!r} is not one of "
+                f"{', '.join(losses.LOSSES)}"
+            )
         if generator.image_size != discriminator.image_size:
             raise ValueError(
                 f"the generator makes {generator.image_size}-pixel images and the "
@@ -124,12 +109,12 @@ class LadaGAN(keras.Model):
             )
         self.generator = generator
         self.discriminator = discriminator
-        self.adversarial_loss = loss
+        self.adversarial_loss = adversarial_loss
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
         self.bcr_real = bcr_real
         self.bcr_fake = bcr_fake
-        self.augment_policy = augment
+        self.augment_policy = augment_policy
         self.ema_decay = ema_decay
         self.g_learning_rate = g_learning_rate
         self.d_learning_rate = d_learning_rate
@@ -140,36 +125,36 @@ class LadaGAN(keras.Model):
         self.image_size = generator.image_size
 
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.augment = DiffAugment(augment, seed=self.seed_generator)
+        self.augment = DiffAugment(augment_policy, seed=self.seed_generator)
         for network in (generator, discriminator):
             if not network.built:
                 network.build()
         self.ema_generator = copy_generator(generator)
         self.ema_generator.trainable = False
-        self.step_counter = self._counter("step_counter")
-        self.image_counter = self._counter("image_counter")
+        self.step_counter = self._add_counter("step_counter")
+        self.image_counter = self._add_counter("image_counter")
         self.trackers = {name: RunningMean(name) for name in METRICS}
         self.built = True
 
     @classmethod
     def from_preset(
         cls,
-        preset,
+        preset: str | Preset,
         *,
-        seed=0,
-        precision="float32",
-        sync_batch_norm=False,
-        **overrides,
-    ):
-        """A new LadaGAN of a preset (its name, or a `Preset`), untrained.
+        seed: int = 0,
+        precision: str = "float32",
+        sync_batch_norm: bool = False,
+        **overrides: Any,
+    ) -> "LadaGAN":
+        """Return a new, untrained LadaGAN.
 
         Args:
-            preset: str or `Preset`.
-            seed: int, of latents and augmentation.
-            precision: what the networks compute in: `"float32"`, `"bfloat16"` or
-                `"float16"`. Weights, normalization, attention scores, R1, images,
-                logits and the averaged generator are float32 in each.
-            sync_batch_norm: bool, whether batch normalization takes the statistics of
+            preset: name of a preset, or a `Preset`.
+            seed: int, seed of latents and augmentation.
+            precision: dtype of the networks' arithmetic: `"float32"`, `"bfloat16"` or
+                `"float16"`. In all three, float32 is used for weights, normalization,
+                attention scores, R1, images, logits and the EMA generator.
+            sync_batch_norm: bool. If True, batch normalization uses the statistics of
                 all replicas of a `tf.distribute` strategy.
             **overrides: fields of `Preset` to replace in a preset given by name.
 
@@ -178,74 +163,56 @@ class LadaGAN(keras.Model):
         """
         if not isinstance(preset, Preset):
             preset = get_preset(preset, **overrides)
-        generator, discriminator = networks(preset, precision, sync_batch_norm)
+        generator, discriminator = make_networks(preset, precision, sync_batch_norm)
         return cls(
             generator,
             discriminator,
-            loss=preset.loss,
-            r1_gamma=preset.r1_gamma,
-            r1_interval=preset.r1_interval,
-            bcr_real=preset.bcr_real,
-            bcr_fake=preset.bcr_fake,
-            augment=preset.augment,
-            ema_decay=preset.ema_decay,
-            g_learning_rate=preset.g_learning_rate,
-            d_learning_rate=preset.d_learning_rate,
-            g_betas=preset.g_betas,
-            d_betas=preset.d_betas,
+            adversarial_loss=preset.loss,
+            augment_policy=preset.augment,
             seed=seed,
+            **{name: getattr(preset, name) for name in PRESET_HYPERPARAMETERS},
         )
 
     @classmethod
-    def from_pretrained(cls, folder):
-        """The LadaGAN of a folder that `lada_tf.export --hub_layout` wrote.
+    def from_pretrained(cls, directory) -> "LadaGAN":
+        """Return the LadaGAN of a directory that `export --hub_layout` wrote.
 
-        Both generators have the averaged weights; `compile()` starts the optimizers
-        anew.
-
-        Args:
-            folder: path; of a repository of Hugging Face's Hub,
-                `huggingface_hub.snapshot_download(name)`.
+        Both generators get the EMA weights. `compile()` starts with new optimizers.
 
         Raises:
-            UserError: if the folder holds no such model.
+            UserError: if the directory does not contain such a model.
         """
-        return load_pretrained(cls, folder)
+        return load_pretrained(cls, directory)
 
     def compile(
         self,
-        g_optimizer=None,
-        d_optimizer=None,
+        g_optimizer: keras.optimizers.Optimizer | None = None,
+        d_optimizer: keras.optimizers.Optimizer | None = None,
         *,
-        gradient_accumulation_steps=1,
-        gradient_checkpointing=False,
-        overlap=False,
+        gradient_accumulation_steps: int = 1,
+        gradient_checkpointing: bool = False,
         **kwargs,
-    ):
-        """Sets and builds the optimizers.
+    ) -> None:
+        """Set and build the optimizers.
 
         Args:
-            g_optimizer: Keras optimizer; by default Adam with the learning rate and β
-                given to the constructor, within a `LossScaleOptimizer` where the
-                network computes in float16.
+            g_optimizer: Keras optimizer. The default is Adam with the learning rate and
+                β given to the constructor, inside a `LossScaleOptimizer` if the
+                generator computes in float16.
             d_optimizer: the same for the discriminator.
-            gradient_accumulation_steps: int, micro-batches that each batch is split into, one after the
-                other, to save memory. The gradients are those of the whole batch, but
-                for batch normalization, which sees a micro-batch at a time.
-            gradient_checkpointing: bool, whether gradients compute the activations of
-                the networks' stages again, which then need not be kept: the same
-                numbers in less memory and more time. Needs our own networks.
-            overlap: bool, whether parts of a step that need nothing of one another
-                (both of the discriminator's losses; the images for the generator's, and
-                halves of them in the discriminator; micro-batches) may be computed at
-                once, on threads of a processor, in more memory.
+            gradient_accumulation_steps: int. Split each batch into this many
+                micro-batches to save memory. The gradients are those of the whole
+                batch, except that batch normalization sees one micro-batch at a time.
+            gradient_checkpointing: bool. If True, recompute the activations of the
+                networks' stages during the backward pass instead of storing them. The
+                numbers are the same, with less memory and more time. This needs our own
+                networks.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
         """
         super().compile(optimizer=None, loss=None, **kwargs)
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.gradient_checkpointing = gradient_checkpointing
-        self.overlap = overlap
         self.g_optimizer = g_optimizer or _adam(
             self.g_learning_rate, self.g_betas, self.generator
         )
@@ -255,90 +222,166 @@ class LadaGAN(keras.Model):
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
 
-    def call(self, latents, training=None):
+    def call(self, latents, training: bool | None = None):
         return self.ema_generator(latents)
 
     def sample_latents(self, n):
-        """n latents, standard normal float32 (n, latent_dim)."""
+        """Return n latents, standard normal float32 (n, latent_dim)."""
         return keras.random.normal((n, self.latent_dim), seed=self.seed_generator)
 
-    def train_step(self, data):
-        """One step; returns the running means of the metrics."""
-        real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        self.step(real)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+    def train_step(self, data, with_r1: bool | None = None) -> dict[str, tf.Tensor]:
+        """Update the discriminator, then the generator, then the EMA generator.
 
-    def step(self, real, with_r1=None):
-        """One update of both players and of the average.
-
-        To be called in a replica context of `tf.distribute`, which it is outside any.
+        Call it in a replica context of `tf.distribute`, which is the default.
 
         Args:
-            real: float32 (B, size, size, 3), this replica's part of the real batch.
-            with_r1: bool, whether this step has R1. By default that is found from
-                `steps` and `r1_interval`, within the graph, where batch normalization
-                cannot be synchronized.
+            data: real images, float32 (B, size, size, 3) in [-1, 1]: this replica's
+                rows of the batch.
+            with_r1: bool. Whether this step includes R1. By default, the graph decides
+                from `steps` and `r1_interval`. With several replicas and lazy R1, the
+                caller must decide, since replicas cannot communicate in a `tf.cond`.
 
         Returns:
-            The step's own values of METRICS as a float32 vector, and a bool: whether
-            losses and gradients are finite.
+            This step's own value of each of `METRICS`. (`fit` averages them.)
         """
-        self._seed_step()
-        d_values, d_norm, d_finite = self._update_discriminator(real, with_r1)
-        # Not both players' activations at once.
-        with tf.control_dependencies([] if self.overlap else [d_norm]):
-            g_values, g_norm, g_finite = self._update_generator(tf.shape(real)[0])
-        with tf.control_dependencies([g_norm]):
-            self._update_average()
+        real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        self._start_random_numbers_of_step()
+        if self.r1_interval == 1:
+            with_r1 = True
+        with kernels.fast():
+            if with_r1 is None:
+                d_metrics = tf.cond(
+                    self.r1_is_due,
+                    lambda: self._update_discriminator(real, with_r1=True),
+                    lambda: self._update_discriminator(real, with_r1=False),
+                )
+            else:
+                d_metrics = self._update_discriminator(real, with_r1)
+            # Do not store the activations of both networks at once.
+            with tf.control_dependencies([d_metrics["d_grad_norm"]]):
+                g_metrics = self._update_generator(real)
+        with tf.control_dependencies([g_metrics["g_grad_norm"]]):
+            self._update_ema()
         self._count(real)
-        values = d_values | g_values | {"d_grad_norm": d_norm, "g_grad_norm": g_norm}
-        for name, value in values.items():
-            self.trackers[name].update_state(value)
-        ordered = [values.get(name, tf.zeros(())) for name in METRICS]
-        return tf.stack(ordered), tf.logical_and(d_finite, g_finite)
+        return self._track({**d_metrics, **g_metrics})
 
     def _update_discriminator(self, real, with_r1):
-        micro_batches = tf.split(real, self.gradient_accumulation_steps)
+        """Minimize eq 14. No gradient reaches the generator: it runs outside a tape."""
+        step = self._optimizer_step(self.discriminator, self.d_optimizer)
+        for shard, x in step.micro_batches(real):  # (B, H, W, 3)
+            z = self._sample_latents_like(x, shard)  # (B, latent_dim)
+            fake = self.generator(z, training=True)  # (B, H, W, 3)
+            if self.uses_bcr:
+                both = [self._augment(x, shard), self._augment(fake, shard)]
+                augmented = tf.concat(both, axis=0)  # (2B, H, W, 3)
+                step.differentiate(self._bcr_loss, x, fake, augmented, with_r1)
+            else:
+                fake, x = self._augment(fake, shard), self._augment(x, shard)
+                # Two losses, so that only one pass's activations are stored at a time.
+                step.differentiate(self._fake_loss, fake)
+                step.differentiate(self._real_loss, x, with_r1)
+        return step.apply("d_grad_norm")
 
-        def draw(number, part):
-            return discriminator_batch(self, micro_batches[number], part)
+    def _update_generator(self, real):
+        """Minimize eq 15 with new latents."""
+        step = self._optimizer_step(self.generator, self.g_optimizer)
+        for shard, x in step.micro_batches(real):
+            z = self._sample_latents_like(x, shard)  # (B, latent_dim)
+            step.differentiate(self._generator_loss, z, shard)
+        return step.apply("g_grad_norm")
 
-        objectives = discriminator_objectives(self, with_r1)
-        return self._update(draw, objectives, self.discriminator, self.d_optimizer)
-
-    def _update_generator(self, batch_size):
-        def draw(number, part):
-            return sample_part(
-                self, batch_size // self.gradient_accumulation_steps, part
-            )
-
-        def objective(drawn, part):
-            return generator_objective(self, drawn, part)
-
-        return self._update(draw, [objective], self.generator, self.g_optimizer)
-
-    def _update(self, draw, objectives, network, optimizer):
-        return update(
-            draw,
-            objectives,
-            network,
-            optimizer,
-            self.seed_generator,
-            self.gradient_accumulation_steps,
-            self.overlap,
-        )
-
-    def _update_average(self):
-        """EMA over all weights, batch statistics included."""
+    def _update_ema(self):
+        """Average all weights, the batch statistics included."""
         rate = tf.constant(1 - self.ema_decay)
         for average, weight in zip(
             self.ema_generator.weights, self.generator.weights, strict=True
         ):
-            tf.raw_ops.ResourceApplyGradientDescent(  # in each replica by itself
+            # average -= rate · (average - weight), in each replica by itself
+            tf.raw_ops.ResourceApplyGradientDescent(
                 var=average.value.handle, alpha=rate, delta=average - weight
             )
 
-    def _seed_step(self):
+    def _fake_loss(self, fake):
+        """Second term of eq 14: softplus(D(G(z)))."""
+        logits = self.discriminator(fake, **self._training_arguments())  # (B, 25)
+        loss = losses.LOSSES[self.adversarial_loss].fake(logits)
+        return loss, {"d_loss": loss, "d_total_loss": loss, **fake_metrics(logits)}
+
+    def _real_loss(self, real, with_r1):
+        """First term of eq 14, softplus(-D(x)), and γ R1."""
+        logits, gradients = self._logits_and_input_gradients(real, with_r1)
+        loss = losses.LOSSES[self.adversarial_loss].real(logits)
+        r1 = self.r1_interval * losses.r1_penalty(gradients) if with_r1 else 0.0
+        total = losses.total([loss, self.r1_gamma * r1])
+        metrics = {"d_loss": loss, "d_total_loss": total}
+        return total, metrics | real_metrics(logits, r1, self.r1_gamma)
+
+    def _bcr_loss(self, real, fake, augmented, with_r1):
+        """Eq 14 of plain images, γ R1, and consistency with augmented images (bCR)."""
+        fake_logits = self.discriminator(fake, **self._training_arguments())
+        real_logits, gradients = self._logits_and_input_gradients(real, with_r1)
+        logits = self.discriminator(augmented, **self._training_arguments())
+        real_augmented, fake_augmented = tf.split(logits, 2)  # (B, 25) each
+
+        adversarial = losses.LOSSES[self.adversarial_loss]
+        d_loss = adversarial.real(real_logits) + adversarial.fake(fake_logits)
+        r1 = self.r1_interval * losses.r1_penalty(gradients) if with_r1 else 0.0
+        consistency_real = losses.consistency(real_logits, real_augmented)
+        consistency_fake = losses.consistency(fake_logits, fake_augmented)
+        total = losses.total(
+            [
+                d_loss,
+                self.r1_gamma * r1,
+                self.bcr_real * consistency_real,
+                self.bcr_fake * consistency_fake,
+            ]
+        )
+        metrics = {
+            "d_loss": d_loss,
+            "d_total_loss": total,
+            "consistency_real": consistency_real,
+            "consistency_fake": consistency_fake,
+            **fake_metrics(fake_logits),
+        }
+        return total, metrics | real_metrics(real_logits, r1, self.r1_gamma)
+
+    def _generator_loss(self, z, shard):
+        """Eq 15: softplus(-D(G(z)))."""
+        fake = self.generator(z, **self._training_arguments())  # (B, H, W, 3)
+        if not self.uses_bcr:
+            fake = self._augment(fake, shard)
+        logits = self.discriminator(fake, **self._training_arguments())  # (B, 25)
+        loss = losses.LOSSES[self.adversarial_loss].generator(logits)
+        return loss, {"g_loss": loss}
+
+    def _logits_and_input_gradients(self, real, with_r1):
+        """Return logits and, with R1, ∇ₓ Σ logits(x), float32 (B, H, W, 3)."""
+        if not with_r1:
+            return self.discriminator(real, **self._training_arguments()), None
+        return logits_and_input_gradients(
+            self.discriminator, real, self.gradient_checkpointing
+        )
+
+    def _optimizer_step(self, network, optimizer):
+        return OptimizerStep(
+            network, optimizer, self.seed_generator, self.gradient_accumulation_steps
+        )
+
+    def _sample_latents_like(self, images, shard: Shard):
+        return shard.rows(self.sample_latents, tf.shape(images)[0])
+
+    def _augment(self, images, shard: Shard):
+        if isinstance(self.augment, DiffAugment):
+            return self.augment(images, shard=shard)
+        return self.augment(images)  # the user's own knows no shards
+
+    def _training_arguments(self):
+        """Arguments of a network's call. A user's own network may know only one."""
+        if self.gradient_checkpointing:
+            return {"training": True, "gradient_checkpointing": True}
+        return {"training": True}
+
+    def _start_random_numbers_of_step(self):
         step = tf.cast(self.step_counter.value, self.seed_generator.state.dtype)
         self.seed_generator.state.assign(
             tf.stack([tf.constant(self.seed, step.dtype), step * SEEDS_PER_STEP])
@@ -349,75 +392,87 @@ class LadaGAN(keras.Model):
         self.step_counter.assign_add(1)
         self.image_counter.assign_add(tf.shape(real, out_type=tf.int64)[0] * replicas)
 
-    def _counter(self, name):
+    def _track(self, values):
+        for name, value in values.items():
+            self.trackers[name].update_state(value)
+        return {name: tf.convert_to_tensor(values.get(name, 0.0)) for name in METRICS}
+
+    def _add_counter(self, name):
         return self.add_weight(
             name=name, shape=(), dtype="int64", initializer="zeros", trainable=False
         )
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
     @property
-    def consistent(self):
-        """Whether bCR is on."""
+    def uses_bcr(self) -> bool:
+        """Whether the loss has a consistency term."""
         return self.bcr_real > 0 or self.bcr_fake > 0
 
     @property
     def r1_is_due(self):
-        """Whether the next step has R1, a bool tensor."""
+        """Whether the next step includes R1, a bool tensor."""
         return self.step_counter % self.r1_interval == 0
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         return int(self.step_counter.numpy())
 
     @property
-    def images_seen(self):
+    def images_seen(self) -> int:
         return int(self.image_counter.numpy())
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "generator": keras.saving.serialize_keras_object(self.generator),
             "discriminator": keras.saving.serialize_keras_object(self.discriminator),
-            "loss": self.adversarial_loss,
-            "r1_gamma": self.r1_gamma,
-            "r1_interval": self.r1_interval,
-            "bcr_real": self.bcr_real,
-            "bcr_fake": self.bcr_fake,
-            "augment": self.augment_policy,
-            "ema_decay": self.ema_decay,
-            "g_learning_rate": self.g_learning_rate,
-            "d_learning_rate": self.d_learning_rate,
-            "g_betas": list(self.g_betas),
-            "d_betas": list(self.d_betas),
+            "adversarial_loss": self.adversarial_loss,
+            "augment_policy": self.augment_policy,
             "seed": self.seed,
+            **{name: getattr(self, name) for name in PRESET_HYPERPARAMETERS},
         }
 
     @classmethod
-    def from_config(cls, config):
-        for network in ("generator", "discriminator"):
-            config[network] = keras.saving.deserialize_keras_object(config[network])
-        return cls(**config)
+    def from_config(cls, config: dict) -> "LadaGAN":
+        return cls(**_deserialized(config, ("generator", "discriminator")))
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict:
         return {
             "g_optimizer": keras.saving.serialize_keras_object(self.g_optimizer),
             "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),
             "gradient_accumulation_steps": self.gradient_accumulation_steps,
             "gradient_checkpointing": self.gradient_checkpointing,
-            "overlap": self.overlap,
         }
 
-    def compile_from_config(self, config):
-        for name in ("g_optimizer", "d_optimizer"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        self.compile(**config)
+    def compile_from_config(self, config: dict) -> None:
+        self.compile(**_deserialized(config, ("g_optimizer", "d_optimizer")))
+
+
+# Arguments of LadaGAN that are fields of Preset under the same name.
+PRESET_HYPERPARAMETERS = (
+    "r1_gamma",
+    "r1_interval",
+    "bcr_real",
+    "bcr_fake",
+    "ema_decay",
+    "g_learning_rate",
+    "d_learning_rate",
+    "g_betas",
+    "d_betas",
+)
 
 
 def _adam(learning_rate, betas, network):
-    adam = FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
+    adam = kernels.FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
     if network.compute_dtype == "float16":
         return keras.optimizers.LossScaleOptimizer(adam)
     return adam
+
+
+def _deserialized(config, names):
+    """Return a copy of the config with the Keras objects of these names."""
+    objects = {n: keras.saving.deserialize_keras_object(config[n]) for n in names}
+    return {**config, **objects}

@@ -1,4 +1,4 @@
-"""Adversarial losses: what each player minimizes, as means over all logits."""
+"""The terms of both networks' losses, as functions of tensors (eqs 14-15)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,11 +7,11 @@ from keras import ops
 
 
 class AdversarialLoss(NamedTuple):
-    """The two sides of a game: logits, float tensors of any shape, to a scalar."""
+    """The loss of each side: logits, float tensors of any shape, to a scalar."""
 
-    real: Callable[[Any], Any]  # of real images, for the discriminator
-    fake: Callable[[Any], Any]  # of generated ones, for the discriminator
-    generator: Callable[[Any], Any]  # of generated ones, for the generator
+    real: Callable[[Any], Any]  # the discriminator's, of real images
+    fake: Callable[[Any], Any]  # the discriminator's, of generated images
+    generator: Callable[[Any], Any]  # the generator's, of generated images
 
 
 # Non-saturating logistic loss (eqs 14-15); Goodfellow et al., arXiv:1406.2661.
@@ -29,3 +29,37 @@ HINGE = AdversarialLoss(
 )
 
 LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE}
+
+
+def r1_penalty(input_gradients):
+    """R1: the mean over images of ‖∇ₓ Σ logits(x)‖² (eq 14); arXiv:1801.04406.
+
+    Args:
+        input_gradients: float32 (B, H, W, C), ∇ₓ Σ logits(x) for real images x.
+
+    Returns:
+        A float32 scalar, without its weight γ.
+    """
+    return ops.mean(ops.sum(input_gradients**2, axis=(1, 2, 3)))
+
+
+def consistency(logits, augmented_logits):
+    """The bCR term: mean squared difference of logits; arXiv:2002.04724.
+
+    Args:
+        logits: float32 (B, 25), of images.
+        augmented_logits: float32 (B, 25), of the same images after augmentation.
+
+    Returns:
+        A float32 scalar, without its weight λ.
+    """
+    return ops.mean((logits - augmented_logits) ** 2)
+
+
+def total(terms):
+    """The sum of scalar terms, in one reduction.
+
+    TensorFlow may reorder a chain of additions differently in each process, and with it
+    the last bit of the logged value.
+    """
+    return ops.sum(ops.stack(terms))

@@ -1,10 +1,12 @@
-"""The two networks of a preset."""
+"""Create the networks of a preset, and copies of a generator in another precision."""
+
+from typing import Any
 
 from lada_tf.models.discriminator import Discriminator
 from lada_tf.models.generator import Generator
 from lada_tf.models.presets import Preset
 
-# What the networks compute in, as the dtype policies of Keras: weights are float32.
+# Keras dtype policies by precision. Weights are float32 in each of them.
 PRECISIONS = {
     "float32": "float32",
     "bfloat16": "mixed_bfloat16",
@@ -12,16 +14,23 @@ PRECISIONS = {
 }
 
 
-def networks(
+def make_networks(
     preset: Preset, precision: str = "float32", sync_batch_norm: bool = False
 ) -> tuple[Generator, Discriminator]:
-    """The generator and the discriminator of a configuration, not built yet.
+    """Return the generator and the discriminator of a preset, not built yet.
 
     Raises:
         ValueError: if its sizes do not fit together, or the precision is unknown.
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"precision={precision!r}: one of {', '.join(PRECISIONS)}")
+        raise ValueError(
+            f"precision={precision!r} is not one of {', '.join(PRECISIONS)}"
+        )
+    common: dict[str, Any] = {
+        "score": preset.score,
+        "sync_batch_norm": sync_batch_norm,
+        "dtype": PRECISIONS[precision],
+    }
     generator = Generator(
         preset.image_size,
         widths=preset.g_widths,
@@ -31,15 +40,13 @@ def networks(
         mlp_dim=preset.g_mlp_dim,
         latent_dim=preset.latent_dim,
         base_resolution=preset.base_resolution,
-        score=preset.score,
         attention=preset.g_attention,
         norm=preset.g_norm,
         mlp_residual=preset.g_mlp_residual,
         lee_convolution=preset.lee_convolution,
         initializer=preset.g_initializer,
-        sync_batch_norm=sync_batch_norm,
-        dtype=PRECISIONS[precision],
         name="generator",
+        **common,
     )
     discriminator = Discriminator(
         preset.image_size,
@@ -49,28 +56,26 @@ def networks(
         num_heads=preset.d_heads,
         mlp_dim=preset.d_mlp_dim,
         batch_norm=preset.d_batch_norm,
-        score=preset.score,
         initializer=preset.d_initializer,
-        sync_batch_norm=sync_batch_norm,
-        dtype=PRECISIONS[precision],
         name="discriminator",
+        **common,
     )
     return generator, discriminator
 
 
 def in_precision(generator: Generator, precision: str = "float32") -> Generator:
-    """The same generator for inference, with weights and products in one precision.
+    """Return the generator with weights and arithmetic in one dtype, for inference.
 
-    Where a policy such as `mixed_bfloat16` casts each float32 weight anew for every
-    call, these are of the precision once and for all. Attention scores, the convolution
-    to RGB and what is returned stay float32.
+    A policy such as `mixed_bfloat16` casts each float32 weight in every call. Here, the
+    weights are cast once. Attention scores, the convolution to RGB and the images stay
+    float32.
 
     Args:
-        generator: built.
+        generator: a built `Generator`.
         precision: `"float32"` or `"bfloat16"`.
 
     Returns:
-        A copy, or the generator itself if it is that already.
+        A copy, or the generator itself if it has this precision already.
     """
     if generator.dtype_policy.name == precision:
         return generator
@@ -78,19 +83,20 @@ def in_precision(generator: Generator, precision: str = "float32") -> Generator:
 
 
 def copy_generator(generator: Generator, precision: str = "float32") -> Generator:
-    """As `in_precision`, but always another generator."""
+    """Like `in_precision`, but always return a copy."""
     copy = copy_without_weights(generator, precision)
     for new, weight in zip(copy.weights, generator.weights, strict=True):
-        new.assign(weight)  # on the device, where `set_weights` makes arrays of them
+        new.assign(weight)  # on the device, unlike `set_weights`
     return copy
 
 
 def copy_without_weights(generator: Generator, precision: str = "float32") -> Generator:
-    """As `copy_generator`, but of zeros, and of a generator that need not be built.
+    """Like `copy_generator`, but with zero weights. The generator may be unbuilt.
 
-    For weights to come: orthogonal numbers would take seconds to draw.
+    Use it before loading weights: initializing orthogonal weights would take seconds.
     """
     changes = {"dtype": precision, "initializer": "zeros"}
-    copy = type(generator).from_config(generator.get_config() | changes)
+    # Not from_config, which refuses an attention that a file names by module:Class.
+    copy = type(generator)(**{**generator.get_config(), **changes})
     copy.build()
     return copy

@@ -1,106 +1,132 @@
-"""One optimizer update: over micro-batches, over replicas, with a scaled loss."""
+"""One optimizer step: over micro-batches, over replicas, with a scaled loss."""
 
 import collections
+import dataclasses
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 
-from lada_tf.models.objectives import Either, Part
-
-# A loss scale that has been halved to this is no overflow's doing.
-LEAST_LOSS_SCALE = 2.0**-20
+# A loss scale that was halved down to this value is not due to overflow any more.
+MIN_LOSS_SCALE = 2.0**-20
 
 
-def update(draw, objectives, network, optimizer, seeds, micro_batches=1, overlap=False):
-    """Moves a network against the mean gradient over the global batch.
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One of several equal slices of the global batch, in order."""
 
-    Every replica and micro-batch sees its part of the batch. Its random draws begin at
-    the same state of `seeds`, and of what is drawn it takes its own rows.
+    index: int | tf.Tensor = 0
+    count: int = 1
+
+    def rows(self, draw: Callable, n):
+        """Return this shard's n rows of the random numbers for the global batch.
+
+        Args:
+            draw: callable, number of rows → tensor with that many rows.
+            n: int or int scalar tensor, rows of this shard.
+        """
+        if self.count == 1:
+            return draw(n)
+        rows = draw(n * self.count)
+        return tf.reshape(rows, (self.count, n, *rows.shape[1:]))[self.index]
+
+
+class OptimizerStep:
+    """Average a network's gradients over the global batch, then apply them once.
+
+    Every replica and every micro-batch sees its own shard of the batch. All of them
+    start from the same state of the seed generator and take their own rows of what they
+    draw, so that together they make the step that one device would make.
 
     Args:
-        draw: callable, (micro-batch number, `Part`) → inputs of the objectives, through
-            which no gradient flows.
-        objectives: callables, (inputs, `Part`) → loss, dict of scalars, or `Either` of
-            two; the network minimizes the sum of the losses.
-        network: Keras model whose trainable variables are moved.
-        optimizer: built Keras optimizer of these variables.
-        seeds: `keras.random.SeedGenerator` that both draw from.
-        micro_batches: int, gradients to average before the update.
-        overlap: bool, whether objectives and micro-batches may be computed at once.
-
-    Returns:
-        The dicts' means over the global batch, those of one name added up over the
-        objectives; the global norm of the gradient that was applied, 0 where loss
-        scaling skipped the update; and whether all is finite.
+        network: Keras model whose trainable variables are updated.
+        optimizer: Keras optimizer, built for these variables.
+        seed_generator: `keras.random.SeedGenerator` of all random draws.
+        num_micro_batches: int, micro-batches per replica.
     """
 
-    def differentiate(objective, drawn, part):
-        if isinstance(objective, Either):
-            return tf.cond(
-                objective.condition(),
-                lambda: differentiate(objective.if_true, drawn, part),
-                lambda: differentiate(objective.if_false, drawn, part),
-            )
-        with tf.GradientTape() as tape:
-            loss, values = objective(drawn, part)
-            loss = optimizer.scale_loss(loss)
-        return tape.gradient(loss, variables), values
-
-    def after(tensors):
-        # Without waiting, the activations of all parts would be in memory at once.
-        return tf.control_dependencies([] if overlap else tensors or [])
-
-    replica, replicas = _replica()
-    variables = network.trainable_variables
-    start = tf.identity(seeds.state.value)
-    gradients, seen = None, collections.defaultdict(list)
-    for number in range(micro_batches):
-        part = Part(replica * micro_batches + number, replicas * micro_batches)
-        with after(gradients):
-            seeds.state.assign(start)
-            drawn = draw(number, part)
-        for objective in objectives:
-            with after(gradients):
-                more, more_values = differentiate(objective, drawn, part)
-            gradients = _sum(gradients, more)
-            for name, value in more_values.items():
-                seen[name].append(value)
-
-    sums = tf.stack([tf.reduce_sum(tf.stack(each)) for each in seen.values()])
-    gradients = _mean_over_parts(gradients, replicas, replicas * micro_batches)
-    means = _mean_over_parts([sums], replicas, replicas * micro_batches)
-    values = dict(zip(seen, tf.unstack(means[0]), strict=True))
-    shares = gradients
-    if replicas > 1:  # `apply` sums over them
-        shares = [gradient / replicas for gradient in gradients]
-    scale = optimizer.scale_loss(tf.ones(()))
-    norm = tf.linalg.global_norm(gradients) / scale
-    with tf.control_dependencies([norm]):
-        # Nothing reads the weights any more, so that they are moved in place.
-        optimizer.apply(shares, variables)
-    finite = tf.math.is_finite(tf.reduce_sum(tf.stack(list(values.values()))))
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # Gradients that overflow are skipped, and the scale is halved.
-        norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
-        finite = tf.logical_and(finite, scale > LEAST_LOSS_SCALE)
-    return values, norm, tf.logical_and(finite, tf.math.is_finite(norm))
-
-
-def _replica():
-    """This replica's number, and how many there are."""
-    context = tf.distribute.get_replica_context()
-    count = context.num_replicas_in_sync
-    return (context.replica_id_in_sync_group if count > 1 else 0), count
-
-
-def _sum(tensors, more):
-    if tensors is None:
-        return more
-    return [a + b for a, b in zip(tensors, more, strict=True)]
-
-
-def _mean_over_parts(tensors, replicas, parts):
-    if replicas > 1:
+    def __init__(
+        self,
+        network: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        seed_generator: keras.random.SeedGenerator,
+        num_micro_batches: int = 1,
+    ):
+        self.variables = network.trainable_variables
+        self.optimizer = optimizer
+        self.num_micro_batches = num_micro_batches
         context = tf.distribute.get_replica_context()
-        tensors = context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
-    return [tensor / parts for tensor in tensors] if parts > 1 else tensors
+        self.num_replicas = context.num_replicas_in_sync
+        self.replica = context.replica_id_in_sync_group if self.num_replicas > 1 else 0
+        self.num_shards = self.num_replicas * num_micro_batches
+        self.seed_state = seed_generator.state
+        self.first_seed = tf.identity(self.seed_state.value)
+        self.gradients: list[tf.Tensor] = []
+        self.metrics: dict[str, list] = collections.defaultdict(list)
+
+    def micro_batches(self, batch: tf.Tensor) -> Iterator[tuple[Shard, tf.Tensor]]:
+        """Yield the shard and the rows of each micro-batch, in order.
+
+        A micro-batch waits for the gradients of the one before it. Otherwise the
+        activations of all of them would be in memory at once.
+        """
+        for i, rows in enumerate(tf.split(batch, self.num_micro_batches)):
+            shard = Shard(self.replica * self.num_micro_batches + i, self.num_shards)
+            with tf.control_dependencies(self.gradients):
+                self.seed_state.assign(self.first_seed)
+                yield shard, rows
+
+    def differentiate(self, loss_function: Callable, *inputs) -> None:
+        """Add the gradients of one loss.
+
+        Args:
+            loss_function: callable, inputs → loss, dict of scalar metrics. Metrics of
+                the same name are added up over the losses of a micro-batch.
+            *inputs: its arguments.
+        """
+        with tf.control_dependencies(self.gradients):
+            with tf.GradientTape() as tape:
+                loss, metrics = loss_function(*inputs)
+                loss = self.optimizer.scale_loss(loss)
+            gradients = tape.gradient(loss, self.variables)
+        if self.gradients:
+            pairs = zip(self.gradients, gradients, strict=True)
+            gradients = [a + b for a, b in pairs]
+        self.gradients = gradients
+        for name, value in metrics.items():
+            self.metrics[name].append(value)
+
+    def apply(self, norm_name: str) -> dict[str, tf.Tensor]:
+        """Apply the mean gradients.
+
+        Args:
+            norm_name: name of the metric for the gradients' global norm.
+
+        Returns:
+            The mean metrics of the global batch. The norm is 0 if loss scaling skipped
+            an update that overflowed, and NaN if that does not help any more.
+        """
+        gradients = self._mean_over_shards(self.gradients)
+        sums = tf.stack([tf.reduce_sum(tf.stack(v)) for v in self.metrics.values()])
+        (means,) = self._mean_over_shards([sums])
+        loss_scale = self.optimizer.scale_loss(tf.ones(()))
+        norm = tf.linalg.global_norm(gradients) / loss_scale
+        if self.num_replicas > 1:  # `apply` sums over replicas
+            gradients = [gradient / self.num_replicas for gradient in gradients]
+        with tf.control_dependencies([norm]):
+            # Nothing reads the weights any more, so that they are updated in place.
+            self.optimizer.apply(gradients, self.variables)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            is_hopeless = loss_scale <= MIN_LOSS_SCALE
+            skipped = tf.where(is_hopeless, float("nan"), 0.0)
+            norm = tf.where(tf.math.is_finite(norm) & ~is_hopeless, norm, skipped)
+        metrics = dict(zip(self.metrics, tf.unstack(means), strict=True))
+        return {**metrics, norm_name: norm}
+
+    def _mean_over_shards(self, tensors):
+        if self.num_replicas > 1:
+            context = tf.distribute.get_replica_context()
+            tensors = context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
+        if self.num_shards == 1:
+            return tensors
+        return [tensor / self.num_shards for tensor in tensors]

@@ -1,7 +1,7 @@
-"""The paper's configurations and `tiny`, as data.
+"""The paper's configurations, and `tiny`, as data.
 
-A configuration is everything that defines a training run but its seed and place: the
-two networks, the objective, the optimizers, and how much data they see.
+A preset defines a training run, except for its seed and its directory: the networks,
+the losses, the optimizers, the data and the number of images.
 """
 
 import dataclasses
@@ -14,50 +14,58 @@ def _field(doc: str, default: Any = dataclasses.MISSING) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """One configuration. Each field is a flag of `lada_tf.train` of the same name."""
+    """One configuration. Each field is a flag of `lada-tf train` with the same name."""
 
-    data: str = _field("Dataset: a name or a path, see lada_tf.data.")
+    data: str = _field("Data set: a path or a name, see docs/data.md.")
     image_size: int = _field("Side of the images, in pixels.")
     g_widths: tuple[int, ...] = _field("Token width of each stage of the generator.")
-    output_head: str = _field("Head of the generator: pixel, patch or decoder.")
-    d_widths: tuple[int, ...] = _field("Channels of the discriminator's encoder.")
-    batch_size: int = _field("Images in a batch.")
-    augment: str = _field("DiffAugment policy: color, translation, cutout; or nothing.")
-    total_images: int = _field("Real images to train on, repetitions counted.")
-    resize: str = _field("How images get their size: plain, lsun, pad; or nothing.", "")
-    subset: float = _field("Share of the data to train on, in (0, 1].", 1.0)
-    decoder_widths: tuple[int, ...] = _field("Channels of the decoder head.", ())
+    output_head: str = _field("Output head of the generator: pixel, patch or decoder.")
+    d_widths: tuple[int, ...] = _field(
+        "Channels of the discriminator's convolutions down to 16x16."
+    )
+    batch_size: int = _field("Number of images per batch.")
+    augment: str = _field(
+        "DiffAugment policy: color,translation,cutout, parts of it, or empty."
+    )
+    total_images: int = _field("Number of real images to train on, with repetitions.")
+    resize: str = _field(
+        "How to resize images: plain, lsun or pad. Empty: the data set's default.", ""
+    )
+    subset: float = _field("Fraction of the data to train on, in (0, 1].", 1.0)
+    decoder_widths: tuple[int, ...] = _field(
+        "Channels per level of the decoder head.", ()
+    )
     base_resolution: int = _field("Side of the generator's first grid of tokens.", 8)
     latent_dim: int = _field("Length of a latent.", 128)
     g_heads: tuple[int, ...] = _field(
-        "Generator's heads: one int, or one a stage.", (4,)
+        "Attention heads of the generator: one int, or one per stage.", (4,)
     )
     g_mlp_dim: tuple[int, ...] = _field(
-        "Generator's MLP widths: one, or one a stage.", (512,)
+        "Hidden widths of the generator's MLPs: one int, or one per stage.", (512,)
     )
     g_attention: str = _field(
-        "Generator's attention: lada, fastformer, linformer, dot_product, swin, "
+        "Attention of the generator: lada, fastformer, linformer, dot_product, swin, "
         "lada_swin, or module:Class.",
         "lada",
     )
-    g_norm: str = _field("Generator's normalization: sln or layer_norm.", "sln")
+    g_norm: str = _field("Normalization of the generator: sln or layer_norm.", "sln")
     g_mlp_residual: bool = _field("Residual around the generator's MLPs.", False)
     lee_convolution: bool = _field("Convolutions between the generator's stages.", True)
-    d_attention: str = _field("Discriminator: conv, or its attention.", "lada")
+    d_attention: str = _field("Attention of the discriminator, or conv.", "lada")
     d_out_widths: tuple[int, ...] = _field(
         "Channels of the discriminator's last two hidden maps.", (512, 1024)
     )
-    d_heads: int = _field("Heads of the discriminator's attention.", 4)
+    d_heads: int = _field("Attention heads of the discriminator.", 4)
     d_mlp_dim: int = _field("Hidden width of the discriminator's MLP.", 512)
     d_batch_norm: bool = _field("Batch normalization in the discriminator.", True)
-    score: str = _field("Attention score: joint (the code's) or per_head.", "joint")
+    score: str = _field(
+        "Attention score: joint (authors' code) or per_head (paper).", "joint"
+    )
     g_initializer: str = _field("Initializer of the generator.", "orthogonal")
     d_initializer: str = _field("Initializer of the discriminator.", "orthogonal")
     loss: str = _field("Adversarial loss: non_saturating or hinge.", "non_saturating")
     r1_gamma: float = _field("Weight of the R1 gradient penalty.", 1e-4)
-    r1_interval: int = _field(
-        "Steps from one (lazy) R1 to the next; 1 in the paper.", 1
-    )
+    r1_interval: int = _field("Apply R1 every N steps (lazy R1). The paper uses 1.", 1)
     bcr_real: float = _field("Weight of consistency on real images (bCR).", 0.0)
     bcr_fake: float = _field("Weight of consistency on generated images (bCR).", 0.0)
     g_learning_rate: float = _field("Adam's learning rate for the generator.", 2e-4)
@@ -66,7 +74,7 @@ class Preset:
     d_betas: tuple[float, float] = _field(
         "Adam's β for the discriminator.", (0.5, 0.99)
     )
-    ema_decay: float = _field("Decay a step of the averaged generator.", 0.999)
+    ema_decay: float = _field("Decay of the EMA generator per step.", 0.999)
 
 
 PRESETS = {
@@ -93,7 +101,7 @@ PRESETS = {
         total_images=72_000_000,
     ),
     "ffhq128": Preset(
-        data="",  # a folder of the user's: FFHQ is in no catalogue
+        data="",  # the user's own directory: TFDS does not have FFHQ
         image_size=128,
         g_widths=(1024, 512, 256),
         output_head="decoder",
@@ -123,8 +131,14 @@ PRESETS = {
         g_widths=(1024, 512, 256),
         output_head="decoder",
         decoder_widths=(128, 64, 32),
-        d_widths=(16, 32, 64, 128, 256),  # the pattern; the paper does not give them
-        batch_size=64,  # the paper does not give it: as at 128×128
+        d_widths=(
+            16,
+            32,
+            64,
+            128,
+            256,
+        ),  # the paper does not give them: the pattern of the others
+        batch_size=64,  # not in the paper: as for 128×128
         augment="color,translation",
         total_images=18_000_000,
     ),
@@ -149,14 +163,14 @@ PRESETS = {
 
 
 def get_preset(name: str, **overrides: Any) -> Preset:
-    """The preset of that name, with some fields replaced.
+    """Return the preset of that name, with some fields replaced.
 
     Raises:
         ValueError: if there is no such preset or field.
     """
     if name not in PRESETS:
-        raise ValueError(f"no preset {name!r}: choose among {', '.join(PRESETS)}")
+        raise ValueError(f"preset={name!r} is not one of {', '.join(PRESETS)}")
     unknown = set(overrides) - {field.name for field in dataclasses.fields(Preset)}
     if unknown:
-        raise ValueError(f"a preset has no field {', '.join(sorted(unknown))}")
+        raise ValueError(f"Preset has no field {', '.join(sorted(unknown))}")
     return dataclasses.replace(PRESETS[name], **overrides)

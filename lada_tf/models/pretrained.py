@@ -1,7 +1,7 @@
-"""A trained LadaGAN as a folder to share: configuration and weights, no optimizers.
+"""A trained LadaGAN as a directory: configuration and weights, without optimizers.
 
-config.json           `LadaGAN.get_config()`, and how far it was trained
-generator.keras       the averaged generator
+config.json           `LadaGAN.get_config()`, and how long it was trained
+generator.keras       the EMA generator
 discriminator.keras
 """
 
@@ -15,34 +15,34 @@ from lada_tf.errors import UserError
 CONFIG = "config.json"
 
 
-def save_pretrained(gan, folder) -> None:
-    """Writes a `LadaGAN` into an existing, empty folder."""
-    folder = Path(folder)
+def save_pretrained(gan, directory) -> None:
+    """Write a `LadaGAN` into an existing, empty directory."""
+    directory = Path(directory)
     config = {
         "library_name": "lada_tf",
         "config": gan.get_config(),
         "steps": gan.steps,
         "images_seen": gan.images_seen,
     }
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
-    gan.ema_generator.save(folder / "generator.keras")
-    gan.discriminator.save(folder / "discriminator.keras")
+    (directory / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+    gan.ema_generator.save(directory / "generator.keras")
+    gan.discriminator.save(directory / "discriminator.keras")
 
 
-def load_pretrained(cls, folder):
-    """`LadaGAN.from_pretrained`."""
-    folder = Path(folder)
+def load_pretrained(cls, directory):
+    """Return the `LadaGAN` of such a directory, see `LadaGAN.from_pretrained`."""
+    directory = Path(directory)
     try:
-        config = json.loads((folder / CONFIG).read_text())
+        config = json.loads((directory / CONFIG).read_text())
         gan = cls.from_config(config["config"])
-        generator = _weights(folder / "generator.keras")
+        generator = _weights(directory / "generator.keras")
         gan.generator.set_weights(generator)
         gan.ema_generator.set_weights(generator)
-        gan.discriminator.set_weights(_weights(folder / "discriminator.keras"))
+        gan.discriminator.set_weights(_weights(directory / "discriminator.keras"))
         gan.step_counter.assign(config["steps"])
         gan.image_counter.assign(config["images_seen"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: no pretrained LadaGAN ({error})") from error
+        raise UserError(f"{directory}: not a pretrained LadaGAN ({error})") from error
     return gan
 
 

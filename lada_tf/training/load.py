@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN
-from lada_tf.models.networks import copy_without_weights, networks
+from lada_tf.models.networks import copy_without_weights, make_networks
 from lada_tf.training.checkpoints import (
     Checkpoints,
     find_best,
@@ -58,7 +58,7 @@ def load_generator(run_dir, best=False, precision="float32"):
         UserError: as `load_run`.
     """
     folder = RunDirectory(run_dir)
-    generator, _ = networks(folder.read_preset())
+    generator, _ = make_networks(folder.read_preset())
     generator = copy_without_weights(generator, precision)
     find = find_best if best else find_newest
     checkpoint = _require(find(folder.checkpoints), run_dir, best)

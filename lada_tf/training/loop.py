@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import TrainingDiverged, WorkerLost
-from lada_tf.kernels.xla_kernel import compiling_ahead
 from lada_tf.models import LadaGAN
-from lada_tf.models.lada_gan import METRICS
+from lada_tf.models.metrics import METRICS
 from lada_tf.runtime import without_collection
 from lada_tf.training.distribution import count_workers
 
@@ -151,8 +150,6 @@ class Loop:
                     stack.enter_context(without_grappler())
                 if self._first:
                     stack.enter_context(without_collection())
-                    if self._compile_ahead:
-                        stack.enter_context(compiling_ahead())
                     self._first = False
                 if self._one_at_a_time:
                     # A graph of each kind: replicas cannot talk within a condition.

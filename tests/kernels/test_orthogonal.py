@@ -1,4 +1,4 @@
-"""Orthogonal weights: Keras' numbers, by another decomposition."""
+"""Orthogonal initialization: Keras' values by another decomposition."""
 
 import keras
 import numpy as np
@@ -7,19 +7,20 @@ import scipy.linalg
 import tensorflow as tf
 import threadpoolctl
 
-from lada_tf.kernels.orthogonal import Orthogonal, initializer_config
+from lada_tf.kernels import Orthogonal
+from lada_tf.layers._common import initializer_config
 
 
 @pytest.mark.parametrize("shape", [(40, 7), (7, 40), (3, 3, 5, 8), (1, 1, 2, 32)])
 @pytest.mark.parametrize("traced", [False, True])
-def test_orthogonal_draws_kerass_numbers(shape, traced):
+def test_values_are_kerass(shape, traced):
     ours = Orthogonal(gain=2.0, seed=3)
     draw = tf.function(ours) if traced else ours
     expected = keras.initializers.Orthogonal(gain=2.0, seed=3)(shape)
     np.testing.assert_allclose(draw(shape), expected, atol=1e-5)
 
 
-def test_every_weight_has_numbers_of_its_own():
+def test_every_weight_gets_its_own_values():
     for identifier in ("orthogonal", keras.initializers.Orthogonal()):
         config = initializer_config(identifier)
         layers = [keras.layers.Dense(8, kernel_initializer=config) for _ in range(2)]
@@ -31,7 +32,7 @@ def test_every_weight_has_numbers_of_its_own():
         np.testing.assert_allclose(first @ first.T, np.eye(8), atol=1e-5)
 
 
-def test_it_takes_one_thread(monkeypatch):
+def test_it_uses_one_thread(monkeypatch):
     def threads():
         return [lib["num_threads"] for lib in threadpoolctl.threadpool_info()]
 

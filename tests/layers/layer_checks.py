@@ -1,4 +1,4 @@
-"""What every public layer has to do, checked in one place."""
+"""What every public layer must do, checked in one place."""
 
 import keras
 import numpy as np
@@ -7,33 +7,34 @@ import tensorflow as tf
 BFLOAT16_STEP = 2.0**-7
 
 
-def check_layer(layer, inputs, expected_shape, folder):
-    """Shapes, serialization, symbolic call, XLA, gradients and dtypes of a layer.
+def run_layer_test(layer, input_shapes, expected_shape, directory):
+    """Check shapes, serialization, symbolic calls, XLA, gradients and dtypes.
 
     Args:
-        layer: an unbuilt layer, of any state but random.
-        inputs: list of float32 tensors, batch size at least 2.
-        expected_shape: shape of its output for them.
-        folder: a temporary folder.
+        layer: an unbuilt layer that draws no random numbers.
+        input_shapes: shapes of its inputs, with a batch size of at least 2.
+        expected_shape: shape of its output.
+        directory: a temporary directory.
     """
+    inputs = [tf.random.normal(shape) for shape in input_shapes]
     output = layer(*inputs)
     assert output.shape == expected_shape
     assert output.dtype == "float32"
-    _check_model_file(layer, inputs, output, folder)
+    _check_model_file(layer, inputs, output, directory)
     _check_xla(layer, inputs, output)
     _check_gradients(layer, inputs)
     _check_mixed_precision(layer, inputs, output)
 
 
-def _check_model_file(layer, inputs, output, folder):
-    """A functional model of any batch size around the layer, saved and loaded."""
+def _check_model_file(layer, inputs, output, directory):
+    """Save and load a functional model with a free batch size."""
     symbols = [keras.Input(x.shape[1:]) for x in inputs]
     model = keras.Model(symbols, layer(*symbols))
     assert model.output_shape == (None, *output.shape[1:])
-    model.save(folder / "model.keras")
-    loaded = keras.saving.load_model(folder / "model.keras")
+    model.save(directory / "model.keras")
+    loaded = keras.saving.load_model(directory / "model.keras")
     np.testing.assert_allclose(loaded(inputs), output, atol=1e-6)
-    # One image by itself: the batch size is free, and images do not mix. BLAS sums in
+    # One image alone: the batch size is free, and images do not mix. BLAS sums in
     # another order for another batch size, hence the tolerance.
     one = loaded([x[:1] for x in inputs])
     np.testing.assert_allclose(one, output[:1], rtol=1e-4, atol=1e-5)
@@ -60,27 +61,6 @@ def _check_mixed_precision(layer, inputs, output):
     assert all(weight.dtype == "float32" for weight in half.weights)
     result = half(*inputs)
     assert result.dtype == "bfloat16"
-    # A dozen roundings to 8 bits on the way, relative to the output's scale.
+    # A dozen roundings to 8 bits, relative to the output's scale.
     error = np.abs(np.asarray(result, np.float32) - output).max()
     assert error <= 12 * BFLOAT16_STEP * np.abs(output).max()
-
-
-def derivatives(layer, inputs, training):
-    """Outputs, their gradients, and those of these gradients' squares, as with R1.
-
-    Weights of the squares see to it that nothing cancels out: a normalization's
-    gradient sums up to 0.
-    """
-    variables = [*inputs, *layer.trainable_variables]
-    with tf.GradientTape() as outer:
-        outer.watch(inputs)
-        with tf.GradientTape() as inner:
-            inner.watch(inputs)
-            y = layer(*inputs, training=training)
-            loss = tf.reduce_sum(tf.sin(y))
-        gradients = inner.gradient(loss, variables)
-        squares = sum(
-            tf.reduce_sum(tf.linspace(1.0, 2.0, gradient.shape[-1]) * gradient**2)
-            for gradient in gradients
-        )
-    return [y, *gradients, *outer.gradient(squares, variables)]

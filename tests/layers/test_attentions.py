@@ -1,5 +1,8 @@
 """The attentions of the ablations, each against an independent reference."""
 
+import sys
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +17,8 @@ from lada_tf.layers import (
     WindowAttention,
 )
 from lada_tf.layers.attentions import NAMES, make_attention
-from tests.layers.layer_checks import check_layer
+from lada_tf.models import Discriminator, Generator
+from tests.layers.layer_checks import run_layer_test
 
 BATCH, SIDE, WIDTH, HEADS = 2, 8, 12, 3
 TOKENS, SIZE = SIDE**2, WIDTH // HEADS
@@ -160,11 +164,12 @@ def test_fastformer_equations():
     ids=lambda layer: layer.name,
 )
 def test_common_behaviour(layer, tmp_path):
-    check_layer(layer, [tokens()], (BATCH, TOKENS, WIDTH), tmp_path)
+    shape = (BATCH, TOKENS, WIDTH)
+    run_layer_test(layer, [shape], shape, tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_mixer_in_a_block(name):
+def test_every_attention_in_a_block(name):
     block, x = Ladaformer(HEADS, 16, norm="layer_norm", attention=name), tokens(256)
     output, maps = block(x, return_attention_maps=True)
     assert output.shape == x.shape
@@ -179,8 +184,8 @@ def test_every_mixer_in_a_block(name):
 
 
 @keras.saving.register_keras_serializable("tests")
-class MeanMixer(keras.layers.Layer):
-    """A mixer of somebody else's: every token becomes the mean of all."""
+class MeanAttention(keras.layers.Layer):
+    """A user's own attention: every token becomes the mean of all."""
 
     def __init__(self, num_heads, kernel_initializer="orthogonal", **kwargs):
         super().__init__(**kwargs)
@@ -192,12 +197,61 @@ class MeanMixer(keras.layers.Layer):
         return (output, maps) if return_attention_maps else output
 
 
-def test_a_mixer_of_ones_own_by_its_import_path():
-    block = Ladaformer(
-        HEADS, 16, norm="layer_norm", attention=f"{__name__}:{MeanMixer.__name__}"
-    )
+@pytest.mark.parametrize("name", [f"{__name__}:MeanAttention", "tests>MeanAttention"])
+def test_ones_own_attention_by_import_path_or_registered_name(name):
+    block = Ladaformer(HEADS, 16, norm="layer_norm", attention=name)
     assert block(tokens()).shape == (BATCH, TOKENS, WIDTH)
-    assert type(block.attention).__name__ == "MeanMixer"
+    assert type(block.attention).__name__ == "MeanAttention"
+
+
+@pytest.fixture
+def payload(tmp_path, monkeypatch):
+    """A module that can be imported, and leaves a file when it is."""
+    (tmp_path / "payload.py").write_text(
+        "import pathlib, keras\n"
+        "pathlib.Path(__file__).with_name('ran').touch()\n"
+        "from lada_tf.layers import LadaAttention as Attention\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "ran"
+    sys.modules.pop("payload", None)
+
+
+TINY = {"widths": (4, 8), "out_widths": (4, 4), "num_heads": 1, "mlp_dim": 4}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda name: Ladaformer(1, 4, norm="layer_norm", attention=name),
+        lambda name: Generator(16, widths=(8, 4), mlp_dim=4, attention=name),
+        lambda name: Discriminator(32, attention=name, **TINY),
+    ],
+    ids=["block", "generator", "discriminator"],
+)
+def test_a_saved_config_does_not_import_code(network, payload, tmp_path):
+    name = f"{__name__}:MeanAttention"
+    model = network(name)
+    if isinstance(model, Ladaformer):
+        model = keras.Sequential([keras.Input((4, 8)), model])
+    else:
+        model.build()
+    model.save(tmp_path / "good.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "good.keras") as good,
+        zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad,
+    ):
+        for entry in good.namelist():
+            content = good.read(entry)
+            if entry == "config.json":
+                content = content.replace(name.encode(), b"payload:Attention")
+            bad.writestr(entry, content)
+    with pytest.raises(ValueError, match=r"payload:Attention.*safe_mode=False"):
+        keras.saving.load_model(tmp_path / "bad.keras")
+    assert not payload.exists()
+    keras.saving.load_model(tmp_path / "good.keras", safe_mode=False)
+    scope = {name: MeanAttention}
+    keras.saving.load_model(tmp_path / "good.keras", custom_objects=scope)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +263,7 @@ def test_a_mixer_of_ones_own_by_its_import_path():
         ("os:system", "is not a Keras layer"),
     ],
 )
-def test_unknown_mixers(name, message):
+def test_unknown_attentions(name, message):
     with pytest.raises(ValueError, match=message):
         Ladaformer(HEADS, attention=name)
     with pytest.raises(ValueError, match=message):
@@ -218,11 +272,11 @@ def test_unknown_mixers(name, message):
 
 def test_sizes_that_do_not_fit():
     window = WindowAttention(LadaAttention(HEADS), window_size=3)
-    with pytest.raises(ValueError, match="square grid of tokens, not 11"):
+    with pytest.raises(ValueError, match="square number of tokens, not 11"):
         window.build((None, 11, WIDTH))
     with pytest.raises(ValueError, match="window_size=3 does not divide the 8×8"):
         window.build((None, 64, WIDTH))
-    with pytest.raises(ValueError, match="a fixed number of tokens"):
+    with pytest.raises(ValueError, match="fixed number of tokens"):
         LinformerAttention(HEADS).build((None, None, WIDTH))
     with pytest.raises(ValueError, match="num_heads=5 does not divide the width 12"):
         DotProductAttention(5).build((None, 4, WIDTH))

@@ -115,3 +115,17 @@ def test_config_and_bad_policy():
     assert DiffAugment(seed=generator).seed_generator is generator
     with pytest.raises(ValueError, match="'blur' is not one of color"):
         DiffAugment("color,blur")
+
+
+def test_shards_are_augmented_as_within_the_whole_batch():
+    class Half:
+        def __init__(self, index):
+            self.index = index
+
+        def rows(self, draw, n):
+            return draw(2 * n)[self.index * n : (self.index + 1) * n]
+
+    x = images(6)
+    whole = DiffAugment(seed=3)(x)
+    halves = [DiffAugment(seed=3)(x[3 * i : 3 * i + 3], shard=Half(i)) for i in (0, 1)]
+    np.testing.assert_allclose(tf.concat(halves, 0), whole, atol=1e-6)

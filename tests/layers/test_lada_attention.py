@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.layers import LadaAttention
-from tests.layers.layer_checks import check_layer
+from tests.layers.layer_checks import run_layer_test
 
 BATCH, TOKENS, WIDTH, HEADS = 2, 11, 12, 3
 SIZE = WIDTH // HEADS
@@ -84,7 +84,7 @@ def test_permuting_tokens_permutes_the_output(layer):
 @pytest.mark.parametrize("score", ["joint", "per_head"])
 def test_common_behaviour(score, tmp_path):
     x = tf.random.normal((BATCH, TOKENS, WIDTH))
-    check_layer(LadaAttention(HEADS, score=score), [x], x.shape, tmp_path)
+    run_layer_test(LadaAttention(HEADS, score=score), [x.shape], x.shape, tmp_path)
 
 
 def test_maps_are_float32_and_sum_to_one_in_half_precision():

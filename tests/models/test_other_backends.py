@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.models import Discriminator
-from tests.models.test_networks import make_discriminator, make_generator
+from tests.models.network_checks import make_discriminator, make_generator
 
 RUN_THERE = """
 import sys, keras, lada_tf, numpy as np

@@ -11,7 +11,7 @@ from lada_tf.errors import UserError
 
 
 def numbered(count: int, size: int = 4) -> MemorySource:
-    """Image i is i everywhere but for its left column, which is 255."""
+    """Make a source in which image i has the value i, but 255 in its left column."""
     array = np.empty((count, size, size, 3), np.uint8)
     array[:] = np.arange(count).reshape(-1, 1, 1, 1)
     array[:, :, 0] = 255
@@ -32,7 +32,7 @@ def test_batches_are_scaled_and_statically_shaped():
     images = take(dataset, 4)
     assert images.dtype == np.float32
     assert images.max() == 1.0
-    assert images.min() == -1.0  # image 0 is among the 12
+    assert images.min() == -1.0  # image 0 is one of the 12
 
 
 def test_values_are_the_pixels():
@@ -41,11 +41,11 @@ def test_values_are_the_pixels():
         dataset = batches(MemorySource(array, ""), 2, seed=0)
     expected = array[0] / np.float32(127.5) - 1
     for image in take(dataset, 1)[0]:
-        # One rounding of float32 between NumPy's division and TensorFlow's.
+        # NumPy and TensorFlow may round the float32 division differently.
         np.testing.assert_allclose(image, expected, atol=1.2e-7)
 
 
-def test_no_image_is_dropped_where_batches_straddle_epochs():
+def test_no_image_is_dropped_when_batches_straddle_epochs():
     images = take(batches(numbered(10), 4, seed=5), 5)
     np.testing.assert_array_equal(
         np.sort(numbers(images).reshape(2, 10)), [range(10)] * 2
@@ -72,7 +72,7 @@ def test_flip_mirrors_left_to_right_and_is_off_by_default():
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_shards_are_the_parts_of_the_whole_batch(flip):
+def test_shards_concatenate_to_the_global_batch(flip):
     source = numbered(30)
     whole = take(batches(source, 6, seed=1, flip=flip), 12)
     shards = [
@@ -83,7 +83,7 @@ def test_shards_are_the_parts_of_the_whole_batch(flip):
 
 
 def test_fewer_images_than_a_batch_repeat_with_a_warning():
-    with pytest.warns(UserWarning, match="3 images are fewer than a batch of 8"):
+    with pytest.warns(UserWarning, match="3 images, fewer than the batch size 8"):
         dataset = batches(numbered(3), 8, seed=0)
     assert np.bincount(numbers(take(dataset, 1)[0])).tolist() in (
         [3, 3, 2],
@@ -108,7 +108,7 @@ def test_arguments_out_of_range(arguments):
 
 
 def test_a_process_with_a_running_pipeline_exits_cleanly():
-    # Prefetching threads call into Python while the interpreter shuts down.
+    # It would hang if prefetching threads called Python during shutdown.
     program = """
 import lada_tf.data
 source = lada_tf.data.open_source("portraits", 32)
@@ -119,9 +119,9 @@ next(iterator)
     assert finished.returncode == 0
 
 
-def test_portraits_as_the_training_loop_uses_them():
+def test_batches_of_portraits():
     source = open_source("portraits", 32)
     batch = take(batches(source, 64, seed=0), 1)[0]
     assert batch.shape == (64, 32, 32, 3)
-    # Portraits on white: the corners are white in nearly every image.
+    # The background is white, so the corners of nearly all images are white.
     assert np.mean(batch[:, 0, 0] == 1.0) > 0.9

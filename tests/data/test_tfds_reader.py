@@ -1,4 +1,4 @@
-"""Fake data sets, written by TFDS's own writers, read through the genuine builders."""
+"""Small fake datasets, written by TFDS and read by the real dataset builders."""
 
 import time
 
@@ -7,19 +7,21 @@ import pytest
 import tensorflow_datasets as tfds
 
 from lada_tf.data import open_source
-from lada_tf.data.readers import open_reader
+from lada_tf.data.opening import open_reader
 from lada_tf.errors import UserError
 
 
-def store(folder, name: str, images: dict[str, list[np.ndarray]], config=None) -> None:
-    """Writes splits of `images` in the place and format of the genuine data set."""
-    genuine = tfds.builder(f"{name}/{config}" if config else name, data_dir=folder)
-    features = genuine.info.features
+def store(
+    data_dir, name: str, images: dict[str, list[np.ndarray]], config=None
+) -> None:
+    """Write splits of `images` in the directory and format of the real dataset."""
+    builder = tfds.builder(f"{name}/{config}" if config else name, data_dir=data_dir)
+    features = builder.info.features
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
         config=config,
-        version=str(genuine.version),
-        data_dir=folder,
+        version=str(builder.version),
+        data_dir=data_dir,
         features=features,
         split_datasets={
             split: [
@@ -33,7 +35,7 @@ def store(folder, name: str, images: dict[str, list[np.ndarray]], config=None) -
 
 
 def blank(feature):
-    """An example of the feature: empty text, zeros, False."""
+    """Return an example of the feature: empty text, zeros or False."""
     if isinstance(feature, tfds.features.FeaturesDict):
         return {key: blank(part) for key, part in feature.items() if key != "image"}
     if isinstance(feature, tfds.features.Text):
@@ -46,21 +48,21 @@ def noise(count: int, *shape: int) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def tfds_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tfds")
+def tfds_data_dir(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("tfds")
     cifar = noise(60, 32, 32, 3)
-    store(folder, "cifar10", {"train": cifar[:50], "test": cifar[50:]})
+    store(data_dir, "cifar10", {"train": cifar[:50], "test": cifar[50:]})
     smooth = [np.full((218, 178, 3), 10 * i, np.uint8) for i in range(12)]
-    store(folder, "celeb_a", {"train": smooth})
+    store(data_dir, "celeb_a", {"train": smooth})
     sizes = [(40 + i, 70 - i) for i in range(6)]
     rooms = [np.full((*size, 3), 20 * i, np.uint8) for i, size in enumerate(sizes)]
-    store(folder, "lsun", {"train": rooms}, config="bedroom")
-    return folder
+    store(data_dir, "lsun", {"train": rooms}, config="bedroom")
+    return data_dir
 
 
 @pytest.fixture(autouse=True)
-def data_dir(tfds_folder, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_folder))
+def data_dir(tfds_data_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_data_dir))
 
 
 def every(source) -> np.ndarray:
@@ -92,7 +94,7 @@ def test_any_range_can_be_read():
 def test_celeb_a_is_resized_whole():
     images = every(open_source("tfds:celeb_a", 64))
     assert images.shape == (12, 64, 64, 3)
-    # JPEG inside: flat colours survive to a level.
+    # The dataset stores JPEGs, which change flat colors by at most one level.
     means = images.mean(axis=(1, 2, 3))
     np.testing.assert_allclose(means, np.arange(12) * 10, atol=1)
 
@@ -103,7 +105,7 @@ def test_lsun_bedroom_of_any_size():
     np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), np.arange(6) * 20, atol=1)
 
 
-def test_fingerprints_differ_by_data_set_and_slice():
+def test_fingerprints_depend_on_dataset_and_slice():
     specs = ["cifar10", "cifar10:test", "cifar10:train[:10]", "cifar10:train[10:20]"]
     sources = [open_source(f"tfds:{spec}", 32) for spec in specs]
     assert len({source.fingerprint for source in sources}) == 4
@@ -111,12 +113,12 @@ def test_fingerprints_differ_by_data_set_and_slice():
     assert same.fingerprint == sources[2].fingerprint
 
 
-def test_what_is_not_prepared_is_an_error_at_once(tmp_path, monkeypatch):
+def test_an_unprepared_dataset_raises_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"--download.*tfds build cifar10"):
+    with pytest.raises(UserError, match=r"download=True.*tfds build cifar10"):
         open_source("tfds:cifar10", 32)
-    # TFDS's own retries take minutes.
+    # TFDS itself retries for minutes.
     assert time.monotonic() - start < 5
     assert not list(tmp_path.iterdir())
 
@@ -124,14 +126,14 @@ def test_what_is_not_prepared_is_an_error_at_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("tfds:nonesuch", "tfds:nonesuch is not in TFDS"),
+        ("tfds:nonesuch", "data=tfds:nonesuch"),
         ("tfds:lsun/kitchenette", "lsun/kitchenette"),
-        ("tfds:cifar10:validation", "there are train, test|there are test, train"),
+        ("tfds:cifar10:validation", "splits are train, test|splits are test, train"),
         ("tfds:cifar10:train[", "no such split"),
-        ("tfds:cifar10:train[90%:10%]", "holds no image|no such split"),
+        ("tfds:cifar10:train[90%:10%]", "no images found|no such split"),
     ],
 )
-def test_wrong_names(spec, message):
+def test_invalid_names(spec, message):
     with pytest.raises(UserError, match=message) as caught:
         open_source(spec, 32)
     assert "\n" not in str(caught.value)

@@ -1,0 +1,40 @@
+"""Discriminator: attention layers and sizes."""
+
+import pytest
+import tensorflow as tf
+
+from lada_tf.models import Discriminator
+from tests.models.network_checks import (
+    DISCRIMINATORS,
+    check_file_and_xla,
+    make_discriminator,
+)
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_discriminator(name, tmp_path):
+    discriminator = make_discriminator(name)
+    discriminator.build()
+    built = len(discriminator.weights)
+    size = discriminator.image_size
+    x = tf.random.uniform((3, size, size, 3), -1, 1)
+    logits = discriminator(x)
+    assert len(discriminator.weights) == built
+    assert logits.shape == (3, 25)
+    assert logits.dtype == "float32"
+    check_file_and_xla(discriminator, x, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 64}, "image_size=64 does not fit 2 widths"),
+        ({"image_size": 16, "widths": (8,)}, "does not fit 1 widths"),
+        ({"attention": "mlp"}, "attention='mlp' is not one of"),
+        ({"num_heads": 3}, "num_heads=3 does not divide the width 256"),
+        ({"out_widths": (8,)}, "must be two widths"),
+    ],
+)
+def test_discriminator_sizes_that_do_not_fit(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Discriminator(**arguments)
