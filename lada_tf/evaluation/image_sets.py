@@ -1,7 +1,6 @@
 """Image sets to evaluate: generated images, or images that any program wrote."""
 
 import dataclasses
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -9,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.data.decode import decode
-from lada_tf.data.reader import BadImage
-from lada_tf.data.readers import open_reader
+from lada_tf.data.decoding import BadImage, decode
+from lada_tf.data.opening import open_reader
+from lada_tf.data.readers import Item
 from lada_tf.errors import UserError
 from lada_tf.sampling.uint8 import to_uint8
 
@@ -93,7 +92,7 @@ def stored_images(images: str, batch_size: int = 64) -> ImageSet:
     try:
         reader = open_reader(images)
     except UserError as error:
-        raise UserError(f"images={images}: {error}") from error
+        raise UserError(str(error).replace("data=", "images=", 1)) from error
     height, width = _load(next(reader.items(0, 1))).shape[:2]
     if height != width:
         raise UserError(f"images={images}: must be square, not {width}x{height}")
@@ -103,12 +102,11 @@ def stored_images(images: str, batch_size: int = 64) -> ImageSet:
         while batch := list(itertools.islice(items, batch_size)):
             yield np.stack([_load(item, height) for item in batch])
 
-    digest = hashlib.sha256(reader.identity.encode()).hexdigest()[:12]
-    fingerprint = f"{reader.kind}:{digest}:{height}px:{len(reader)}"
-    return ImageSet({"images": fingerprint}, height, len(reader), batches)
+    origin = {"images": reader.fingerprint(height, "unchanged", len(reader))}
+    return ImageSet(origin, height, len(reader), batches)
 
 
-def _load(item, image_size: int | None = None) -> np.ndarray:
+def _load(item: Item, image_size: int | None = None) -> np.ndarray:
     """Return the image of a reader's item, uint8 (height, width, 3)."""
     try:
         image = item.load()

@@ -3,11 +3,7 @@
 import importlib
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation.extract_features import (
-    Extractor,
-    FeatureSet,
-    compute_features,
-)
+from lada_tf.evaluation.extract_features import Extractor, FeatureSet, compute_features
 from lada_tf.evaluation.frechet import frechet_distance_of_statistics
 from lada_tf.evaluation.image_sets import ImageSet
 from lada_tf.evaluation.inception_score import inception_score

@@ -66,7 +66,10 @@ def open_reference(
     real = protocol.real
     if is_reference(real):
         return load_reference(real, extractor, batch_size)
-    source = open_source(real, image_size, resize=protocol.resize)
+    try:
+        source = open_source(real, image_size, resize=protocol.resize)
+    except UserError as error:
+        raise UserError(str(error).replace("data=", "real=", 1)) from error
     if protocol.source_images and len(source) != protocol.source_images:
         raise UserError(
             f"real={real} has {len(source)} images; protocol={protocol.name} requires "
