@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from lada_tf.evaluation.extractor import Extractor, Features
+from lada_tf.evaluation.extract_features import Extractor, Features
 from tests.evaluation.recipes import images
 
 

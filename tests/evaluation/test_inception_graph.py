@@ -84,12 +84,12 @@ def test_a_missing_file_names_the_file_and_the_flag(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(UserError) as error:
         InceptionGraph()
-    for words in (str(tmp_path), inception_graph.FILE_NAME, "--inception_graph="):
+    for words in (str(tmp_path), inception_graph.FILE_NAME, "inception_graph="):
         assert words in str(error.value)
 
 
 def test_another_file_is_refused(graph_file, sha256):
-    with pytest.raises(UserError, match=f"--inception_sha256={sha256}"):
+    with pytest.raises(UserError, match=f"inception_sha256={sha256}"):
         InceptionGraph(str(graph_file))
 
 
@@ -106,18 +106,7 @@ def test_another_file_is_refused(graph_file, sha256):
 def test_a_file_that_is_no_such_graph(tmp_path, data):
     path = tmp_path / "graph.pb"
     path.write_bytes(data())
-    with pytest.raises(UserError, match="cut off or not the public"):
+    with pytest.raises(UserError, match="truncated or not the expected"):
         InceptionGraph(str(path))
     with pytest.raises(UserError, match="holds no 2015 Inception graph"):
         InceptionGraph(str(path), hashlib.sha256(data()).hexdigest())
-
-
-@pytest.mark.parametrize("shape", [(32, 32, 3), (1, 32, 32, 1)])
-def test_images_of_another_shape(extractor, shape):
-    with pytest.raises(UserError, match="uint8 images"):
-        extractor(np.zeros(shape, np.uint8))
-
-
-def test_float_images_are_refused(extractor):
-    with pytest.raises(UserError, match="float32"):
-        extractor(np.zeros((1, 32, 32, 3), np.float32))

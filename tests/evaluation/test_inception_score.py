@@ -31,7 +31,7 @@ def test_a_short_last_chunk_weighs_as_much():
         (np.full((5, 3), 0.5), None, "softmax"),
         ([[1.5, -0.5]], None, "softmax"),
         ([[np.nan, 1.0]], None, "NaN"),
-        (np.full((5, 2), 0.5), 6, "between 1 and 5"),
+        (np.full((5, 2), 0.5), 6, "splits=6 .* 5 images"),
     ],
 )
 def test_bad_input(probabilities, splits, message):

@@ -1,9 +1,10 @@
+import importlib
+
 import numpy as np
 import pytest
 
 from lada_tf import evaluation
 from lada_tf.errors import UserError
-from lada_tf.evaluation import precision_recall as manifold
 from tests.evaluation.recipes import GOLDEN, features, manifold_case
 
 
@@ -47,8 +48,8 @@ def brute_force(real, generated, nearest_k):
 def test_block_borders_do_not_matter(monkeypatch, nearest_k, offset):
     real, generated = manifold_case("d16")
     real, generated = real + offset, generated + offset
-    monkeypatch.setattr(manifold, "ROWS", 13)
-    monkeypatch.setattr(manifold, "COLUMNS", 29)
+    module = importlib.import_module("lada_tf.evaluation.precision_recall")
+    monkeypatch.setattr(module, "BLOCK_ROWS", 13)
     expected = brute_force(real, generated, nearest_k)
     assert evaluation.precision_recall(real, generated, nearest_k) == expected
 

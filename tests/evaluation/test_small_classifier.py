@@ -7,8 +7,7 @@ import pytest
 from scipy import ndimage
 
 from lada_tf.evaluation import frechet_distance, precision_recall
-from lada_tf.evaluation.extract_features import gather
-from lada_tf.evaluation.open_extractor import open_extractor
+from lada_tf.evaluation.extract_features import compute_features, open_extractor
 
 DATA = pathlib.Path(__file__).parents[1] / "data/evaluation/fashion_mnist.npz"
 
@@ -31,7 +30,7 @@ def garments():
 def features(extractor):
     def features(images):
         parts = np.array_split(images, 6)
-        return gather(parts, len(images), extractor).features
+        return compute_features(parts, len(images), extractor).features
 
     return features
 
