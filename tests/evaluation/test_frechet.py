@@ -11,7 +11,7 @@ SMALL = [name for name in GOLDEN["frechet"] if "2048" not in name]
 
 @pytest.mark.parametrize("name", GOLDEN["frechet"])
 def test_equals_the_reference(name):
-    # 1e-9: float64 algebra; the absolute part is for the cases whose answer is 0.
+    # 1e-9: float64 algebra. The absolute tolerance is for results of 0.
     expected = pytest.approx(GOLDEN["frechet"][name], rel=1e-9, abs=1e-12)
     assert evaluation.frechet_distance(*frechet_case(name)) == expected
 

@@ -32,7 +32,7 @@ def extractor(graph_file, sha256):
 def test_features_equal_the_reference(extractor, size):
     result = extractor(images(100 + size, 2, size))
     golden = GOLDEN["inception_synthetic_weights"][f"img({100 + size},2,{size})"]
-    # 5e-5: float32 through 48 layers, values up to 30, another framework's sums.
+    # 5e-5: float32 sums of another framework, 48 layers, values up to 30.
     for values, key in [(result.pool, "2048"), (result.spatial, "sfid_2023")]:
         assert list(values.shape) == golden[key]["shape"]
         np.testing.assert_allclose(values[0, :8], golden[key]["row0_first8"], atol=5e-5)
@@ -62,7 +62,7 @@ def test_the_legacy_resize(extractor, size):
         "px_1_298_298": (1, 298, 298),
         "px_0_1_7": (0, 1, 7),
     }.items():
-        # The bound.
+        # 1e-3 of a gray level.
         np.testing.assert_allclose(resized[image, row, column], golden[key], atol=1e-3)
 
 

@@ -11,7 +11,7 @@ from tests.evaluation.recipes import GOLDEN, logits_case, softmax
 def test_equals_the_reference(name, dtype):
     probabilities = softmax(logits_case(name)).astype(dtype)
     expected = GOLDEN["inception_score"][name]
-    # 1e-6: the reference had float64 probabilities, float32 ones are rounded.
+    # 1e-6: the reference used float64 probabilities; float32 rounds them.
     score = evaluation.inception_score(probabilities)
     assert score == pytest.approx(expected["chunks_of_5000"], rel=1e-6)
     score = evaluation.inception_score(probabilities, splits=10)

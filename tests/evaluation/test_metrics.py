@@ -27,7 +27,7 @@ def reference():
 def test_the_same_images_are_at_distance_zero(reference):
     metrics = measure(FakeSource().array, reference)
     assert list(metrics) == ["FID", "sFID", "IS", "precision", "recall"]
-    # Traces of 1e5 in float64.
+    # 1e-8: rounding in float64, with traces of 1e5.
     assert metrics["FID"] == pytest.approx(0, abs=1e-8)
     assert metrics["sFID"] == pytest.approx(0, abs=1e-8)
     assert (metrics["precision"], metrics["recall"]) == (1, 1)

@@ -9,7 +9,7 @@ from tests.evaluation.recipes import images
 
 
 def means_model(size=None, dtype="float32"):
-    """Returns each image's mean colour as a (n, 3) vector."""
+    """Return a model that maps images to their mean colors (n, 3)."""
     inputs = keras.Input((size, size, 3), dtype=dtype)
     x = keras.layers.Rescaling(1.0)(inputs)
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
@@ -99,7 +99,7 @@ def test_keras_inception_is_fed_minus_one_to_one():
     network = extractor._model.layers[-1]
     resized = keras.layers.Resizing(299, 299)(batch.astype(np.float32))
     expected = network(keras.applications.inception_v3.preprocess_input(resized))
-    # The same float32 layers; the scaling may round otherwise.
+    # The same float32 layers, but the scaling can round differently.
     np.testing.assert_allclose(extractor(batch).pool, expected, rtol=1e-3, atol=1e-5)
     assert extractor.metric_name("FID") == "FD (Keras InceptionV3)"
 

@@ -37,7 +37,7 @@ def test_random_images_are_the_same_each_time():
     np.testing.assert_array_equal(first.images, again.images)
     assert first.pool.count == 30
     assert len(np.unique(first.images, axis=0)) == 30
-    # Not simply the first ones.
+    # They are not simply the first images.
     assert (first.images != FakeSource().array[:30]).any()
 
 

@@ -14,7 +14,7 @@ def test_equals_numpy_whatever_the_batches(batch):
     for start in range(0, 5000, batch):
         streaming.update(values[start : start + batch])
     result = streaming.result()
-    # 1e-9: the offset costs numpy's own mean four of its sixteen digits.
+    # 1e-9: the offset costs NumPy's mean 4 of 16 digits.
     np.testing.assert_allclose(result.mean, values.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(
         result.covariance, np.cov(values, rowvar=False), atol=1e-9
@@ -30,7 +30,7 @@ def test_float32_is_summed_in_float64():
 
 def test_a_constant_channel_has_no_variance():
     values = features(0, 5000, 4)
-    values[:, 1] = 0.1  # not a binary fraction: its naive mean is not 0.1
+    values[:, 1] = 0.1  # not a binary fraction, so its naive mean is not 0.1
     assert (fit_statistics(values).covariance[1] == 0).all()
 
 
