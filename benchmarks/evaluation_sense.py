@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from lada_tf import app, data
 from lada_tf.evaluation import frechet_distance, precision_recall
-from lada_tf.evaluation.extract_features import gather
+from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.small_classifier import SmallClassifier
 
 flags.DEFINE_string("labels", None, "IDX file of Fashion-MNIST's training labels.")
@@ -58,7 +58,7 @@ def versions(images: np.ndarray, labels: np.ndarray):
 
 def features(images: np.ndarray, extractor) -> np.ndarray:
     batches = (images[start : start + 500] for start in range(0, len(images), 500))
-    return gather(batches, len(images), extractor).features
+    return compute_features(batches, len(images), extractor).features
 
 
 if __name__ == "__main__":

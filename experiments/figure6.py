@@ -9,7 +9,7 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
-from lada_tf.sampling.generate import generate, write_samples
+from lada_tf.sampling import generate_images, write_samples
 from lada_tf.sampling.grids import one_head
 from lada_tf.training import load_generator
 
@@ -19,7 +19,7 @@ FLAGS = flags.FLAGS
 def main() -> None:
     if Path(FLAGS.output).suffix != ".png":
         raise UserError(f"--output={FLAGS.output}: give a .png")
-    images, maps = generate(
+    images, maps = generate_images(
         load_generator(FLAGS.run_dir),
         FLAGS.num_images,
         seed=FLAGS.seed,

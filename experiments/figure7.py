@@ -13,8 +13,8 @@ from absl import flags
 
 from experiments.frames import write_frames
 from lada_tf import app
-from lada_tf.sampling.generate import generate
-from lada_tf.sampling.grids import heat_maps, magnify, one_head, to_uint8
+from lada_tf.sampling import generate_images, to_uint8
+from lada_tf.sampling.grids import heat_maps, magnify, one_head
 from lada_tf.training import load_generator
 
 FLAGS = flags.FLAGS
@@ -22,7 +22,7 @@ SIDE = 96  # approximate side of a picture in pixels
 
 
 def main() -> None:
-    images, maps = generate(
+    images, maps = generate_images(
         load_generator(FLAGS.run_dir),
         FLAGS.num_images,
         seed=FLAGS.seed,
@@ -37,7 +37,7 @@ def main() -> None:
 
 def stacked(images, maps) -> np.ndarray:
     """Return each image above its maps, as uint8 frames (N, H, W, 3)."""
-    pictures = magnify(to_uint8(images), SIDE)
+    pictures = magnify(np.asarray(to_uint8(images)), SIDE)
     side = pictures.shape[1]
     return np.concatenate(
         [pictures, *(heat_maps(stage[:, 0], side) for stage in maps)], axis=1

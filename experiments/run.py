@@ -23,7 +23,7 @@ from experiments.smoke import smoke_flags
 from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
-from lada_tf.evaluation.open_extractor import open_extractor
+from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.protocols import PROTOCOLS
 from lada_tf.io import write_atomically
 

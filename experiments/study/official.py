@@ -30,9 +30,8 @@ from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.callback import real_features
-from lada_tf.evaluation.extract_features import gather
+from lada_tf.evaluation.extract_features import compute_features, open_extractor
 from lada_tf.evaluation.frechet import frechet_distance
-from lada_tf.evaluation.open_extractor import open_extractor
 from lada_tf.models import Preset
 from lada_tf.sampling.grids import png_bytes, tile
 
@@ -101,7 +100,9 @@ def _measure(source, settings, output: Path) -> None:
     real = real_features(source, extractor, count)
     with (output / "metrics.jsonl").open("a") as log:
         for file in sorted(output.glob("samples-*.npy")):
-            features = gather(np.array_split(np.load(file), 32), count, extractor)
+            features = compute_features(
+                np.array_split(np.load(file), 32), count, extractor
+            )
             seen = int(re.findall(r"\d+", file.stem)[0])
             distance = frechet_distance(real, features.features)
             values = {"images": seen, extractor.metric_name("FID"): distance}

@@ -1,4 +1,4 @@
-"""gRPC: TensorFlow Serving's own stub against the service."""
+"""The gRPC server, called by TensorFlow Serving's own client."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,8 +12,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from lada_tf.sampling.grids import to_uint8
-from lada_tf.serving.graph import forward_function
+from lada_tf.sampling import forward_function, to_uint8
 
 LATENTS = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
 SCALARS = {
@@ -50,7 +49,7 @@ def test_signatures(stub, generator):
     }
     (images,) = predict(stub, latents=LATENTS).values()
     assert images.dtype == np.uint8
-    assert np.abs(images.astype(int) - to_uint8(expected["images"])).max() <= 1
+    assert np.abs(images - np.asarray(to_uint8(expected["images"]), int)).max() <= 1
     found = predict(stub, "forward", latents=LATENTS)
     assert set(found) == set(expected)
     for name, value in expected.items():
@@ -82,7 +81,7 @@ def test_metadata(stub):
 
 
 def huge():
-    """Says that its one number is 10¹² of them."""
+    """Return a request with one number and the shape of 10¹² numbers."""
     message = request(latents=np.float32(0))
     for side in (10**6, 10**6):
         message.inputs["latents"].tensor_shape.dim.add(size=side)
@@ -98,7 +97,7 @@ def of_version(version):
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 BAD = {
     "wrong width": (request(latents=np.zeros((1, 2), np.float32)), INVALID, "(n, 6)"),
-    "NaN": (request(latents=LATENTS * np.nan), INVALID, "have to be finite"),
+    "NaN": (request(latents=LATENTS * np.nan), INVALID, "must be finite"),
     "no latent": (request(latents=LATENTS[:0]), INVALID, "from 1 to 8, not 0"),
     "too many": (request(latents=np.zeros((9, 6), "f4")), INVALID, "1 to 8, not 9"),
     "text": (request(latents=[["a"] * 6]), INVALID, "an array of numbers"),

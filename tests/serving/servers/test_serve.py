@@ -1,4 +1,4 @@
-"""What the command says when it cannot serve."""
+"""Errors of the serve command."""
 
 import subprocess
 
@@ -8,7 +8,7 @@ import pytest
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--model=absent"], "--model=absent: no SavedModel there"),
+        (["--model=absent"], "model=absent"),
         (["--rest_port=0"], "--rest_port=0"),
         ([], "--grpc_port="),  # the fixture's server has it
     ],
