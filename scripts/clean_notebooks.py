@@ -1,4 +1,4 @@
-"""Takes outputs, counts and what a machine left out of the notebooks.
+"""Remove outputs, execution counts and machine-specific metadata from the notebooks.
 
 python scripts/clean_notebooks.py
 """
@@ -14,7 +14,7 @@ METADATA = {
 
 
 def clean(text: str) -> str:
-    """The notebook as it belongs into git."""
+    """Return a notebook as it is stored in git."""
     notebook = json.loads(text)
     notebook["metadata"] = METADATA
     for cell in notebook["cells"]:

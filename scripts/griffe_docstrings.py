@@ -1,7 +1,7 @@
-"""Reads our docstrings for the documentation site (an extension of griffe).
+"""A griffe extension that reads our docstrings for the documentation site.
 
-Two of their habits are not Google's: layers have "Call arguments:", and examples are
-not indented.
+They differ from Google's style in two ways: layers have "Call arguments:", and examples
+are not indented.
 """
 
 import re
@@ -13,7 +13,7 @@ EXAMPLE = re.compile(r"^Examples?:\n\n(>>> (?:.+\n?)+)", re.MULTILINE)
 
 
 class KerasDocstrings(griffe.Extension):
-    """Rewrites docstrings before they are parsed."""
+    """Rewrite docstrings before griffe parses them."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs) -> None:
         if obj.docstring:
@@ -21,7 +21,7 @@ class KerasDocstrings(griffe.Extension):
 
 
 def rewrite(docstring: str) -> str:
-    """A docstring of ours in the words that griffe's parser knows."""
+    """Return a docstring in the style that griffe parses."""
     docstring = re.sub(
         r"^Call arguments:$",
         "Other Parameters: Call arguments",

@@ -1,10 +1,10 @@
-"""Packs about 1,000 emoji portraits into lada_tf/data/embedded/portraits.npz.
+"""Pack about 1,000 emoji portraits into lada_tf/data/embedded/portraits.npz.
 
-The images are Google's Noto emoji as the npm package `emoji-datasource-google`
-distributes them: 64x64 PNGs with alpha. Kept are the designs of people (base designs
-and skin tones), composited on white and halved to 32x32 by averaging 2x2 pixels.
+The images are Google's Noto emoji from the npm package `emoji-datasource-google`: 64x64
+PNGs with alpha. We keep the designs of people (base designs and skin tones), put them
+on white and average 2x2 pixels to get 32x32.
 
-    python scripts/pack_portraits.py                  # fetches with `npm pack`
+    python scripts/pack_portraits.py                  # downloads with `npm pack`
     python scripts/pack_portraits.py --tarball=emoji-datasource-google-16.0.0.tgz
 """
 
@@ -44,14 +44,14 @@ def main(argv: list[str]) -> None:
 
 
 def npm_pack(folder: str) -> str:
-    """Downloads the package's tarball into `folder` and returns its path."""
+    """Download the package's tarball into `folder` and return its path."""
     command = ["npm", "pack", "--silent", PACKAGE]
     name = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE)
     return os.path.join(folder, name.stdout.decode().split()[-1])
 
 
 def portraits(package: tarfile.TarFile) -> np.ndarray:
-    """The portraits in the order of `emoji.json`: uint8 (N, 32, 32, 3)."""
+    """Return the portraits in the order of `emoji.json`: uint8 (N, 32, 32, 3)."""
     members = {member.name: member for member in package}
     emoji = json.loads(read(package, members["package/emoji.json"]))
     return np.stack(
@@ -63,7 +63,7 @@ def portraits(package: tarfile.TarFile) -> np.ndarray:
 
 
 def image_names(emoji: list[dict]) -> list[str]:
-    """File names of the designs and skin tones that have an image of Google's."""
+    """Return the file names of designs and skin tones with an image by Google."""
     people = (
         entry
         for entry in emoji
@@ -78,7 +78,7 @@ def image_names(emoji: list[dict]) -> list[str]:
 
 
 def portrait(png: bytes) -> np.ndarray:
-    """A PNG on white, 32x32: the box filter at 64 -> 32 is the mean of 2x2 pixels."""
+    """Return a PNG on white at 32x32. The box filter averages 2x2 pixels."""
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     on_white = Image.new("RGBA", image.size, "white")
     on_white.alpha_composite(image)
@@ -94,7 +94,7 @@ def read(package: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def write_npz(images: np.ndarray, path: pathlib.Path) -> None:
-    """NumPy dates every member 1980-01-01, so that equal arrays give equal bytes."""
+    """Write the arrays. NumPy dates each file 1980-01-01: equal arrays, equal bytes."""
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
         np.savez_compressed(file, images=images)

@@ -1,9 +1,9 @@
-"""Pictures of the demo page and of the static page, for docs/serving.md.
+"""Take the screenshots of docs/serving.md: the demo page and the static page.
 
     make .venv/browser
     .venv/bin/python scripts/screenshots.py --run_dir=runs/portraits
 
-Needs Chromium. Both pages are served on this machine, for as long as it takes.
+Needs Chromium. The script serves both pages on this machine.
 """
 
 import functools
@@ -21,8 +21,8 @@ from pathlib import Path
 from absl import app, flags
 from playwright.sync_api import sync_playwright
 
-RUN_DIR = flags.DEFINE_string("run_dir", None, "A trained run.", required=True)
-OUTPUT = flags.DEFINE_string("output", "docs/images", "Folder of the pictures.")
+RUN_DIR = flags.DEFINE_string("run_dir", None, "Run directory.", required=True)
+OUTPUT = flags.DEFINE_string("output", "docs/images", "Output directory.")
 SIZE = {"width": 1100, "height": 860}
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 

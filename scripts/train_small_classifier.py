@@ -1,11 +1,11 @@
-"""Trains the network of `lada_tf.evaluation.small_classifier` and writes its weights.
+"""Train the network of `lada_tf.evaluation.small_classifier` and write its weights.
 
 python -m scripts.train_small_classifier --labels=train-labels-idx1-ubyte.gz \
     --output=lada_tf/evaluation/small_classifier.npz
 
-Two tasks share the features: Fashion-MNIST's ten classes, in random colours, and
-telling the package's 997 portraits apart under shifts, flips and scaling (each portrait
-is its own class, Dosovitskiy et al. 2014), for which colour matters.
+Two tasks share the features: Fashion-MNIST's ten classes, in random colors, and
+recognizing each of the 997 portraits under shifts, flips and scaling (each portrait is
+a class, Dosovitskiy et al. 2014), which needs color.
 """
 
 import gzip
@@ -64,7 +64,7 @@ def _shuffled(source: data.ImageSource, labels: np.ndarray) -> tf.data.Dataset:
 
 
 def _recolour(images, labels):
-    """Grey levels between two random colours."""
+    """Map gray levels to a gradient between two random colors."""
     shade = tf.cast(images, tf.float32) / 255
     ground, figure = tf.unstack(tf.random.uniform((2, BATCH, 1, 1, 3), 0, 255))
     return ground + shade * (figure - ground), labels
