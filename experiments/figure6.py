@@ -1,4 +1,4 @@
-"""Figure 6: samples, and the additive attention of one head at 8×8, 16×16, 32×32.
+"""Draw Figure 6: samples and one head's attention at 8×8, 16×16 and 32×32.
 
 python -m experiments.figure6 --run_dir=runs/portraits --head=0 --output=figure6.png
 """
@@ -30,9 +30,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
+    flags.DEFINE_string("run_dir", None, "Run directory.", required=True)
     flags.DEFINE_string("output", None, "Picture to write, .png.", required=True)
-    flags.DEFINE_integer("head", 0, "Which head.", lower_bound=0)
+    flags.DEFINE_integer("head", 0, "Head.", lower_bound=0)
     flags.DEFINE_integer("num_images", 8, "Samples.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
     app.run(main)

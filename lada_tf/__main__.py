@@ -1,4 +1,4 @@
-"""`lada-tf COMMAND --flags`: the same as `python -m lada_tf.COMMAND --flags`."""
+"""The `lada-tf` command: `lada-tf COMMAND` runs `python -m lada_tf.COMMAND`."""
 
 import ast
 import difflib
@@ -18,10 +18,11 @@ COMMANDS = (
     "summary",
     "demo",
 )
-USAGE = "usage: lada-tf COMMAND --flags    (lada-tf COMMAND --help lists them)"
+USAGE = "usage: lada-tf COMMAND --flags    (lada-tf COMMAND --help lists the flags)"
 
 
 def main() -> None:
+    """Run the command that the first argument names."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command in ("--help", "-h", "help"):
         print(_help())
@@ -35,11 +36,13 @@ def main() -> None:
         del sys.argv[1]
         runpy.run_module(f"lada_tf.{command}", run_name="__main__", alter_sys=True)
     else:
-        near = difflib.get_close_matches(command, COMMANDS, n=1)
-        cure = (
-            f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        matches = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = (
+            f"did you mean {matches[0]}?"
+            if matches
+            else f"expected one of {', '.join(COMMANDS)}"
         )
-        _fail(f"error: no command {command!r}: {cure}")
+        _fail(f"error: unknown command {command!r}: {hint}")
 
 
 def _fail(message: str) -> NoReturn:
@@ -54,7 +57,7 @@ def _help() -> str:
 
 
 def _summary(command: str) -> str:
-    """The first line of the command's docstring, without the seconds of its import."""
+    """Return the first line of a command's docstring without importing the command."""
     source = Path(__file__).with_name(f"{command}.py").read_text(encoding="utf-8")
     docstring = ast.get_docstring(ast.parse(source)) or ""
     return docstring.partition("\n")[0]

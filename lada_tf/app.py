@@ -1,63 +1,31 @@
-"""How every command starts: quiet logs, absl flags, one line for a user's mistake."""
+"""Entry point that all commands share: parse flags, run, report errors in one line.
 
-import gc
-import os
+A command imports this module before anything that imports TensorFlow, so that it prints
+none of TensorFlow's log lines.
+"""
+
 import sys
-import tempfile
+from collections.abc import Callable
 from typing import NoReturn
 
-from lada_tf.runtime import without_collection
+from lada_tf import runtime
 
-
-def _import_tensorflow_quietly() -> None:
-    """TensorFlow's native code greets before any log level applies: not for users."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as greeting, without_collection():
-        os.dup2(greeting.fileno(), 2)
-        try:
-            import tensorflow
-
-            tensorflow.config.list_physical_devices()  # looks for CUDA, aloud
-        except BaseException:
-            greeting.seek(0)
-            os.write(stderr, greeting.read())
-            raise
-        finally:
-            gc.freeze()  # not to look for garbage there later either
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-_import_tensorflow_quietly()
+runtime.import_tensorflow_quietly()
 
 from absl import app, flags, logging  # noqa: E402
 
 from lada_tf.errors import LadaError, UserError  # noqa: E402
 
 
-def assume_frozen_weights() -> None:
-    """Lets products keep their weights in the layout that they read fastest.
+def run(main: Callable[[], int | None]) -> None:
+    """Parse the flags, call `main()`, and exit with its return value.
 
-    For commands in which no weight changes once a graph has used it. On processors
-    oneDNN, within TensorFlow, then copies a weight once and not in each call, which in
-    bfloat16 is a fifth of the time of one image, and in float32 next to nothing. To be
-    called before TensorFlow runs its first product.
+    Errors in `lada_tf.errors` print one line on stderr and exit with their own code.
+    So do flag errors and extra arguments, with code 2. Any other exception is a bug and
+    keeps its traceback.
     """
-    os.environ.setdefault("TF_ONEDNN_ASSUME_FROZEN_WEIGHTS", "1")
-
-
-def run(main) -> None:
-    """Parses the flags, calls `main()` and exits with its return value.
-
-    Exit codes: 0 (or what `main` returns); with one line on stderr, 2 for a user's
-    mistake (`UserError`, an unknown or malformed flag, a stray argument) and those of
-    the other errors in `lada_tf.errors`. Anything else is a defect and keeps its
-    traceback.
-    """
-    logging.set_verbosity(logging.WARNING)  # --verbosity=1 asks for more
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+    logging.set_verbosity(logging.WARNING)  # --verbosity=1 shows more
+    app.run(lambda argv: _run_main(main, argv), flags_parser=_parse_flags)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
@@ -65,16 +33,16 @@ def _parse_flags(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except (flags.Error, OSError) as error:  # OSError: an unreadable --flagfile
         _exit_with(error, UserError.exit_code)
-    except SystemExit:  # of --help, which absl ends with 1
+    except SystemExit:  # absl exits with 1 after --help
         sys.exit(0)
 
 
-def _guarded(main, argv: list[str]) -> None:
+def _run_main(main: Callable[[], int | None], argv: list[str]) -> None:
     try:
-        if argv[1:]:  # also a flagfile's line that lacks its dashes
+        if argv[1:]:  # or a line of a flagfile without its dashes
             raise UserError(
-                f"unexpected argument {argv[1]!r}: flags are written --name=value, "
-                "one a line in a flagfile"
+                f"unexpected argument {argv[1]!r}: write flags as --name=value, one "
+                "per line in a flagfile"
             )
         sys.exit(main())
     except LadaError as error:

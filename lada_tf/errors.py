@@ -1,16 +1,16 @@
-"""Errors that a command ends with in one line, and their exit codes (`lada_tf.app`)."""
+"""Exceptions that end a command with one line and an exit code (see `lada_tf.app`)."""
 
 
 class LadaError(Exception):
-    """Ends a command with its message as one line, and `exit_code`."""
+    """Base class. The command prints the message and exits with `exit_code`."""
 
     exit_code = 1
 
 
 class UserError(LadaError, ValueError):
-    """Something that the user gave is wrong: a flag, a file, a dataset.
+    """Invalid input: an argument, a file, or a dataset.
 
-    The message names the flag or file and what would mend it. Python callers may catch
+    The message names the argument or file and says what to do. Python callers can catch
     `ValueError`.
     """
 
@@ -18,16 +18,16 @@ class UserError(LadaError, ValueError):
 
 
 class TrainingDiverged(LadaError, ArithmeticError):
-    """Training came to a loss or gradient that is not finite."""
+    """A loss or a gradient became NaN or infinite during training."""
 
     exit_code = 3
 
 
 class ExportFailed(LadaError, RuntimeError):
-    """An exported model could not be made, or is not the generator it was made from."""
+    """An export failed, or the exported model does not match the generator."""
 
 
 class WorkerLost(LadaError, ConnectionError):
-    """Another process of a run on several workers is gone: start all of them again."""
+    """Another process of a multi-worker run is gone. Restart all workers."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h, on which schedulers try again
+    exit_code = 75  # EX_TEMPFAIL in sysexits.h: schedulers retry

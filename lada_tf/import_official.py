@@ -1,10 +1,10 @@
-"""Turns a checkpoint of the authors' TensorFlow code into a run folder.
+"""Convert a checkpoint of the authors' TensorFlow code to a run directory.
 
 python -m lada_tf.import_official --checkpoint=cifar10/best-training-checkpoints \\
     --config=cifar10/config.json --run_dir=runs/official_cifar10
 
-The run folder samples, evaluates and exports as one of our own, and training goes on
-from it with `lada_tf.train --flagfile=RUN_DIR/flags.cfg --run_dir=RUN_DIR`.
+You can sample, evaluate, and export the run directory like any other. To continue
+training: `lada_tf.train --flagfile=RUN_DIR/flags.cfg --run_dir=RUN_DIR`.
 """
 
 from absl import flags
@@ -13,11 +13,18 @@ from lada_tf import app
 from lada_tf.training.official_checkpoint import import_official_checkpoint
 
 flags.DEFINE_string(
-    "checkpoint", None, "Folder of a checkpoint, or its prefix.", required=True
+    "checkpoint",
+    None,
+    "Directory of the authors' checkpoints, or the prefix of one checkpoint.",
+    required=True,
 )
-flags.DEFINE_string("config", None, "The run's config.json.", required=True)
-flags.DEFINE_string("run_dir", None, "Run folder to make.", required=True)
-flags.DEFINE_string("data", "", "Dataset to go on with, see lada_tf.train.")
+flags.DEFINE_string(
+    "config", None, "The config.json of the authors' run.", required=True
+)
+flags.DEFINE_string("run_dir", None, "Run directory to create.", required=True)
+flags.DEFINE_string(
+    "data", "", "Dataset for further training, see --data of lada_tf.train."
+)
 FLAGS = flags.FLAGS
 
 

@@ -1,6 +1,7 @@
-"""Files that are whole or absent, whenever the machine stops."""
+"""Files: atomic writes, locks, checksums, the cache directory, full disks."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -8,17 +9,21 @@ import shutil
 from collections.abc import Iterator
 from typing import IO
 
-from lada_tf.errors import UserError
+from lada_tf.errors import LadaError, UserError
+
+DISK_FULL_ERRORS = tuple(
+    os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+)
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[str]:
-    """Yields a temporary name beside `path`, and moves it there once it is on disk.
+    """Yield a temporary path in the same directory; rename it to `path` at the end.
 
-    At an error what was written is removed, and what was at `path` stays.
+    If the body raises, the temporary file is removed and `path` stays as it was.
     """
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.partial")
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name}.partial")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -28,54 +33,21 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
         raise
-    _sync_folder(folder)
-
-
-def write_atomically(
-    path: str | os.PathLike, content: str | bytes | memoryview
-) -> None:
-    """Writes a file whole or not at all, whatever moment the process dies at."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-def write_json(path: str, content: dict) -> None:
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
-
-
-def read_json(path: str) -> dict:
-    try:
-        with open(path) as file:
-            return json.load(file)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-
-
-def sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder or ".", os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def default_cache_dir() -> str:
-    """`lada_tf` in XDG_CACHE_HOME or ~/.cache."""
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(caches, "lada_tf")
+    _sync_directory(directory)
 
 
 @contextlib.contextmanager
-def replacing_directory(path: str | os.PathLike) -> Iterator[str]:
+def replacing_directory(
+    path: str | os.PathLike, overwrite: bool = False
+) -> Iterator[str]:
     """Yield a new temporary directory next to `path`; rename it to `path` at the end.
 
-    If the body raises, the temporary directory is removed. `path` must not exist, or
-    must be an empty directory.
+    If the body raises, the temporary directory is removed and `path` stays as it was.
+
+    Args:
+        path: the directory to write. Missing parents are created.
+        overwrite: whether to replace an existing directory. If False, `path` must not
+            exist or must be empty.
     """
     parent, name = os.path.split(os.path.abspath(path))
     temporary = os.path.join(parent, f".{name}.partial")
@@ -87,12 +59,46 @@ def replacing_directory(path: str | os.PathLike) -> Iterator[str]:
             for file in files:
                 with open(os.path.join(directory, file), "rb+") as stream:
                     os.fsync(stream.fileno())
-            _sync_folder(directory)
+            _sync_directory(directory)
+        if overwrite:
+            shutil.rmtree(path, ignore_errors=True)
         os.replace(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync_folder(parent)
+    _sync_directory(parent)
+
+
+def write_atomically(
+    path: str | os.PathLike, content: str | bytes | memoryview
+) -> None:
+    """Write a whole file, or leave `path` as it was if the process dies."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: str | os.PathLike, content: dict) -> None:
+    """Write a JSON file atomically."""
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """Read a JSON file.
+
+    Raises:
+        UserError: if the file is missing or is not valid JSON.
+    """
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """Return the SHA-256 checksum of a file in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def try_lock(file: IO) -> bool:
@@ -104,6 +110,7 @@ def try_lock(file: IO) -> bool:
         if os.name == "nt":
             import msvcrt
 
+            file.seek(2**30)  # a byte behind the content, which stays readable
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
         else:
             import fcntl
@@ -112,3 +119,46 @@ def try_lock(file: IO) -> bool:
     except OSError:
         return False
     return True
+
+
+def default_cache_dir() -> str:
+    """Return the directory `lada_tf` in $XDG_CACHE_HOME or ~/.cache."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(caches, "lada_tf")
+
+
+def failure_reason(error: BaseException) -> str:
+    """Return why a write failed: the "disk full" text if it says so, or all of it."""
+    text = str(error)
+    return next((reason for reason in DISK_FULL_ERRORS if reason in text), text)
+
+
+@contextlib.contextmanager
+def reporting_full_disk(run_dir: str | os.PathLike) -> Iterator[None]:
+    """Raise a UserError with one clear line if a write fails because the disk is full.
+
+    TensorFlow has its own exception types for file errors, so the text decides.
+    """
+    try:
+        yield
+    except LadaError:
+        raise
+    except Exception as error:
+        reason = failure_reason(error)
+        if reason not in DISK_FULL_ERRORS:
+            raise
+        raise UserError(
+            f"run_dir={run_dir}: {reason}. Free some space and run the same command "
+            "again; it resumes from the last checkpoint"
+        ) from error
+
+
+def _sync_directory(path: str) -> None:
+    """Flush a directory's entries to the disk, where the system supports it."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path or ".", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-from lada_tf import app
+from lada_tf import app, runtime
 from lada_tf.errors import UserError
 from lada_tf.sampling import generate_images, write_samples
 from lada_tf.training import load_generator
@@ -51,7 +51,7 @@ def main() -> None:
             f"--attention_maps draws a picture, but --output={FLAGS.output} is no .png"
         )
     if FLAGS.precision == "bfloat16":
-        app.assume_frozen_weights()
+        runtime.assume_frozen_weights()
     images, maps = generate_images(
         load_generator(FLAGS.run_dir, best=FLAGS.best, precision=FLAGS.precision),
         FLAGS.num_images,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from lada_tf import app
+from lada_tf import app, runtime
 from lada_tf.errors import UserError
 from lada_tf.serving.predictor import Predictor
 
@@ -40,7 +40,7 @@ def main() -> None:
 
     predictor = Predictor(FLAGS.model)
     if predictor.has_bfloat16:
-        app.assume_frozen_weights()
+        runtime.assume_frozen_weights()
     path = Path(FLAGS.model).resolve()
     name = FLAGS.name or (path.parent.name if path.name.isdigit() else path.name)
     max_bytes = FLAGS.max_request_mb * 2**20

@@ -78,7 +78,7 @@ def test_stopped_and_started_again_is_the_same_run(trained, tmp_path):
     assert process.wait().returncode == 143
     (checkpoint, *_) = sorted((folder / "checkpoints").iterdir())
     assert 8 <= int(checkpoint.name.split("-")[1]) < 48
-    assert f"going on from {checkpoint}" in succeed("train", *arguments)
+    assert f"resuming from {checkpoint}" in succeed("train", *arguments)
 
     assert_same_run(folder, trained)
 
@@ -186,13 +186,17 @@ def test_an_exported_flagfile_repeats_the_run(trained, tmp_path):
         (["--preset=tyni"], "flag --preset=tyni: value should be one of"),
         (["--preset=tiny", "--learning_rate=1"], "Unknown command line flag"),
         (["--preset=tiny", "batch_size=3"], "unexpected argument 'batch_size=3'"),
-        (["--preset=tiny", "--batch_size=0"], "--batch_size=0: has to be at least 1"),
-        (["--preset=tiny", "--g_heads=5"], "num_heads 5 does not divide the width 96"),
+        (
+            ["--preset=tiny", "--batch_size=0"],
+            "--batch_size=0: must be finite and at least 1",
+        ),
+        (["--preset=tiny", "--log_images=0"], "--log_images=0: must be"),
+        (["--preset=tiny", "--g_heads=5"], "num_heads=5 does not divide the width 96"),
         (["--preset=tiny", "--augment=blur"], "'blur' is not one of color"),
         (["--preset=tiny", "--data=nowhere"], "nowhere"),
         (["--preset=tiny", "--image_size=64"], "64"),
         (["--flagfile=absent.cfg"], "absent.cfg"),
-        ([], "give --preset"),
+        ([], "set preset to one of"),
     ],
 )
 def test_mistakes_exit_with_2_and_one_line(arguments, message, tmp_path):
@@ -207,4 +211,4 @@ def test_mistakes_exit_with_2_and_one_line(arguments, message, tmp_path):
 def test_a_run_of_another_configuration_is_refused(trained):
     result = run("train", *TINY, f"--run_dir={trained}", "--r1_gamma=3")
     assert result.returncode == 2
-    assert "r1_gamma 0.01 there, 3.0 now" in result.stderr
+    assert "r1_gamma was 0.01, now 3.0" in result.stderr

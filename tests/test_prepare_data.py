@@ -69,7 +69,7 @@ def test_killed_runs_resume_and_write_the_same_shards(tmp_path):
     ],
 )
 def test_user_errors_are_one_line(flags, message, tmp_path):
-    finished = runner.run("lada_tf.prepare_data", *flags, folder=tmp_path)
+    finished = runner.run("lada_tf.prepare_data", *flags, directory=tmp_path)
     assert finished.returncode == 2
     (line,) = [x for x in finished.stderr.splitlines() if x.startswith("error:")]
     assert message in line

@@ -1,42 +1,70 @@
-"""The Fréchet distance during training, at a bounded cost."""
+"""Keras callbacks that act at intervals, and the Fréchet distance during training."""
 
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
-from lada_tf.evaluation.extract_features import gather
-from lada_tf.evaluation.extractor import Extractor
+from lada_tf.data import ImageSource
+from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.frechet import frechet_distance
-from lada_tf.evaluation.images import ImageSource, batches, generate, quantized
+from lada_tf.evaluation.image_sets import ImageSet, generated_images
+from lada_tf.evaluation.statistics import split_rows
 
-Log = Callable[[int, dict[str, float]], None]
 SEED = 0
 
 
-class FrechetDistanceCallback(keras.callbacks.Callback):
-    """Scores the EMA generator every so many images, and tells of each new best.
+class IntervalCallback(keras.callbacks.Callback):
+    """Calls `act(images_seen)` when the number of images seen passes a multiple.
 
-    The real features are taken once, of at most `num_images` random images; every
-    evaluation generates as many from the same latents, so that the curve shows the
-    generator's progress and not the draw. A distance of few images is biased upwards:
-    compare it within a run, not with a 50,000-image figure.
+    The multiples make a resumed run act at the same counts. Several steps can lie
+    between two calls of the callback. The model must have `images_seen` (int).
 
-    The cost of each is bounded by `num_images`, and nothing depends on the clock: the
-    same run logs the same values.
+    Args:
+        interval: number of images between two actions.
+    """
 
-    The model is asked for `ema_generator`, `latent_dim` and `images_seen` (int).
+    def __init__(self, interval: int):
+        super().__init__()
+        self.interval = interval
+
+    def images_until_due(self) -> int:
+        """Return the number of images until the next action."""
+        return self.interval - self.model.images_seen % self.interval
+
+    def act(self, images_seen: int) -> None:
+        """Do the work of the callback."""
+        raise NotImplementedError
+
+    def on_train_begin(self, logs=None):
+        self._last_images_seen = self.model.images_seen
+
+    def on_train_batch_end(self, batch, logs=None):
+        last, images_seen = self._last_images_seen, self.model.images_seen
+        self._last_images_seen = images_seen
+        if images_seen // self.interval > last // self.interval:
+            self.act(images_seen)
+
+
+class FrechetDistanceCallback(IntervalCallback):
+    """Measures the Fréchet distance of the EMA generator at intervals and at the end.
+
+    The real features come from `num_images` random images and are computed once. Every
+    measurement uses the same latents, so the curve shows the generator's progress and
+    no sampling noise. The distance of few images is biased upwards: compare it within
+    a run, not with a FID of 50,000 images.
+
+    The model must have `ema_generator`, `latent_dim`, and `images_seen` (int).
 
     Args:
         source: real images.
-        extractor: of the features.
-        log: called as `log(images_seen, {name: distance})`.
-        num_images: real images at most, and generated ones.
-        every_images: images between two evaluations.
-        on_best: called with the distance where it is the lowest yet, to keep the
-            checkpoint.
-        best: the lowest distance of an earlier part of the same run.
-        batch_size: images at a time.
+        extractor: feature extractor.
+        log: called with the number of images seen and a dict of the distance by name.
+        num_images: number of generated images, and maximum number of real images.
+        every_images: number of images between two measurements.
+        on_best: called with every distance that is lower than all before it.
+        best: lowest distance before the run was resumed.
+        batch_size: number of images per call of the generator and the extractor.
 
     Example:
         extractor = open_extractor("small_classifier")
@@ -48,73 +76,60 @@ class FrechetDistanceCallback(keras.callbacks.Callback):
         self,
         source: ImageSource,
         extractor: Extractor,
-        log: Log,
+        log: Callable[[int, dict[str, float]], None],
         num_images: int = 1000,
         every_images: int = 100_000,
         on_best: Callable[[float], None] | None = None,
         best: float = float("inf"),
         batch_size: int = 64,
     ):
-        super().__init__()
+        super().__init__(every_images)
         self._source = source
         self._extractor = extractor
         self._log = log
         self._num_images = min(num_images, len(source))
-        self._every_images = every_images
         self._on_best = on_best
         self.best = best
         self._batch_size = batch_size
-        self._name = extractor.metric_name("FID")
         self._real: np.ndarray | None = None
-        self._generator: Callable | None = None
+        self._generated: ImageSet | None = None
 
     def on_train_begin(self, logs=None):
-        self._scored_at: int | None = None
-        self._due = self._next_multiple(self.model.images_seen)
-
-    def on_train_batch_end(self, batch, logs=None):
-        # Several steps may lie between two calls: a threshold crossed, not a multiple.
-        if self.model.images_seen >= self._due:
-            self.evaluate()
+        super().on_train_begin(logs)
+        self._measured_at: int | None = None
 
     def on_train_end(self, logs=None):
-        if self.model.images_seen != self._scored_at:
-            self.evaluate()
+        if self.model.images_seen != self._measured_at:
+            self.act(self.model.images_seen)
 
-    def evaluate(self) -> float:
-        """Measures, logs and returns the distance of the model as it is now."""
-        images_seen = self.model.images_seen
-        if self._real is None or self._generator is None:
+    def act(self, images_seen: int) -> None:
+        """Measure and log the distance."""
+        if self._real is None or self._generated is None:
             self._real = real_features(
                 self._source, self._extractor, self._num_images, self._batch_size
             )
-            self._generator = quantized(self.model.ema_generator)
-        generated = generate(
-            self._generator,
-            self.model.latent_dim,
-            self._num_images,
-            SEED,
-            self._batch_size,
-        )
-        features = gather(generated, self._num_images, self._extractor).features
-        distance = frechet_distance(self._real, features)
-        self._log(images_seen, {self._name: distance})
+            self._generated = generated_images(
+                self.model.ema_generator, self.model.latent_dim, SEED, self._batch_size
+            )
+        batches = self._generated.batches(self._num_images)
+        generated = compute_features(batches, self._num_images, self._extractor)
+        distance = frechet_distance(self._real, generated.features)
+        self._log(images_seen, {self._extractor.metric_name("FID"): distance})
         if distance < self.best:
             self.best = distance
             if self._on_best:
                 self._on_best(distance)
-        self._scored_at = images_seen
-        self._due = self._next_multiple(images_seen)
-        return distance
-
-    def _next_multiple(self, images_seen: int) -> int:
-        return (images_seen // self._every_images + 1) * self._every_images
+        self._measured_at = images_seen
 
 
 def real_features(
     source: ImageSource, extractor: Extractor, num_images: int, batch_size: int = 64
 ) -> np.ndarray:
-    """float32 (num_images, d), the features of random images, always the same."""
+    """Return the features of random images, float32 (num_images, d).
+
+    The choice of the images is always the same.
+    """
     order = np.random.default_rng(SEED).permutation(len(source))
-    real = batches(source, order[:num_images], batch_size)
-    return gather(real, num_images, extractor).features
+    parts = split_rows(order[:num_images], batch_size)
+    batches = (source.images(part) for part in parts)
+    return compute_features(batches, num_images, extractor).features

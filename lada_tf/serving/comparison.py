@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.evaluation.extract_features import gather
+from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.frechet import frechet_distance_of_statistics
 from lada_tf.evaluation.small_classifier import SmallClassifier
 from lada_tf.models import Generator
@@ -92,7 +92,7 @@ def _statistics(model: Callable, batches: list[np.ndarray]):
     """Return the statistics of the small classifier's features of a model's images."""
     images = (np.asarray(to_uint8(_check_finite(model(batch)))) for batch in batches)
     count = len(batches) * BATCH
-    return gather(images, count, SmallClassifier(), num_features=0).pool
+    return compute_features(images, count, SmallClassifier(), num_features=0).pool
 
 
 def _check_finite(images):

@@ -1,8 +1,4 @@
-"""What happens beside the steps: progress, metrics, pictures, checkpoints.
-
-Every callback acts when the count of images passes a multiple of its interval, so that
-a resumed run acts at the same counts.
-"""
+"""Callbacks of the training loop: progress, metrics, sample grids, checkpoints."""
 
 import signal
 import sys
@@ -12,6 +8,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
+from lada_tf.evaluation.callback import IntervalCallback
 from lada_tf.io import write_atomically
 from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes
 from lada_tf.training.checkpoints import Checkpoints
@@ -21,28 +18,8 @@ GRID_IMAGES = 64
 ATTENTION_IMAGES = 8
 
 
-class EveryImages(keras.callbacks.Callback):
-    """Calls `act(images)` whenever `interval` more images have been seen."""
-
-    def __init__(self, interval: int):
-        super().__init__()
-        self.interval = interval
-
-    def on_train_begin(self, logs=None):
-        self._last = self.model.images_seen
-
-    def on_train_batch_end(self, batch, logs=None):
-        images = self.model.images_seen
-        if images // self.interval > self._last // self.interval:
-            self.act(images)
-        self._last = images
-
-    def act(self, images: int) -> None:
-        raise NotImplementedError
-
-
 class ProgressBar(keras.callbacks.Callback):
-    """Images seen, images a second, time left, and the two losses."""
+    """Shows images seen, images per second, time left, and the two losses."""
 
     def __init__(self, total_images: int):
         super().__init__()
@@ -54,69 +31,70 @@ class ProgressBar(keras.callbacks.Callback):
             initial=self.model.images_seen,
             unit=" images",
             dynamic_ncols=True,
-            mininterval=0.5 if sys.stderr.isatty() else 30,  # a log, not a screen
+            mininterval=0.5 if sys.stderr.isatty() else 30,  # rarely in a log file
             desc="compiling the first step",
         )
 
     def on_train_batch_end(self, batch, logs=None):
         self._bar.set_description("training", refresh=False)
-        self._bar.set_postfix(
-            {name: f"{logs[name]:.3f}" for name in ("d_loss", "g_loss")}, refresh=False
-        )
+        losses = {name: f"{logs[name]:.3f}" for name in ("d_loss", "g_loss")}
+        self._bar.set_postfix(losses, refresh=False)
         self._bar.update(self.model.images_seen - self._bar.n)
 
     def on_train_end(self, logs=None):
         self._bar.close()
 
 
-class MetricsLog(EveryImages):
-    """Means since the last line, to metrics.jsonl and TensorBoard.
+class MetricsLog(IntervalCallback):
+    """Writes the mean metrics since the last line to metrics.jsonl and TensorBoard.
 
-    metrics.jsonl holds only what the run determines: the same run writes the same
-    file. The speed goes to TensorBoard alone.
+    The same run writes the same metrics.jsonl, so the speed goes to TensorBoard only.
     """
 
     def __init__(
-        self, folder: RunDirectory, writer: tf.summary.SummaryWriter, interval
+        self,
+        directory: RunDirectory,
+        writer: tf.summary.SummaryWriter,
+        interval: int,
     ):
         super().__init__(interval)
-        self.folder = folder
+        self.directory = directory
         self.writer = writer
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._clock = (time.monotonic(), self.model.images_seen)
+        self._last_log = (time.monotonic(), self.model.images_seen)
 
-    def act(self, images):
+    def act(self, images_seen):
         values = {metric.name: float(metric.result()) for metric in self.model.metrics}
         self.model.reset_metrics()
-        self.log(images, values)
-        now = time.monotonic()
-        seconds, before = now - self._clock[0], self._clock[1]
-        self._clock = (now, images)
-        with self.writer.as_default(step=images):
-            tf.summary.scalar("images_per_second", (images - before) / seconds)
+        self.log(images_seen, values)
+        (last_time, last_images), now = self._last_log, time.monotonic()
+        self._last_log = (now, images_seen)
+        speed = (images_seen - last_images) / (now - last_time)
+        with self.writer.as_default(step=images_seen):
+            tf.summary.scalar("images_per_second", speed)
 
-    def log(self, images: int, values: dict[str, float]) -> None:
-        """Adds values, by name, at a count of images."""
-        self.folder.append_metrics(images, values)
-        with self.writer.as_default(step=images):
+    def log(self, images_seen: int, values: dict[str, float]) -> None:
+        """Write values, by name."""
+        self.directory.append_metrics(images_seen, values)
+        with self.writer.as_default(step=images_seen):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
 
-class SampleGrids(EveryImages):
-    """Images and attention maps of the averaged generator, from fixed latents."""
+class SampleGrids(IntervalCallback):
+    """Writes images and attention maps of the EMA generator, from fixed latents."""
 
     def __init__(
         self,
-        folder: RunDirectory,
+        directory: RunDirectory,
         writer: tf.summary.SummaryWriter,
-        interval,
+        interval: int,
         seed: int,
     ):
         super().__init__(interval)
-        self.folder = folder
+        self.directory = directory
         self.writer = writer
         self.seed = seed
 
@@ -131,29 +109,29 @@ class SampleGrids(EveryImages):
     def on_train_end(self, logs=None):
         self.act(self.model.images_seen)
 
-    def act(self, images):
-        generated, maps = self.model.ema_generator(
+    def act(self, images_seen):
+        images, maps = self.model.ema_generator(
             self._latents, return_attention_maps=True
         )
-        some = slice(0, ATTENTION_IMAGES)
+        first = slice(0, ATTENTION_IMAGES)
         for name, picture in (
-            ("grid", image_grid(generated, columns=8)),
-            ("attention", attention_grid(generated[some], [m[some] for m in maps])),
+            ("grid", image_grid(images, columns=8)),
+            ("attention", attention_grid(images[first], [m[first] for m in maps])),
         ):
-            path = self.folder.samples / f"{name}-{images:010d}.png"
+            path = self.directory.samples / f"{name}-{images_seen:010d}.png"
             write_atomically(path, png_bytes(picture))
-            with self.writer.as_default(step=images):
+            with self.writer.as_default(step=images_seen):
                 tf.summary.image(name, picture[None])
 
 
-class CheckpointEvery(EveryImages):
-    """Checkpoints at intervals, at the end, and when the process is asked to stop.
+class CheckpointEvery(IntervalCallback):
+    """Saves checkpoints at intervals, at the end, and on SIGTERM or SIGINT.
 
-    On SIGTERM or SIGINT the steps in progress are finished and saved, and the process
-    exits with 143 or 130.
+    After a signal, the current call of the training loop ends, a checkpoint is saved,
+    and the process exits with code 143 (SIGTERM) or 130 (SIGINT).
     """
 
-    def __init__(self, checkpoints: Checkpoints, interval):
+    def __init__(self, checkpoints: Checkpoints, interval: int):
         super().__init__(interval)
         self.checkpoints = checkpoints
         self._signal: int | None = None
@@ -161,7 +139,7 @@ class CheckpointEvery(EveryImages):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._handlers = {
-            number: signal.signal(number, self._remember)
+            number: signal.signal(number, self._on_signal)
             for number in (signal.SIGTERM, signal.SIGINT)
         }
 
@@ -171,7 +149,7 @@ class CheckpointEvery(EveryImages):
             self.checkpoints.save()
             raise SystemExit(128 + self._signal)
 
-    def act(self, images):
+    def act(self, images_seen):
         self.checkpoints.save()
 
     def on_train_end(self, logs=None):
@@ -179,5 +157,5 @@ class CheckpointEvery(EveryImages):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _remember(self, number, frame):
+    def _on_signal(self, number, frame):
         self._signal = number

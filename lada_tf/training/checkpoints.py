@@ -1,125 +1,104 @@
-"""Checkpoints of a LadaGAN: complete or absent, verified by checksum.
+"""Checkpoints of a LadaGAN: written atomically and verified by checksum.
 
-A checkpoint is a folder `images-<count>` with TensorFlow's own files and a manifest;
-`best-<count>` is the one with the lowest Fréchet distance so far. It is written beside
-its place and renamed into it, so that a process that dies at any moment leaves the
-checkpoints before it whole.
+A checkpoint is a directory `images-<count>` with TensorFlow's files and a manifest.
+`best-<count>` is the checkpoint with the lowest Fréchet distance so far.
 """
 
-import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
 from lada_tf.errors import UserError
+from lada_tf.io import failure_reason, replacing_directory, sha256
 from lada_tf.models import LadaGAN
-from lada_tf.training.full_disk import reason_of
 
 PREFIX = "state"
 MANIFEST = "manifest.json"
-VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # TensorFlow's ending of a variable's name
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # TensorFlow's suffix of variable names
 
 
 class Checkpoints:
-    """Saves and restores all that training changes.
+    """Saves and restores everything that training changes.
 
-    Both players, the averaged generator, both optimizers, the counts of steps and
-    images (of which all random draws are functions), and the metrics' running values.
+    This includes both networks, the EMA generator, both optimizers, the metrics, and
+    the counters of steps and images. All random numbers are functions of the counters.
 
     Args:
-        path: folder of the checkpoints.
+        path: directory of the checkpoints.
         gan: a compiled `LadaGAN`.
-        keep: int, how many checkpoints to keep.
+        keep: number of most recent checkpoints to keep.
 
     Attributes:
-        rollbacks: int, how often the run was rolled back to a checkpoint; saved too.
+        rollbacks: int, number of rollbacks of the run so far. Saved too.
     """
 
-    def __init__(self, path, gan: LadaGAN, keep: int = 2):
+    def __init__(self, path: str | os.PathLike, gan: LadaGAN, keep: int = 2):
         self.path = Path(path)
         self.gan = gan
         self.keep = keep
         self.rollbacks = 0
+        variables = {
+            "generator": gan.generator.weights,
+            "ema_generator": gan.ema_generator.weights,
+            "discriminator": gan.discriminator.weights,
+            "g_optimizer": gan.g_optimizer.variables,
+            "d_optimizer": gan.d_optimizer.variables,
+            "metrics": [v for m in gan.metrics for v in m.variables],
+            "counters": [gan.step_counter, gan.image_counter],
+        }
+        # tf.train.Checkpoint does not look into the lists and dicts of Keras 3 objects,
+        # and would silently skip their weights. So pass lists of tf.Variable.
         self.state = tf.train.Checkpoint(
-            **{
-                name: _plain_variables(variables)
-                for name, variables in {
-                    "generator": gan.generator.weights,
-                    "ema_generator": gan.ema_generator.weights,
-                    "discriminator": gan.discriminator.weights,
-                    "g_optimizer": gan.g_optimizer.variables,
-                    "d_optimizer": gan.d_optimizer.variables,
-                    "metrics": [v for m in gan.metrics for v in m.variables],
-                    "counters": [gan.step_counter, gan.image_counter],
-                }.items()
-            }
+            **{name: [v.value for v in group] for name, group in variables.items()}
         )
 
     def save(self) -> Path:
-        """Writes a checkpoint, then removes those beyond the last `keep`.
+        """Write a checkpoint, delete old ones, and return the new path.
 
         Raises:
-            UserError: if it cannot be written; those before it stay as they were.
+            UserError: if the write fails. The existing checkpoints are unchanged.
         """
-        final = self._write(f"images-{self.gan.images_seen:010d}")
-        for old in self.list()[self.keep :]:
+        path = self._write(f"images-{self.gan.images_seen:010d}")
+        for old in self.paths()[self.keep :]:
             shutil.rmtree(old)
-        return final
+        return path
 
     def save_best(self, distance: float) -> None:
-        """Writes the best checkpoint so far, then removes the one before it.
+        """Write the best checkpoint and delete the previous one.
 
         Raises:
-            UserError: as `save`.
+            UserError: see `save`.
         """
-        final = self._write(f"best-{self.gan.images_seen:010d}", distance=distance)
+        path = self._write(f"best-{self.gan.images_seen:010d}", distance=distance)
         for old in self.path.glob("best-*"):
-            if old != final:
+            if old != path:
                 shutil.rmtree(old)
 
     def best_distance(self) -> float:
-        """The distance of the best checkpoint; infinity if there is none."""
+        """Return the distance of the best checkpoint, or infinity if there is none."""
         distances = [
-            json.loads((folder / MANIFEST).read_text())["distance"]
-            for folder in self.path.glob("best-*")
-            if find_damage(folder) is None
+            json.loads((path / MANIFEST).read_text())["distance"]
+            for path in self.path.glob("best-*")
+            if validation_error(path) is None
         ]
         return min(distances, default=float("inf"))
 
-    def _write(self, name, **facts) -> Path:
-        partial = self.path / f".partial-{os.getpid()}"
-        final = self.path / name
-        try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            self.state.write(str(partial / PREFIX))
-            self._write_manifest(partial, facts)
-            if final.exists():  # the same count again, after a restore
-                shutil.rmtree(final)
-            os.replace(partial, final)
-            _sync(self.path)
-        except (OSError, tf.errors.OpError) as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise UserError(
-                f"{final}: the checkpoint could not be written ({reason_of(error)}); "
-                "what was saved before stays whole"
-            ) from error
-        return final
-
     def restore(self) -> Path | None:
-        """Restores the newest checkpoint that is whole, and returns its folder.
+        """Restore the newest valid checkpoint and return its path, or None.
 
         Raises:
-            UserError: if there are checkpoints but none that is whole.
+            UserError: if all checkpoints are damaged.
         """
         return self._read(find_newest(self.path))
 
     def restore_best(self) -> Path | None:
-        """Restores the best checkpoint, and returns its folder; None without one.
+        """Restore the best checkpoint and return its path, or None.
 
         Raises:
             UserError: if it is damaged.
@@ -127,118 +106,106 @@ class Checkpoints:
         return self._read(find_best(self.path))
 
     def remove_leftovers(self) -> None:
-        """Removes what a process that died left: half a checkpoint, a future best.
+        """Delete partial checkpoints, and best checkpoints after the restored one.
 
-        To be called by the one process that trains, after `restore`.
+        Only the process that trains may call this, after `restore`.
         """
-        for leftover in self.path.glob(".partial-*"):
-            shutil.rmtree(leftover)
-        for folder in self.path.glob("best-*"):
-            if int(folder.name.removeprefix("best-")) > self.gan.images_seen:
-                shutil.rmtree(folder)
+        for path in self.path.glob(".*.partial"):
+            shutil.rmtree(path)
+        for path in self.path.glob("best-*"):
+            if int(path.name.removeprefix("best-")) > self.gan.images_seen:
+                shutil.rmtree(path)
 
-    def _read(self, folder: Path | None) -> Path | None:
-        if folder is None:
-            return None
-        status = self.state.read(str(folder / PREFIX))
-        status.assert_existing_objects_matched().assert_consumed()
-        manifest = json.loads((folder / MANIFEST).read_text())
-        self.rollbacks = manifest.get("rollbacks", 0)
-        return folder
-
-    def list(self) -> list[Path]:
-        """The checkpoints' folders, newest first."""
+    def paths(self) -> list[Path]:
+        """Return the paths of the checkpoints, newest first."""
         return _newest_first(self.path)
 
-    def _write_manifest(self, folder, facts):
-        files = sorted(folder.iterdir())
+    def _read(self, path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        status = self.state.read(str(path / PREFIX))
+        status.assert_existing_objects_matched().assert_consumed()
+        manifest = json.loads((path / MANIFEST).read_text())
+        self.rollbacks = manifest.get("rollbacks", 0)
+        return path
+
+    def _write(self, name: str, **facts: Any) -> Path:
+        path = self.path / name
+        try:
+            # After a restore, a checkpoint with this count can exist.
+            with replacing_directory(path, overwrite=True) as temporary:
+                self.state.write(os.path.join(temporary, PREFIX))
+                self._write_manifest(Path(temporary), facts)
+        except (OSError, tf.errors.OpError) as error:
+            raise UserError(
+                f"{path}: cannot write the checkpoint ({failure_reason(error)}). "
+                "Existing checkpoints are unchanged"
+            ) from error
+        return path
+
+    def _write_manifest(self, directory: Path, facts: dict[str, Any]) -> None:
         manifest = {
             "images": self.gan.images_seen,
             "steps": self.gan.steps,
             "rollbacks": self.rollbacks,
             "tensorflow": tf.__version__,
             **facts,
-            "sha256": {file.name: _sha256(file) for file in files},
+            "sha256": {file.name: sha256(file) for file in sorted(directory.iterdir())},
         }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-        for file in (*files, folder / MANIFEST, folder):
-            _sync(file)
+        (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def read_variables(checkpoint: Path, name: str, variables) -> None:
-    """Sets Keras variables to those that a checkpoint keeps under a name.
+def read_variables(checkpoint: Path, name: str, variables: Iterable) -> None:
+    """Assign the values that a checkpoint stores under `name` to Keras variables.
 
-    One at a time, each cast where it is read: not all in the checkpoint's dtype first.
+    Reads and casts one value at a time, to save memory.
     """
     reader = tf.train.load_checkpoint(str(checkpoint / PREFIX))
-    for number, variable in enumerate(variables):
-        variable.assign(reader.get_tensor(f"{name}/{number}{VALUE}"))
-
-
-def _plain_variables(variables) -> list[tf.Variable]:
-    """Keras variables as those that a `tf.train.Checkpoint` finds.
-
-    Its tracking does not look into the lists and dicts of Keras 3 objects, and would
-    leave weights out without a word.
-    """
-    return [variable.value for variable in variables]
+    for index, variable in enumerate(variables):
+        variable.assign(reader.get_tensor(f"{name}/{index}{VALUE}"))
 
 
 def find_newest(path: Path) -> Path | None:
-    """The newest checkpoint in a folder that is whole; None if there are none.
+    """Return the newest valid checkpoint in a directory, or None if it has none.
 
     Raises:
-        UserError: if there are checkpoints but none that is whole.
+        UserError: if all checkpoints are damaged.
     """
-    candidates = _newest_first(path)
-    for folder in candidates:
-        damage = find_damage(folder)
-        if damage is None:
-            return folder
-        logging.warning("%s: %s; trying the checkpoint before it", folder, damage)
-    if candidates:
-        raise UserError(f"{path}: every checkpoint is damaged")
+    checkpoints = _newest_first(path)
+    for checkpoint in checkpoints:
+        error = validation_error(checkpoint)
+        if error is None:
+            return checkpoint
+        logging.warning("%s: %s. Trying the previous checkpoint", checkpoint, error)
+    if checkpoints:
+        raise UserError(f"{path}: all checkpoints are damaged")
     return None
 
 
 def find_best(path: Path) -> Path | None:
-    """The best checkpoint in a folder; None if there is none.
+    """Return the best checkpoint in a directory, or None if it has none.
 
     Raises:
         UserError: if it is damaged.
     """
-    for folder in path.glob("best-*"):
-        if damage := find_damage(folder):
-            raise UserError(f"{folder}: {damage}")
-        return folder
+    for checkpoint in path.glob("best-*"):
+        if error := validation_error(checkpoint):
+            raise UserError(f"{checkpoint}: {error}")
+        return checkpoint
+    return None
+
+
+def validation_error(checkpoint: Path) -> str | None:
+    """Return what is wrong with a checkpoint, or None if it is valid."""
+    try:
+        checksums = json.loads((checkpoint / MANIFEST).read_text())["sha256"]
+        for name, checksum in checksums.items():
+            if sha256(checkpoint / name) != checksum:
+                return f"{name} does not match its checksum"
+    except (OSError, ValueError, KeyError) as error:
+        return f"cannot be read ({error})"
     return None
 
 
 def _newest_first(path: Path) -> list[Path]:
     return sorted(path.glob("images-*"), reverse=True)
-
-
-def find_damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint's folder, or None if it is whole."""
-    try:
-        expected = json.loads((folder / MANIFEST).read_text())["sha256"]
-        for name, checksum in expected.items():
-            if _sha256(folder / name) != checksum:
-                return f"{name} does not match its checksum"
-    except (OSError, ValueError, KeyError) as error:
-        return f"not readable ({error})"
-    return None
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Makes sure that a file's content, or a folder's entries, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,97 +1,164 @@
-"""A configuration as text: `Preset` to and from flags and flagfiles."""
+"""Configuration of a run: `TrainingOptions`, and its and `Preset`'s flags.
+
+The dataclass fields of `Preset` and `TrainingOptions` carry the documentation, default,
+choices, and lower bound of each option. The flags of `lada_tf.train` are generated from
+them, and a run directory's `flags.cfg` is written from and read into them.
+"""
 
 import dataclasses
 import math
 import typing
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from lada_tf.errors import UserError
 from lada_tf.models.presets import PRESETS, Preset
 
-FIELDS = {field.name: field for field in dataclasses.fields(Preset)}
-REQUIRED = [
-    name for name, field in FIELDS.items() if field.default is dataclasses.MISSING
-]
-TYPES = typing.get_type_hints(Preset)
 DATA_COMMENT = "# data: "
 
 
+def _option(doc: str, default: Any, **limits: Any) -> Any:
+    """Return a field. `limits` are `choices`, or a `minimum` other than 1."""
+    return dataclasses.field(default=default, metadata={"doc": doc, **limits})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """Settings of a run besides its `Preset`.
+
+    Each field is a flag of `lada_tf.train` with the same name. Intervals count real
+    images.
+    """
+
+    seed: int = _option(
+        "Seed of the initial weights, latents, augmentation, and data order.",
+        0,
+        minimum=0,
+    )
+    flip: bool = _option("Flip half of the real images horizontally.", False)
+    log_images: int = _option("Images between log lines.", 10_000)
+    sample_images: int = _option("Images between sample grids.", 100_000)
+    checkpoint_images: int = _option("Images between checkpoints.", 100_000)
+    keep_checkpoints: int = _option("Number of most recent checkpoints to keep.", 2)
+    fd_images: int = _option(
+        "Images between measurements of the Fréchet distance over a small classifier's "
+        "features (not FID). The checkpoint with the lowest distance is kept. 0 turns "
+        "this off.",
+        0,
+        minimum=0,
+    )
+    fd_samples: int = _option(
+        "Images per measurement of the Fréchet distance.", 1_000, minimum=2
+    )
+    precision: str = _option(
+        "Dtype of the networks' arithmetic.",
+        "float32",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    gradient_accumulation_steps: int = _option(
+        "Micro-batches per batch. More micro-batches need less memory.", 1
+    )
+    gradient_checkpointing: bool = _option(
+        "Recompute activations during the backward pass to save memory.", False
+    )
+    sync_batch_norm: bool = _option(
+        "Normalize with the statistics of the whole batch, across all replicas.", True
+    )
+    jit_compile: bool = _option("Compile the training step with XLA.", False)
+    on_nonfinite: str = _option(
+        "Reaction to a loss or gradient that is not finite: stop, or roll back to the "
+        "last checkpoint and continue with another seed.",
+        "stop",
+        choices=("stop", "rollback"),
+    )
+    max_rollbacks: int = _option("Maximum number of rollbacks per run.", 3, minimum=0)
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Preset)}
+OPTION_FIELDS = {field.name: field for field in dataclasses.fields(TrainingOptions)}
+REQUIRED = [
+    name for name, field in FIELDS.items() if field.default is dataclasses.MISSING
+]
+TYPES = typing.get_type_hints(Preset) | typing.get_type_hints(TrainingOptions)
+
+
 def define_preset_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines `--preset` and one flag for each field of `Preset`."""
+    """Define `--preset` and one flag per field of `Preset`, without defaults."""
     flags.DEFINE_enum(
         "preset",
         None,
         list(PRESETS),
-        "Configuration to start from; the flags below replace parts of it.",
+        "Configuration to start from. The flags below override its fields.",
         flag_values=flag_values,
     )
-    for name, field in FIELDS.items():
-        flags.DEFINE_string(name, None, field.metadata["doc"], flag_values=flag_values)
+    for name in FIELDS:
+        _define_flag(FIELDS[name], None, flag_values)
+
+
+def define_option_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Define one flag per field of `TrainingOptions`, with its default."""
+    for field in OPTION_FIELDS.values():
+        _define_flag(field, field.default, flag_values)
 
 
 def preset_from_flags(values: flags.FlagValues) -> Preset:
-    """The preset that the flags name, with the fields that other flags replace.
+    """Return the preset that `--preset` names, with the fields that other flags set.
 
     Raises:
-        UserError: if a value cannot be read, or a field has none.
+        UserError: if there is no preset and a required field is missing.
     """
-    given = {
-        name: parse_field(name, str(values[name].value))
-        for name in FIELDS
-        if values[name].value is not None
+    given: dict[str, Any] = {
+        name: values[name].value for name in FIELDS if values[name].value is not None
     }
     if values.preset:
         return dataclasses.replace(PRESETS[values.preset], **given)
     missing = [name for name in REQUIRED if name not in given]
     if missing:
         raise UserError(
-            f"give --preset ({', '.join(PRESETS)}), or else --{' --'.join(missing)}"
+            f"no preset: set preset to one of {', '.join(PRESETS)}, or set "
+            f"{', '.join(missing)}"
         )
     return Preset(**given)
 
 
-def parse_field(name: str, text: str):
-    """The value that a flag's text stands for, in the type of the field."""
-    kind = TYPES[name]
+def options_from_flags(values: flags.FlagValues) -> TrainingOptions:
+    """Return the `TrainingOptions` that the flags set."""
+    options: dict[str, Any] = {name: values[name].value for name in OPTION_FIELDS}
+    return TrainingOptions(**options)
+
+
+def parse_field(name: str, text: str) -> Any:
+    """Convert the text of a flag to the type of its field.
+
+    Raises:
+        UserError: if the text does not have this type, or the value is out of range.
+    """
+    field = FIELDS.get(name) or OPTION_FIELDS[name]
     try:
-        if kind is str:
-            return text
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if kind in (int, float):
-            value = kind(text.replace("_", ""))
-        else:
-            element = typing.get_args(kind)[0]
-            value = tuple(element(part) for part in text.split(",") if part.strip())
-    except (KeyError, ValueError):
-        kinds = {bool: "true or false", int: "an integer", float: "a number"}
-        expected = kinds.get(kind, "numbers, separated by commas")
-        raise UserError(f"--{name}={text}: expected {expected}") from None
-    for part in value if isinstance(value, tuple) else (value,):
-        least = 0 if isinstance(part, float) else 1
-        if not least <= part < math.inf:  # nan is not, either
-            raise UserError(f"--{name}={text}: has to be at least {least}, and finite")
-    return value
+        return _parse(field, text)
+    except ValueError as error:
+        raise UserError(f"{name}={text}: {error}") from None
 
 
-def format_field(value) -> str:
-    """The text of a flag that `parse_field` reads back as `value`."""
+def format_field(value: Any) -> str:
+    """Return the text of a flag that `parse_field` converts to `value`."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def flagfile_text(settings: dict) -> str:
-    """One `--name=value` a line."""
+def flagfile_text(settings: Mapping[str, Any]) -> str:
+    """Return a flagfile with one `--name=value` per line."""
     return "".join(f"--{name}={format_field(v)}\n" for name, v in settings.items())
 
 
 def parse_settings(text: str) -> dict[str, str]:
-    """The settings of a flat flagfile, as written by `flagfile_text`.
+    """Return the names and values in a flagfile that `flagfile_text` wrote.
 
-    The comment `# data: …` counts as the setting `data fingerprint`: it is no flag.
+    The comment `# data: …` is returned as the setting `data fingerprint`.
     """
     settings = {}
     for line in text.splitlines():
@@ -103,13 +170,66 @@ def parse_settings(text: str) -> dict[str, str]:
     return settings
 
 
-def preset_from_settings(settings: dict[str, str], path: Path) -> Preset:
-    """The preset whose fields a run folder's flagfile holds.
+def preset_from_settings(settings: dict[str, str], path: str | Path) -> Preset:
+    """Return the preset in the settings of a run directory's flagfile at `path`.
 
-    A field that an older version did not know yet has its default.
+    Fields that are missing, because an older version wrote the file, get their default.
+
+    Raises:
+        UserError: if a required field is missing, or a value is invalid.
     """
     for name in REQUIRED:
         if name not in settings:
-            raise UserError(f"{path}: lacks --{name}")
+            raise UserError(f"{path}: {name} is missing")
     known = [name for name in FIELDS if name in settings]
     return Preset(**{name: parse_field(name, settings[name]) for name in known})
+
+
+def _define_flag(
+    field: dataclasses.Field, default: Any, flag_values: flags.FlagValues
+) -> None:
+    doc, choices = field.metadata["doc"], field.metadata.get("choices")
+    if TYPES[field.name] is bool:
+        flags.DEFINE_boolean(field.name, default, doc, flag_values=flag_values)
+    elif choices:
+        flags.DEFINE_enum(field.name, default, choices, doc, flag_values=flag_values)
+    else:
+        flags.DEFINE(_FieldParser(field), field.name, default, doc, flag_values)
+
+
+class _FieldParser(flags.ArgumentParser):
+    """Parser of one field's flag. absl adds the flag's name to its errors."""
+
+    def __init__(self, field: dataclasses.Field):
+        self._field = field
+
+    def parse(self, argument: Any) -> Any:
+        # absl also parses the default, which has the right type already.
+        return _parse(self._field, argument) if isinstance(argument, str) else argument
+
+
+def _parse(field: dataclasses.Field, text: str) -> Any:
+    """Convert text to the type of a field, or raise a ValueError."""
+    kind = TYPES[field.name]
+    value: Any
+    try:
+        if kind is str:
+            value = text
+        elif kind is bool:
+            value = {"true": True, "false": False}[text.lower()]
+        elif kind in (int, float):
+            value = kind(text)
+        else:
+            element = typing.get_args(kind)[0]
+            value = tuple(element(part) for part in text.split(",") if part.strip())
+    except (KeyError, ValueError):
+        names = {bool: "true or false", int: "an integer", float: "a number"}
+        expected = names.get(kind, "numbers separated by commas")
+        raise ValueError(f"expected {expected}") from None
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, str):
+            continue
+        minimum = field.metadata.get("minimum", 0 if isinstance(number, float) else 1)
+        if not (isinstance(number, bool) or minimum <= number < math.inf):  # or NaN
+            raise ValueError(f"must be finite and at least {minimum}")
+    return value

@@ -1,57 +1,60 @@
-"""More than one device: the strategies of `tf.distribute`, and each one's data.
+"""Several devices: the strategies of `tf.distribute`, and each worker's data.
 
-The same global batch on any number of replicas is the same step, up to rounding: every
-replica sees its rows of the batch, in order, and draws the random numbers of just those
+A global batch gives the same step on any number of replicas, up to rounding. Every
+replica sees its own rows of the batch, in order, and draws the random numbers of these
 rows (`lada_tf.models.optimizer_step`).
 """
 
 import json
 import os
+from typing import Any
 
 import tensorflow as tf
 
 from lada_tf.data import ImageSource, batches
 from lada_tf.errors import UserError
+from lada_tf.runtime import split_cpu
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 CLUSTERS = ("tf_config", "slurm", "kubernetes")
 
 
 def make_strategy(
-    name: str, cluster: str = "tf_config", virtual_cpus: int = 1
+    strategy: str, cluster: str = "tf_config", virtual_cpus: int = 1
 ) -> tf.distribute.Strategy:
-    """The strategy of that name. To be made before TensorFlow runs anything.
+    """Create a strategy. Call this before TensorFlow's first operation.
 
     Args:
-        name: `none` for one device; `mirrored` for all GPUs of this machine (without
-            any, its logical CPU devices); `multi_worker` for the GPUs of several
-            processes; `tpu`.
-        virtual_cpus: how many devices to take the processor for, to try `mirrored`
-            where there are no GPUs.
-        cluster: how a worker finds the others: from the variable `TF_CONFIG`, or by
-            the resolvers of `tf.distribute` for Slurm and Kubernetes.
+        strategy: `"none"` for one device; `"mirrored"` for all GPUs of this machine, or
+            its logical CPU devices if it has no GPU; `"multi_worker"` for the GPUs of
+            several processes; `"tpu"`.
+        cluster: how a worker finds the others: the environment variable `TF_CONFIG`,
+            or TensorFlow's resolver for Slurm or Kubernetes.
+        virtual_cpus: number of virtual devices to split the CPU into, to try
+            `"mirrored"` without GPUs.
 
     Raises:
-        UserError: if the cluster or the TPU is not there.
+        UserError: if there is no such cluster or TPU.
     """
     if virtual_cpus > 1:
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * virtual_cpus,
-        )
-    if name == "none":
+        split_cpu(virtual_cpus)
+    if strategy == "none":
         return tf.distribute.get_strategy()
-    if name == "mirrored":
+    if strategy == "mirrored":
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         devices = [device.name for device in tf.config.list_logical_devices(kind)]
         return tf.distribute.MirroredStrategy(devices)
-    if name == "multi_worker":
+    if strategy == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy(_resolver(cluster))
-    return _tpu_strategy()
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise UserError(f"strategy=tpu: no TPU found ({error})") from error
+    return tf.distribute.TPUStrategy(resolver)
 
 
 def count_workers(strategy: tf.distribute.Strategy) -> int:
-    """Processes that train together; 1 unless the strategy is `multi_worker`."""
+    """Return the number of processes: 1 unless the strategy is `multi_worker`."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return 1
@@ -59,7 +62,7 @@ def count_workers(strategy: tf.distribute.Strategy) -> int:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes the run folder."""
+    """Return True in the one process that writes the run directory."""
     return count_workers(strategy) == 1 or strategy.cluster_resolver.task_id == 0
 
 
@@ -67,18 +70,21 @@ def distributed_batches(
     strategy: tf.distribute.Strategy,
     source: ImageSource,
     batch_size: int,
-    **options,
+    **options: Any,
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """`lada_tf.data.batches` of a global batch size, for the replicas of a strategy.
+    """Return `lada_tf.data.batches`, split among the replicas of a strategy.
 
-    Raises:
-        UserError: if the replicas cannot share the batch evenly.
+    Args:
+        strategy: the strategy that trains.
+        source: real images.
+        batch_size: size of the global batch.
+        **options: other arguments of `lada_tf.data.batches`.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return batches(source, batch_size, **options)
 
-    def of_worker(context):
+    def worker_dataset(context):
         workers = context.num_input_pipelines
         images = batches(
             source,
@@ -87,44 +93,62 @@ def distributed_batches(
             num_shards=workers,
             **options,
         )
-        local, size = replicas // workers, source.image_size
-        each = (local, batch_size // replicas, size, size, 3)
-        return images.map(lambda rows: tf.reshape(rows, each)).unbatch()
+        size = source.image_size
+        shape = (replicas // workers, batch_size // replicas, size, size, 3)
+        return images.map(lambda rows: tf.reshape(rows, shape)).unbatch()
 
-    return strategy.distribute_datasets_from_function(of_worker)
+    return strategy.distribute_datasets_from_function(worker_dataset)
 
 
 def check_batch_size(
     batch_size: int, gradient_accumulation_steps: int, replicas: int
 ) -> None:
-    """Raises UserError unless the batch has that many equal parts."""
+    """Raise a UserError unless the batch splits evenly."""
     if batch_size % (gradient_accumulation_steps * replicas):
         raise UserError(
-            f"--batch_size={batch_size} cannot be shared evenly by {replicas} "
-            f"replica(s) with --gradient_accumulation_steps={gradient_accumulation_steps}"
+            f"batch_size={batch_size} is not a multiple of {replicas} replica(s) times "
+            f"gradient_accumulation_steps={gradient_accumulation_steps}"
         )
 
 
+def check_jit_compile(jit_compile: bool, strategy: tf.distribute.Strategy) -> None:
+    """Raise a UserError if XLA cannot compile the step on these devices."""
+    on_cpu = not tf.config.list_physical_devices("GPU")
+    if jit_compile and on_cpu and strategy.num_replicas_in_sync > 1:
+        raise UserError("jit_compile=True: XLA does not support several CPU replicas")
+
+
+def describe_devices(strategy: tf.distribute.Strategy) -> str:
+    """Return a phrase for the log, such as `"2 replicas on NVIDIA H100"`."""
+    replicas = strategy.num_replicas_in_sync
+    prefix = f"{replicas} replicas on " if replicas > 1 else ""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return f"{prefix}the CPU ({os.cpu_count()} cores)"
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return prefix + details.get("device_name", "a GPU")
+
+
 def check_same_state(strategy: tf.distribute.Strategy, steps: int) -> None:
-    """Raises UserError unless every worker has restored the same step."""
+    """Raise a UserError unless all workers have restored the same step."""
     if count_workers(strategy) == 1:
         return
 
-    def extremes():
+    def all_steps():
         context = tf.distribute.get_replica_context()
-        mine = tf.one_hot(
+        own_steps = tf.one_hot(
             context.replica_id_in_sync_group,
             context.num_replicas_in_sync,
             on_value=tf.constant(steps, tf.int64),
             off_value=tf.constant(0, tf.int64),
         )
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, own_steps)
 
-    every = strategy.experimental_local_results(strategy.run(tf.function(extremes)))
-    if len(set(every[0].numpy().tolist())) > 1:
+    results = strategy.experimental_local_results(strategy.run(tf.function(all_steps)))
+    if len(set(results[0].numpy().tolist())) > 1:
         raise UserError(
-            "the workers do not see the same checkpoints: --run_dir has to be on "
-            "storage that all of them share"
+            "run_dir: the workers found different checkpoints. The run directory must "
+            "be on storage that all workers share"
         )
 
 
@@ -134,21 +158,14 @@ def _resolver(cluster: str) -> tf.distribute.cluster_resolver.ClusterResolver:
             json.loads(os.environ.get("TF_CONFIG", ""))["task"]["index"]
         except (ValueError, KeyError, TypeError):
             raise UserError(
-                "--strategy=multi_worker: set TF_CONFIG to JSON with the cluster's "
-                "workers and this one's task, or give --cluster=slurm or kubernetes"
+                "strategy=multi_worker: TF_CONFIG is missing or invalid. Set it to "
+                "JSON with the cluster's workers and this worker's task, or set "
+                "cluster to slurm or kubernetes"
             ) from None
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
     try:
         if cluster == "slurm":
             return tf.distribute.cluster_resolver.SlurmClusterResolver()
         return tf.distribute.cluster_resolver.KubernetesClusterResolver()
-    except Exception as error:  # the kubernetes package has errors of its own
-        raise UserError(f"--cluster={cluster}: none found ({error})") from error
-
-
-def _tpu_strategy() -> tf.distribute.Strategy:
-    try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise UserError(f"--strategy=tpu: no TPU found ({error})") from error
-    return tf.distribute.TPUStrategy(resolver)
+    except Exception as error:  # the kubernetes package has its own exceptions
+        raise UserError(f"cluster={cluster}: no cluster found ({error})") from error

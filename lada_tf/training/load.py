@@ -1,9 +1,10 @@
-"""Trained models from a run folder."""
+"""Load trained models from a run directory."""
 
+import os
 from pathlib import Path
 
 from lada_tf.errors import UserError
-from lada_tf.models import LadaGAN
+from lada_tf.models import Generator, LadaGAN
 from lada_tf.models.networks import copy_without_weights, make_networks
 from lada_tf.training.checkpoints import (
     Checkpoints,
@@ -14,60 +15,57 @@ from lada_tf.training.checkpoints import (
 from lada_tf.training.run_directory import RunDirectory
 
 
-def load_run(run_dir, best=False):
-    """The LadaGAN of a run folder, with the state of its newest whole checkpoint.
+def load_run(run_dir: str | os.PathLike, best: bool = False) -> LadaGAN:
+    """Load the complete training state of a run.
 
     Args:
-        run_dir: path of a run folder.
-        best: bool, whether to take the checkpoint of the lowest Fréchet distance that
-            training measured (`--fd_images`) instead.
+        run_dir: path of a run directory.
+        best: whether to load the checkpoint with the lowest Fréchet distance (see
+            `TrainingOptions.fd_images`) instead of the newest one.
 
     Returns:
         A compiled `LadaGAN`.
 
     Raises:
-        UserError: if there is no run, or it has no such checkpoint yet.
+        UserError: if there is no run, or no such checkpoint.
     """
-    folder = RunDirectory(run_dir)
+    directory = RunDirectory(run_dir)
     gan = LadaGAN.from_preset(
-        folder.read_preset(),
-        seed=int(folder.read_setting("seed", "0")),
-        precision=folder.read_setting("precision", "float32"),
+        directory.read_preset(),
+        seed=int(directory.read_setting("seed", "0")),
+        precision=directory.read_setting("precision", "float32"),
     )
     gan.compile()
-    checkpoints = Checkpoints(folder.checkpoints, gan)
-    _require(
-        checkpoints.restore_best() if best else checkpoints.restore(), run_dir, best
-    )
+    checkpoints = Checkpoints(directory.checkpoints, gan)
+    path = checkpoints.restore_best() if best else checkpoints.restore()
+    _require(path, run_dir, best)
     return gan
 
 
-def load_generator(run_dir, best=False, precision="float32"):
-    """The averaged generator of a run folder alone, in a third of the memory.
+def load_generator(
+    run_dir: str | os.PathLike, best: bool = False, precision: str = "float32"
+) -> Generator:
+    """Load only the EMA generator of a run, in a third of the memory of `load_run`.
 
     Args:
-        run_dir: path of a run folder.
-        best: bool, as of `load_run`.
-        precision: of weights and products, `"float32"` or `"bfloat16"`, see
-            `lada_tf.models.networks.in_precision`.
-
-    Returns:
-        A `Generator` that computes in that precision.
+        run_dir: path of a run directory.
+        best: see `load_run`.
+        precision: `"float32"` or `"bfloat16"`, the dtype of weights and arithmetic.
 
     Raises:
-        UserError: as `load_run`.
+        UserError: see `load_run`.
     """
-    folder = RunDirectory(run_dir)
-    generator, _ = make_networks(folder.read_preset())
+    directory = RunDirectory(run_dir)
+    generator, _ = make_networks(directory.read_preset())
     generator = copy_without_weights(generator, precision)
     find = find_best if best else find_newest
-    checkpoint = _require(find(folder.checkpoints), run_dir, best)
+    checkpoint = _require(find(directory.checkpoints), run_dir, best)
     read_variables(checkpoint, "ema_generator", generator.weights)
     return generator
 
 
-def _require(checkpoint: Path | None, run_dir, best) -> Path:
+def _require(checkpoint: Path | None, run_dir: str | os.PathLike, best: bool) -> Path:
     if checkpoint is None:
-        which = "best checkpoint" if best else "checkpoint"
-        raise UserError(f"--run_dir={run_dir}: no {which} there yet")
+        kind = "best checkpoint" if best else "checkpoint"
+        raise UserError(f"run_dir={run_dir}: no {kind} yet")
     return checkpoint

@@ -1,14 +1,18 @@
 """The authors' checkpoints: their `tf.train.Checkpoint` layout and `config.json`.
 
-Their object graph names every tensor by the path of attributes that leads to it, for
-example `generator/block_8/attn/wq/kernel`. Adam's slots lie in a flat list of pairs
-(momentum, velocity), in the order in which the player's trainable variables were made.
+Their checkpoint names every tensor by its path of attributes, for example
+`generator/block_8/attn/wq/kernel`. Adam's slots are in a flat list of pairs (momentum,
+velocity), in the order in which the network's trainable variables were created.
 """
 
 import dataclasses
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,88 +24,99 @@ from lada_tf.training.run_directory import RunDirectory
 LOSSES = {"nsl": "non_saturating", "hinge": "hinge"}
 
 
-def load_official_checkpoint(checkpoint, config):
-    """Reads a checkpoint of the authors' TensorFlow code.
+def load_official_checkpoint(
+    checkpoint: str | os.PathLike, config: str | os.PathLike | dict
+) -> LadaGAN:
+    """Load a checkpoint of the authors' TensorFlow code.
 
     Args:
-        checkpoint: path of a checkpoint's folder (its newest checkpoint is read) or of
-            one checkpoint, without its `.index` suffix.
-        config: path of its `config.json`, or its content as a dict.
+        checkpoint: path of a directory of checkpoints, of which the newest is loaded,
+            or of one checkpoint without its `.index` suffix.
+        config: path of the run's `config.json`, or its content.
 
     Returns:
-        A compiled `LadaGAN` with the weights of both players and of the averaged
-        generator, the state of both Adams, and the count of images.
+        A compiled `LadaGAN` with the weights of the generator, the EMA generator, and
+        the discriminator, both optimizer states, and the number of images seen.
 
     Raises:
         UserError: if there is no checkpoint, a key of the configuration is missing or
-            not supported, or a tensor is missing or has another shape; the message
-            names it.
+            not supported, or a tensor is missing or has another shape.
     """
-    gan = _build(_read_preset(config))
+    preset = _read_preset(config)
+    try:
+        gan = LadaGAN.from_preset(preset)
+    except ValueError as error:
+        raise UserError(f"config.json: {error}") from error
+    gan.compile()
     tensors = _Tensors(checkpoint)
-    for name, generator in (
-        ("generator", gan.generator),
-        ("ema_generator", gan.ema_generator),
-    ):
-        tensors.assign_all(_generator_paths(generator), name)
-    tensors.assign_all(_discriminator_paths(gan.discriminator), "discriminator")
-    tensors.assign_adam(gan.g_optimizer, _generator_paths(gan.generator), "g_optimizer")
-    tensors.assign_adam(
-        gan.d_optimizer, _discriminator_paths(gan.discriminator), "d_optimizer"
-    )
+    g_paths = _generator_paths(gan.generator)
+    d_paths = _discriminator_paths(gan.discriminator)
+    tensors.assign_weights(g_paths, "generator")
+    tensors.assign_weights(_generator_paths(gan.ema_generator), "ema_generator")
+    tensors.assign_weights(d_paths, "discriminator")
+    tensors.assign_adam(gan.g_optimizer, g_paths, "g_optimizer")
+    tensors.assign_adam(gan.d_optimizer, d_paths, "d_optimizer")
     gan.image_counter.assign(int(tensors.read("n_images", ())))
     gan.step_counter.assign(int(gan.g_optimizer.iterations.numpy()))
     return gan
 
 
-def import_official_checkpoint(checkpoint, config, run_dir, data=""):
-    """Writes an authors' checkpoint as a run folder of ours.
+def import_official_checkpoint(
+    checkpoint: str | os.PathLike,
+    config: str | os.PathLike | dict,
+    run_dir: str | os.PathLike,
+    data: str = "",
+) -> LadaGAN:
+    """Convert a checkpoint of the authors' code to a run directory.
 
     Args:
-        checkpoint: as for `load_official_checkpoint`.
-        config: the same.
-        run_dir: path of the folder to make.
-        data: dataset to write into its flags, for training to go on with.
-
-    Returns:
-        The `LadaGAN`.
+        checkpoint: see `load_official_checkpoint`.
+        config: see `load_official_checkpoint`.
+        run_dir: path of the directory to create.
+        data: dataset for further training, written to the run's `flags.cfg`.
 
     Raises:
-        UserError: as `load_official_checkpoint`, or if the folder holds a run already.
+        UserError: see `load_official_checkpoint`; or if `run_dir` holds a run.
     """
-    folder = RunDirectory(run_dir)
-    if folder.flags_file.exists():
-        raise UserError(f"--run_dir={run_dir} holds a run already: give a new folder")
+    directory = RunDirectory(run_dir)
+    if directory.flags_file.exists():
+        raise UserError(
+            f"run_dir={run_dir}: already holds a run. Choose a new directory"
+        )
     gan = load_official_checkpoint(checkpoint, config)
     preset = dataclasses.replace(
         _read_preset(config), data=data, total_images=gan.images_seen
     )
-    folder.start(preset, {"seed": gan.seed})
-    Checkpoints(folder.checkpoints, gan).save()
+    directory.start(preset, {"seed": gan.seed})
+    Checkpoints(directory.checkpoints, gan).save()
     return gan
 
 
-def _read_preset(config):
-    """The `Preset` of an authors' config.json (path or content)."""
+def _read_preset(config: str | os.PathLike | dict) -> Preset:
+    """Convert the authors' config.json (path or content) to a `Preset`."""
     if not isinstance(config, dict):
         try:
-            config = json.loads(Path(config).read_text())
+            content = json.loads(Path(config).read_text())
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{config}: not a readable config.json ({error})"
             ) from error
+    else:
+        content = config
     try:
-        return _preset(config)
+        return _preset(content)
     except KeyError as error:
-        raise UserError(f"config.json lacks the key {error.args[0]!r}") from None
+        raise UserError(f"config.json: the key {error.args[0]!r} is missing") from None
 
 
-def _preset(config):
+def _preset(config: dict[str, Any]) -> Preset:
     size = config["img_size"]
     decoder_widths = tuple(config.get("dec_dim") or ())
     loss = config["loss"]
     if loss not in LOSSES:
-        raise UserError(f"config.json: loss {loss!r} is not one of {', '.join(LOSSES)}")
+        raise UserError(
+            f"config.json: unknown loss {loss!r}. Expected one of {', '.join(LOSSES)}"
+        )
     consistency = config["cr_weight"] if config["bcr"] else 0.0
     return Preset(
         data="",
@@ -133,65 +148,54 @@ def _preset(config):
     )
 
 
-def _build(preset):
-    try:
-        gan = LadaGAN.from_preset(preset)
-    except ValueError as error:
-        raise UserError(f"config.json: {error}") from error
-    gan.compile()
-    return gan
-
-
 class _Tensors:
-    """The tensors of a checkpoint, each read once and checked against its variable."""
+    """Reads the tensors of a checkpoint and assigns them to our variables."""
 
-    def __init__(self, checkpoint):
+    def __init__(self, checkpoint: str | os.PathLike):
         path = Path(checkpoint)
-        prefix = tf.train.latest_checkpoint(path) if path.is_dir() else str(path)
+        self._prefix = tf.train.latest_checkpoint(path) if path.is_dir() else str(path)
         try:
-            self.reader = tf.train.load_checkpoint(prefix)
+            self._reader = tf.train.load_checkpoint(self._prefix)
         except (TypeError, ValueError, tf.errors.OpError) as error:
             raise UserError(
                 f"{checkpoint}: no readable TensorFlow checkpoint"
             ) from error
-        self.prefix = prefix
-        self.shapes = self.reader.get_variable_to_shape_map()
+        self._shapes = self._reader.get_variable_to_shape_map()
 
-    def read(self, name, shape):
-        if name + VALUE not in self.shapes:
-            raise UserError(f"{self.prefix} lacks the tensor {name}")
-        found = tuple(self.shapes[name + VALUE])
-        if found != tuple(shape):
+    def read(self, name: str, shape: Iterable[int]) -> np.ndarray:
+        """Return a tensor after checking its shape."""
+        actual, expected = self._shapes.get(name + VALUE), tuple(shape)
+        if actual is None:
+            raise UserError(f"{self._prefix}: tensor {name} is missing")
+        if tuple(actual) != expected:
             raise UserError(
-                f"{self.prefix}: tensor {name} has shape {found}, the configuration "
-                f"asks for {tuple(shape)}"
+                f"{self._prefix}: tensor {name} has shape {tuple(actual)}, but "
+                f"config.json implies {expected}"
             )
-        return self.reader.get_tensor(name + VALUE)
+        return self._reader.get_tensor(name + VALUE)
 
-    def assign_all(self, paths, player):
+    def assign_weights(self, paths: list, network: str) -> None:
         for path, variable in paths:
-            variable.assign(self.read(f"{player}/{path}", variable.shape))
+            variable.assign(self.read(f"{network}/{path}", variable.shape))
 
-    def assign_adam(self, optimizer, paths, name):
-        slots = {
-            id(variable): index
-            for index, variable in enumerate(optimizer._trainable_variables)
-        }
-        trainable = [variable for _, variable in paths if id(variable) in slots]
-        for theirs, variable in enumerate(trainable):
-            ours = slots[id(variable)]
-            for offset, slot in (
-                (1, optimizer._momentums[ours]),
-                (2, optimizer._velocities[ours]),
+    def assign_adam(
+        self, optimizer: keras.optimizers.Optimizer, paths: list, name: str
+    ) -> None:
+        indices = {id(v): i for i, v in enumerate(optimizer._trainable_variables)}
+        trainable = [variable for _, variable in paths if id(variable) in indices]
+        for official_index, variable in enumerate(trainable):
+            index = indices[id(variable)]
+            for offset, slots in enumerate(
+                (optimizer._momentums, optimizer._velocities), start=1
             ):
-                path = f"{name}/_variables/{2 * theirs + offset}"
-                slot.assign(self.read(path, variable.shape))
+                path = f"{name}/_variables/{2 * official_index + offset}"
+                slots[index].assign(self.read(path, variable.shape))
         optimizer.iterations.assign(np.int64(self.read(f"{name}/_iterations", ())))
         optimizer.learning_rate.assign(self.read(f"{name}/_learning_rate", ()))
 
 
 def _generator_paths(generator):
-    """(their path, our variable) in the order in which they make them."""
+    """Return pairs (official path, our variable) in the official creation order."""
     paths = [("init/layer_with_weights-0/kernel", generator.latent_projection.kernel)]
     for i, side in enumerate(generator.resolutions):
         if i > 0:
@@ -199,7 +203,7 @@ def _generator_paths(generator):
             paths += _kernel_bias(f"conv_{side // 2}", convolution)
         paths += _position(f"pos_emb_{side}", generator.position_embeddings[i])
         paths += _block(f"block_{side}", generator.blocks[i])
-    # Their decoder is a Sequential: convolution, normalization, convolution, …
+    # The official decoder is a Sequential: convolution, normalization, convolution, …
     for i, level in enumerate(generator.decoder):
         paths += _kernel_bias(f"dec/layer_with_weights-{2 * i}", level.convolution)
         paths += _batch_norm(f"dec/layer_with_weights-{2 * i + 1}", level.norm)
@@ -207,6 +211,7 @@ def _generator_paths(generator):
 
 
 def _discriminator_paths(discriminator):
+    """Return the same pairs for the discriminator."""
     paths = [
         (
             "inp_conv/layer_with_weights-0/kernel",
@@ -232,28 +237,24 @@ def _discriminator_paths(discriminator):
 def _block(prefix, block):
     attention = block.attention
     paths = []
-    for theirs, ours in (
-        ("wq", attention.query),
-        ("wk", attention.key),
-        ("wv", attention.value),
-        ("q_attn", attention.score_map),
-        ("to_out", attention.output_projection),
+    for name, layer in (
+        ("attn/wq", attention.query),
+        ("attn/wk", attention.key),
+        ("attn/wv", attention.value),
+        ("attn/q_attn", attention.score_map),
+        ("attn/to_out", attention.output_projection),
+        ("mlp/layer_with_weights-0", block.mlp_hidden),
+        ("mlp/layer_with_weights-1", block.mlp_output),
     ):
-        paths += _kernel_bias(f"{prefix}/attn/{theirs}", ours)
-    paths += _kernel_bias(f"{prefix}/mlp/layer_with_weights-0", block.mlp_hidden)
-    paths += _kernel_bias(f"{prefix}/mlp/layer_with_weights-1", block.mlp_output)
-    for theirs, norm in (("norm1", block.attention_norm), ("norm2", block.mlp_norm)):
+        paths += _kernel_bias(f"{prefix}/{name}", layer)
+    for name, norm in (("norm1", block.attention_norm), ("norm2", block.mlp_norm)):
         if block.norm == "sln":
-            for part in ("hidden", "gamma", "beta"):
-                theirs_part = "h" if part == "hidden" else part
-                paths += _kernel_bias(
-                    f"{prefix}/{theirs}/{theirs_part}", getattr(norm, part)
-                )
+            paths += _kernel_bias(f"{prefix}/{name}/h", norm.hidden)
+            paths += _kernel_bias(f"{prefix}/{name}/gamma", norm.gamma)
+            paths += _kernel_bias(f"{prefix}/{name}/beta", norm.beta)
         else:
-            paths += [
-                (f"{prefix}/{theirs}/gamma", norm.gamma),
-                (f"{prefix}/{theirs}/beta", norm.beta),
-            ]
+            paths.append((f"{prefix}/{name}/gamma", norm.gamma))
+            paths.append((f"{prefix}/{name}/beta", norm.beta))
     return paths
 
 

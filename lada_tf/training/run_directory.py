@@ -1,14 +1,15 @@
-"""A run's folder: its configuration, its lock, its log. Written atomically."""
+"""The directory of a training run: configuration, lock, metrics."""
 
-import fcntl
 import json
 import math
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any
 
 from lada_tf.errors import UserError
-from lada_tf.io import write_atomically
+from lada_tf.io import try_lock, write_atomically, write_json
 from lada_tf.models.presets import Preset
 from lada_tf.training.configuration import (
     DATA_COMMENT,
@@ -19,10 +20,10 @@ from lada_tf.training.configuration import (
 )
 
 HEADER = "# python -m lada_tf.train --flagfile=flags.cfg --run_dir=...\n"
-# What a run may change when it goes on: it does not alter what the steps so far meant.
+# Settings that may change when a run is resumed, because they do not change past steps.
 FREE_SETTINGS = (
     "total_images",
-    "data",  # where it lies; what it holds is in the fingerprint
+    "data",  # the path may change; the fingerprint identifies the content
     "log_images",
     "sample_images",
     "checkpoint_images",
@@ -35,45 +36,46 @@ FREE_SETTINGS = (
 
 
 class RunDirectory:
-    """Paths and records of one training run.
+    """Paths and files of one training run.
 
         flags.cfg       a flagfile that repeats the run
         checkpoints/    see `lada_tf.training.checkpoints`
         samples/        grids of images and attention maps
         logs/           TensorBoard
-        metrics.jsonl   one JSON object a line, by images seen
-        nonfinite-*     what is known of a step that was not finite, as JSON
-        lock            held by the process that trains here
+        metrics.jsonl   one JSON object per line, with the number of images seen
+        nonfinite-*     a report of a step that was not finite, as JSON
+        lock            held by the process that trains
 
     Args:
-        path: the folder. It is made by `start`, not before.
+        path: path of the directory. `start` creates it.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         self.flags_file = self.path / "flags.cfg"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.logs = self.path / "logs"
         self.metrics_file = self.path / "metrics.jsonl"
-        self._lock = None
+        self._lock: IO | None = None
 
-    def start(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
-        """Makes the folder, or checks that it holds the same run; takes its lock.
+    def start(
+        self, preset: Preset, options: Mapping[str, Any], fingerprint: str = ""
+    ) -> None:
+        """Create the directory or check that it holds the same run, and lock it.
 
         Args:
             preset: the run's configuration.
-            options: the other settings of the run, by the names of their flags.
-            fingerprint: what identifies the data, wherever it lies; none yet if empty.
+            options: the run's other settings, by flag name.
+            fingerprint: identifies the content of the dataset. Empty if unknown.
 
         Raises:
-            UserError: if another process trains here, or the folder holds a run of
-                another configuration (the message lists the differences), or files of
-                something else.
+            UserError: if another process trains in this directory, or the directory
+                holds a run with other settings (the message lists them) or other files.
         """
-        self._make()
-        self._take_lock()
-        settings = {name: getattr(preset, name) for name in FIELDS} | options
+        self._create()
+        self._acquire_lock()
+        settings = {name: getattr(preset, name) for name in FIELDS} | dict(options)
         text = HEADER + flagfile_text(settings)
         if fingerprint:
             text += f"{DATA_COMMENT}{fingerprint}\n"
@@ -81,107 +83,97 @@ class RunDirectory:
             self._check_same_run(text)
         write_atomically(self.flags_file, text)
 
-    def leave(self) -> None:
-        """Gives the lock back; the end of the process does too."""
+    def release_lock(self) -> None:
+        """Release the lock. The end of the process releases it too."""
         if self._lock:
             self._lock.close()
 
     def read_preset(self) -> Preset:
-        """The run's configuration.
+        """Return the run's configuration.
 
         Raises:
-            UserError: if the folder holds no run.
+            UserError: if the directory holds no run.
         """
         if not self.flags_file.exists():
-            raise UserError(
-                f"--run_dir={self.path}: no run there (flags.cfg is absent)"
-            )
+            raise UserError(f"run_dir={self.path}: no run there (no flags.cfg)")
         settings = parse_settings(self.flags_file.read_text())
         return preset_from_settings(settings, self.flags_file)
 
     def read_setting(self, name: str, default: str) -> str:
-        """The text of another flag of the run, such as its seed."""
+        """Return the text of another setting of the run, such as its seed."""
         return parse_settings(self.flags_file.read_text()).get(name, default)
 
     def append_metrics(self, images: int, values: dict[str, float]) -> None:
-        """Adds a line to metrics.jsonl."""
+        """Append a line to metrics.jsonl."""
         with self.metrics_file.open("a") as file:
             file.write(json.dumps({"images": images, **values}) + "\n")
 
+    def truncate_metrics(self, images: int) -> None:
+        """Delete the lines after `images` images. The resumed run writes them again."""
+        if not self.metrics_file.exists():
+            return
+        lines = self.metrics_file.read_text().splitlines()
+        kept = [f"{line}\n" for line in lines if _images_of(line) <= images]
+        write_atomically(self.metrics_file, "".join(kept))
+
     def nonfinite_file(self, step: int) -> Path:
-        """Where `write_nonfinite` writes."""
+        """Return the path of `write_nonfinite`."""
         return self.path / f"nonfinite-{step:010d}.json"
 
-    def write_nonfinite(self, step: int, facts: dict) -> None:
-        """Keeps facts about a step that was not finite."""
-        finite = {  # JSON knows no other numbers
+    def write_nonfinite(self, step: int, facts: dict[str, Any]) -> None:
+        """Write a report of a step that was not finite."""
+        valid_json = {
             name: str(v) if isinstance(v, float) and not math.isfinite(v) else v
             for name, v in facts.items()
         }
-        write_atomically(self.nonfinite_file(step), json.dumps(finite, indent=1) + "\n")
+        write_json(self.nonfinite_file(step), valid_json)
 
-    def forget_metrics_after(self, images: int) -> None:
-        """Drops the lines that a run, going on from `images`, will write again."""
-        if not self.metrics_file.exists():
-            return
-        kept = [
-            line
-            for line in self.metrics_file.read_text().splitlines()
-            if _images_of(line) <= images
-        ]
-        write_atomically(self.metrics_file, "".join(line + "\n" for line in kept))
-
-    def _make(self):
+    def _create(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not self.flags_file.exists():
-                strangers = {p.name for p in self.path.iterdir()} - {"lock"}
-                if strangers:
+                other_files = {p.name for p in self.path.iterdir()} - {"lock"}
+                if other_files:
                     raise UserError(
-                        f"--run_dir={self.path}: the folder holds {min(strangers)!r} "
-                        "but no run: give a new or empty folder"
+                        f"run_dir={self.path}: contains {min(other_files)!r} but no "
+                        "run. Choose a new or empty directory"
                     )
-            for folder in (self.checkpoints, self.samples, self.logs):
-                folder.mkdir(exist_ok=True)
+            for directory in (self.checkpoints, self.samples, self.logs):
+                directory.mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(
-                f"--run_dir={self.path}: cannot be made ({error.strerror})"
+                f"run_dir={self.path}: cannot be created ({error.strerror})"
             ) from error
 
-    def _take_lock(self):
-        """A lock of the operating system: it dies with its process."""
+    def _acquire_lock(self) -> None:
         self._lock = (self.path / "lock").open("a+")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not try_lock(self._lock):
             self._lock.seek(0)
-            owner = self._lock.read().strip() or "an unknown process"
+            owner = self._lock.read().strip() or "another process"
             raise UserError(
-                f"--run_dir={self.path}: {owner} is training here; wait for it, stop "
-                "it, or give another folder"
-            ) from None
+                f"run_dir={self.path}: {owner} is training here. Wait for it, stop it, "
+                "or choose another directory"
+            )
         self._lock.truncate(0)
         self._lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._lock.flush()
 
-    def _check_same_run(self, text):
-        before, now = parse_settings(self.flags_file.read_text()), parse_settings(text)
+    def _check_same_run(self, text: str) -> None:
+        old, new = parse_settings(self.flags_file.read_text()), parse_settings(text)
         differences = [
-            f"{name} {before[name]} there, {now[name]} now"
-            for name in now
-            if name in before
-            and name not in FREE_SETTINGS
-            and before[name] != now[name]
+            f"{name} was {old[name]}, now {new[name]}"
+            for name in new
+            if name in old and name not in FREE_SETTINGS and old[name] != new[name]
         ]
         if differences:
             raise UserError(
-                f"--run_dir={self.path} holds a run of another configuration "
-                f"({'; '.join(differences)}): give the same flags or a new folder"
+                f"run_dir={self.path}: holds a run with other settings "
+                f"({'; '.join(differences)}). Use the same settings or a new directory"
             )
 
 
 def _images_of(line: str) -> float:
-    """The images of a metrics line; a torn line counts as after everything."""
+    """Return the image count of a metrics line, or infinity if the line is torn."""
     try:
         return json.loads(line)["images"]
     except (ValueError, KeyError, TypeError):

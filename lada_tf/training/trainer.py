@@ -1,7 +1,9 @@
-"""Training from a configuration and a source of images to a finished run folder."""
+"""Train from a configuration and a dataset to a finished run directory."""
 
 import dataclasses
+import os
 import signal
+import time
 
 import keras
 import tensorflow as tf
@@ -9,8 +11,9 @@ from absl import logging
 
 from lada_tf.data import ImageSource, batch_indices
 from lada_tf.errors import TrainingDiverged, UserError
-from lada_tf.evaluation.callback import FrechetDistanceCallback
-from lada_tf.evaluation.open_extractor import open_extractor
+from lada_tf.evaluation.callback import FrechetDistanceCallback, IntervalCallback
+from lada_tf.evaluation.extract_features import open_extractor
+from lada_tf.io import reporting_full_disk
 from lada_tf.models import LadaGAN, Preset
 from lada_tf.training.callbacks import (
     CheckpointEvery,
@@ -19,32 +22,32 @@ from lada_tf.training.callbacks import (
     SampleGrids,
 )
 from lada_tf.training.checkpoints import Checkpoints
+from lada_tf.training.configuration import TrainingOptions, flagfile_text
 from lada_tf.training.distribution import (
     check_batch_size,
+    check_jit_compile,
     check_same_state,
+    describe_devices,
     distributed_batches,
     is_chief,
 )
-from lada_tf.training.execution import compiles, describe_execution, overlaps
-from lada_tf.training.full_disk import full_disk_named
-from lada_tf.training.loop import Loop, NonFiniteStep
-from lada_tf.training.options import TrainingOptions
+from lada_tf.training.loop import NonFiniteStep, TrainingLoop
 from lada_tf.training.run_directory import RunDirectory
 
-# Between the seeds of a run before and after a rollback.
-SEEDS_APART = 1_000_003
+# Difference between the seeds of a run before and after a rollback.
+SEED_STRIDE = 1_000_003
 
 
 def build(preset: Preset, options: TrainingOptions) -> LadaGAN:
-    """A compiled LadaGAN whose initial weights and random draws follow the seed.
-
-    To be called in the scope of the strategy that will train it.
+    """Create a compiled LadaGAN. Call this in the scope of the strategy that trains it.
 
     Raises:
-        UserError: if the configuration's sizes do not fit together.
+        UserError: if the sizes in the configuration do not fit together, or the devices
+            do not support the options.
     """
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
+    check_jit_compile(options.jit_compile, strategy)
     check_batch_size(preset.batch_size, options.gradient_accumulation_steps, replicas)
     keras.utils.set_random_seed(options.seed)
     try:
@@ -55,200 +58,213 @@ def build(preset: Preset, options: TrainingOptions) -> LadaGAN:
             sync_batch_norm=options.sync_batch_norm and replicas > 1,
         )
     except ValueError as error:
-        raise UserError(f"the configuration does not fit together: {error}") from error
+        raise UserError(f"invalid configuration: {error}") from error
     gan.compile(
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         gradient_checkpointing=options.gradient_checkpointing,
-        overlap=overlaps(preset, options, strategy),
     )
     return gan
+
+
+def dry_run(
+    preset: Preset,
+    source: ImageSource,
+    run_dir: str | os.PathLike,
+    options: TrainingOptions,
+    strategy: tf.distribute.Strategy,
+) -> None:
+    """Print the plan, build the models, and run one step. Write no files.
+
+    Args and errors: see `train`.
+    """
+    print(flagfile_text(dataclasses.asdict(preset)), end="")
+    epochs = preset.total_images / len(source)
+    print(f"data: {len(source):,} images ({source.fingerprint}), {epochs:,.1f} epochs")
+    print(f"run directory: {run_dir} (unchanged)")
+    print(f"log line: every {options.log_images:,} images")
+    print(f"sample grid: every {options.sample_images:,} images")
+    print(f"checkpoint: every {options.checkpoint_images:,} images")
+    with strategy.scope():
+        gan = build(preset, options)
+    print(f"generator: {gan.generator.count_params():,} parameters")
+    print(f"discriminator: {gan.discriminator.count_params():,} parameters")
+    batches = distributed_batches(
+        strategy, source, preset.batch_size, seed=options.seed, flip=options.flip
+    )
+    start = time.monotonic()
+    TrainingLoop(gan, strategy, options.jit_compile).run(batches, steps=1)
+    print(f"first step, with compilation: {time.monotonic() - start:.1f} s")
+    for metric in gan.metrics:
+        print(f"  {metric.name}: {float(metric.result()):.4f}")
 
 
 def train(
     preset: Preset,
     source: ImageSource,
-    run_dir,
+    run_dir: str | os.PathLike,
     options: TrainingOptions | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> LadaGAN:
-    """Trains in a run folder; called again on the same folder, goes on where it was.
+    """Train in a run directory, or resume the run in it.
 
     Args:
         preset: the configuration.
-        source: images, from `lada_tf.data.open_source`.
-        run_dir: path of a run folder, new or of the same run.
-        options: seed, intervals, compilation.
-        strategy: of `lada_tf.training.distribution.make_strategy`; by default that in
-            whose scope this is called. Of several workers the first one writes.
+        source: real images, from `lada_tf.data.open_source`.
+        run_dir: path of a run directory: a new one, or one of the same run.
+        options: seed, intervals, precision, and so on.
+        strategy: from `lada_tf.training.distribution.make_strategy`. By default the
+            current one. Of several workers, only the first writes the run directory.
 
     Returns:
         The trained `LadaGAN`.
 
     Raises:
-        UserError: if the folder is in use, holds something else, or cannot be written;
-            if the disk is full, after which what is on it stays valid.
+        UserError: if the directory is in use, holds something else, or cannot be
+            written; or if the disk is full. Existing checkpoints stay valid.
         TrainingDiverged: at a loss or gradient that is not finite, after the rollbacks
-            that `options` allow. `nonfinite-<step>.json` in the folder tells of it.
+            that `options` allow. `nonfinite-<step>.json` in the run directory has the
+            details.
         WorkerLost: if another worker is gone.
     """
     options = options or TrainingOptions()
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         gan = build(preset, options)
-    folder = RunDirectory(run_dir)
-    run = _Run(preset, source, folder, options, strategy, gan)
+    directory = RunDirectory(run_dir)
+    run = _Run(preset, source, directory, options, strategy, gan)
     try:
-        with full_disk_named(run_dir):
+        with reporting_full_disk(run_dir):
             run.start()
             while gan.images_seen < preset.total_images:
                 try:
-                    run.go_on()
+                    run.train_to_end()
                 except NonFiniteStep as step:
                     run.record(step)
                     run.roll_back(step)
     finally:
-        folder.leave()
+        directory.release_lock()
     return gan
 
 
 @dataclasses.dataclass
 class _Run:
-    """A run under way: from the last checkpoint to the end, or to a non-finite step."""
+    """A run in progress."""
 
     preset: Preset
     source: ImageSource
-    folder: RunDirectory
+    directory: RunDirectory
     options: TrainingOptions
     strategy: tf.distribute.Strategy
     gan: LadaGAN
 
     def __post_init__(self):
         self.checkpoints = Checkpoints(
-            self.folder.checkpoints, self.gan, self.options.keep_checkpoints
+            self.directory.checkpoints, self.gan, self.options.keep_checkpoints
         )
 
     def start(self) -> None:
-        """Takes the run folder, and restores what is there."""
+        """Lock the run directory and restore its last checkpoint."""
         if is_chief(self.strategy):
-            self.folder.start(
+            self.directory.start(
                 self.preset, dataclasses.asdict(self.options), self.source.fingerprint
             )
-        else:  # ends when the first one does
+        else:  # only the chief handles signals; the others end when it does
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         if restored := self.checkpoints.restore():
-            print(f"going on from {restored}")
+            print(f"resuming from {restored}")
         check_same_state(self.strategy, self.gan.steps)
-        seen = self.gan.images_seen
-        if seen >= self.preset.total_images:
-            print(f"{seen} images are done already: raise --total_images")
+        total_images = self.preset.total_images
+        if self.gan.images_seen >= total_images:
+            print(f"already trained: increase total_images={total_images} to continue")
         else:
-            how = describe_execution(self.preset, self.options, self.strategy)
-            print(f"training on {how}")
+            compiled = ", compiled by XLA" if self.options.jit_compile else ""
+            print(f"training on {describe_devices(self.strategy)}{compiled}")
 
-    def go_on(self) -> None:
-        """Trains from the state at hand to the end."""
-        gan, preset, options = self.gan, self.preset, self.options
-        gan.seed = self._seed()
+    def train_to_end(self) -> None:
+        """Train from the current state until `total_images`."""
+        gan, batch_size = self.gan, self.preset.batch_size
+        gan.seed = self.options.seed + SEED_STRIDE * self.checkpoints.rollbacks
         callbacks = self._callbacks() if is_chief(self.strategy) else []
-        Loop(gan, self.strategy, compiles(options, self.strategy)).run(
-            distributed_batches(
-                self.strategy,
-                self.source,
-                preset.batch_size,
-                seed=gan.seed,
-                start_step=gan.steps,
-                flip=options.flip,
-            ),
-            -(-preset.total_images // preset.batch_size) - gan.steps,
+        intervals = [c for c in callbacks if isinstance(c, IntervalCallback)]
+
+        def max_steps_per_call() -> int:
+            images = min((c.images_until_due() for c in intervals), default=1)
+            return -(-images // batch_size)
+
+        batches = distributed_batches(
+            self.strategy,
+            self.source,
+            batch_size,
+            seed=gan.seed,
+            start_step=gan.steps,
+            flip=self.options.flip,
+        )
+        TrainingLoop(gan, self.strategy, self.options.jit_compile).run(
+            batches,
+            -(-self.preset.total_images // batch_size) - gan.steps,
             callbacks,
-            self._steps_to_act,
+            max_steps_per_call,
         )
 
     def record(self, step: NonFiniteStep) -> None:
-        """Keeps what is needed to study a non-finite step, beside the checkpoints."""
-        if is_chief(self.strategy):
-            self.folder.write_nonfinite(
-                step.step,
-                {
-                    "step": step.step,
-                    "seed": self.gan.seed,
-                    "batch_size": self.preset.batch_size,
-                    "image_indices": batch_indices(
-                        len(self.source),
-                        self.preset.batch_size,
-                        self.gan.seed,
-                        step.step,
-                    ).tolist(),
-                    **step.values,
-                },
-            )
+        """Write the details of a step that was not finite to the run directory."""
+        if not is_chief(self.strategy):
+            return
+        batch_size, seed = self.preset.batch_size, self.gan.seed
+        indices = batch_indices(len(self.source), batch_size, seed, step.step)
+        self.directory.write_nonfinite(
+            step.step,
+            {
+                "step": step.step,
+                "seed": seed,
+                "batch_size": batch_size,
+                "image_indices": indices.tolist(),
+                **step.values,
+            },
+        )
 
     def roll_back(self, step: NonFiniteStep) -> None:
-        """Restores the last checkpoint, to go on with another seed; or raises."""
-        done = self.checkpoints.rollbacks
-        if (
-            self.options.on_nonfinite != "rollback"
-            or done == self.options.max_rollbacks
-        ):
+        """Restore the last checkpoint, to continue with another seed.
+
+        Raises:
+            TrainingDiverged: if the options do not allow another rollback.
+        """
+        done, limit = self.checkpoints.rollbacks, self.options.max_rollbacks
+        if self.options.on_nonfinite != "rollback" or done == limit:
             raise TrainingDiverged(
-                f"{step}; see {self.folder.nonfinite_file(step.step)}"
+                f"{step}; see {self.directory.nonfinite_file(step.step)}"
                 + (f" (after {done} rollbacks)" if done else "")
             ) from step
         restored = self.checkpoints.restore()
         self.checkpoints.rollbacks = done + 1
-        logging.warning(
-            "%s: rollback %d of %d, to %s",
-            step,
-            done + 1,
-            self.options.max_rollbacks,
-            restored,
-        )
-
-    def _seed(self) -> int:
-        """The run's, or another after a rollback."""
-        return self.options.seed + SEEDS_APART * self.checkpoints.rollbacks
+        logging.warning("%s: rollback %d of %d to %s", step, done + 1, limit, restored)
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
-        """What the process that writes does between steps."""
-        self.checkpoints.remove_leftovers()
-        self.folder.forget_metrics_after(self.gan.images_seen)
-        if self.options.on_nonfinite == "rollback" and not self.checkpoints.list():
-            self.checkpoints.save()  # to have one to go back to
-        writer = tf.summary.create_file_writer(str(self.folder.logs))
-        options = self.options
-        log = MetricsLog(self.folder, writer, options.log_images)
+        """Prepare the run directory and return the callbacks of the chief."""
+        options, checkpoints = self.options, self.checkpoints
+        checkpoints.remove_leftovers()
+        self.directory.truncate_metrics(self.gan.images_seen)
+        if options.on_nonfinite == "rollback" and not checkpoints.paths():
+            checkpoints.save()  # the target of a rollback before the first interval
+        writer = tf.summary.create_file_writer(str(self.directory.logs))
+        log = MetricsLog(self.directory, writer, options.log_images)
         callbacks = [
             ProgressBar(self.preset.total_images),
             log,
-            SampleGrids(self.folder, writer, options.sample_images, options.seed),
+            SampleGrids(self.directory, writer, options.sample_images, options.seed),
         ]
         if options.fd_images:
-            callbacks.append(self._frechet_distance(log))
-        return [
-            *callbacks,
-            CheckpointEvery(self.checkpoints, options.checkpoint_images),
-        ]
-
-    def _steps_to_act(self) -> int:
-        """Steps until the first of the callbacks that act at intervals is due."""
-        options, seen = self.options, self.gan.images_seen
-        intervals = (
-            options.log_images,
-            options.sample_images,
-            options.checkpoint_images,
-            options.fd_images or self.preset.total_images,
-        )
-        images = min(interval - seen % interval for interval in intervals)
-        return -(-images // self.preset.batch_size)
-
-    def _frechet_distance(self, log: MetricsLog) -> FrechetDistanceCallback:
-        return FrechetDistanceCallback(
-            self.source,
-            open_extractor("small_classifier"),
-            log.log,
-            num_images=self.options.fd_samples,
-            every_images=self.options.fd_images,
-            on_best=self.checkpoints.save_best,
-            best=self.checkpoints.best_distance(),
-        )
+            callbacks.append(
+                FrechetDistanceCallback(
+                    self.source,
+                    open_extractor("small_classifier"),
+                    log.log,
+                    num_images=options.fd_samples,
+                    every_images=options.fd_images,
+                    on_best=checkpoints.save_best,
+                    best=checkpoints.best_distance(),
+                )
+            )
+        # Last, so that a checkpoint includes what the other callbacks have reset.
+        return [*callbacks, CheckpointEvery(checkpoints, options.checkpoint_images)]

@@ -63,9 +63,9 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage, name, caplog):
     damage(newest / name)
     assert checkpoints.restore() == whole
     assert gan.images_seen == 0
-    assert "trying the checkpoint before it" in caplog.text
+    assert "Trying the previous checkpoint" in caplog.text
     damage(whole / name)
-    with pytest.raises(UserError, match="every checkpoint is damaged"):
+    with pytest.raises(UserError, match="all checkpoints are damaged"):
         checkpoints.restore()
 
 
@@ -73,7 +73,7 @@ def test_the_last_ones_are_kept_and_leftovers_removed(tmp_path):
     gan = make()
     checkpoints = Checkpoints(tmp_path, gan, keep=2)
     assert checkpoints.restore() is None
-    (tmp_path / ".partial-1").mkdir()
+    (tmp_path / ".images-0000000004.partial").mkdir()
     checkpoints.remove_leftovers()
     for images in (4, 8, 12, 12):
         gan.image_counter.assign(images)
@@ -91,7 +91,7 @@ def test_a_failed_write_leaves_the_one_before(tmp_path, monkeypatch):
     whole = checkpoints.save()
     gan.image_counter.assign(8)
 
-    def full(folder, facts):
+    def full(directory, facts):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoints, "_write_manifest", full)

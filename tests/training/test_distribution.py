@@ -1,13 +1,21 @@
 """More than one device: the same global batch is the same step."""
 
 import json
+import os
+import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from experiments.replicas import in_process
 from lada_tf.errors import UserError
-from lada_tf.training.distribution import check_batch_size, make_strategy
+from lada_tf.training.distribution import (
+    check_batch_size,
+    check_jit_compile,
+    describe_devices,
+    make_strategy,
+)
 from tests.runner import succeed
 
 
@@ -33,18 +41,31 @@ def test_replicas_make_lazy_r1_s_steps():
 
 
 def test_bad_clusters_and_batches_are_named(monkeypatch):
-    with pytest.raises(UserError, match=r"--batch_size=16 cannot be shared .* 3 repl"):
+    with pytest.raises(UserError, match=r"batch_size=16 .* 3 repl"):
         check_batch_size(16, gradient_accumulation_steps=1, replicas=3)
-    with pytest.raises(UserError, match="--gradient_accumulation_steps=5"):
+    with pytest.raises(UserError, match="gradient_accumulation_steps=5"):
         check_batch_size(16, gradient_accumulation_steps=5, replicas=1)
     for name in ("TF_CONFIG", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"):
         monkeypatch.delenv(name, raising=False)
     for text in ("", "{", '{"cluster": {}}', "[1]"):
         monkeypatch.setenv("TF_CONFIG", text)
-        with pytest.raises(UserError, match="set TF_CONFIG to JSON"):
+        with pytest.raises(UserError, match="TF_CONFIG is missing or invalid"):
             make_strategy("multi_worker")
     for cluster in ("slurm", "kubernetes"):
-        with pytest.raises(UserError, match=f"--cluster={cluster}"):
+        with pytest.raises(UserError, match=f"cluster={cluster}"):
             make_strategy("multi_worker", cluster)
-    with pytest.raises(UserError, match="--strategy=tpu: no TPU found"):
+    with pytest.raises(UserError, match="strategy=tpu: no TPU found"):
         make_strategy("tpu")
+
+
+def test_xla_does_not_compile_several_cpu_replicas():
+    two_replicas = types.SimpleNamespace(num_replicas_in_sync=2)
+    check_jit_compile(False, two_replicas)
+    check_jit_compile(True, tf.distribute.get_strategy())
+    with pytest.raises(UserError, match="jit_compile=True"):
+        check_jit_compile(True, two_replicas)
+
+
+def test_devices_are_described():
+    description = describe_devices(tf.distribute.get_strategy())
+    assert description == f"the CPU ({os.cpu_count()} cores)"

@@ -1,7 +1,7 @@
-"""Parity with the authors' code: its numbers, from its checkpoints.
+"""Parity with the authors' code, from its checkpoints.
 
-tests/data/official holds what their implementation computed; the tolerances are those
-that the same arithmetic in another version of the library reaches.
+tests/data/official holds values that the authors' code computed. The tolerances allow
+for the rounding of another TensorFlow version.
 """
 
 import json
@@ -14,8 +14,7 @@ import tensorflow as tf
 
 from lada_tf import load_official_checkpoint, load_run
 from lada_tf.errors import UserError
-from lada_tf.models.losses import LOSSES
-from lada_tf.models.objectives import real_logits_and_r1
+from lada_tf.models.losses import LOSSES, r1_penalty
 from lada_tf.training.official_checkpoint import import_official_checkpoint
 
 OFFICIAL = Path(__file__).parents[1] / "data" / "official"
@@ -30,7 +29,7 @@ def run(request):
 
 def load(folder, which="initial"):
     gan = load_official_checkpoint(folder / which, folder / "config.json")
-    # In place of the authors' augmentation: what their record was made with.
+    # The values were computed with a flip, or nothing, instead of random augmentation.
     flips = json.loads((folder / "config.json").read_text())["bcr"]
     gan.augment = (lambda x: x[:, :, ::-1]) if flips else (lambda x: x)
     return gan
@@ -66,7 +65,10 @@ def test_losses_and_gradients(run):
     np.testing.assert_allclose(fake, values["train/fake"], atol=1e-4)
     with tf.GradientTape() as tape:
         fake_logits = gan.discriminator(fake, training=True)
-        real_logits, r1 = real_logits_and_r1(gan.discriminator, real)
+        with tf.GradientTape() as inner_tape:
+            inner_tape.watch(real)
+            real_logits = gan.discriminator(real, training=True)
+        r1 = r1_penalty(inner_tape.gradient(real_logits, real))
         d_loss = loss.real(real_logits) + loss.fake(fake_logits)
         total = d_loss + gan.r1_gamma * r1
     assert_gradients(tape, total, gan.discriminator, values, "d")
@@ -83,13 +85,13 @@ def test_losses_and_gradients(run):
     assert_gradients(tape, g_loss, gan.generator, values, "g")
 
 
-def assert_gradients(tape, loss, network, values, player):
+def assert_gradients(tape, loss, network, values, network_name):
     gradients = tape.gradient(loss, network.trainable_variables)
     norms = sorted(float(tf.norm(gradient)) for gradient in gradients)
-    expected = np.sort(values[f"train/{player}_grad_norms"])
-    # A key's bias has no gradient where softmax is blind to it: compare from 1e-6 up.
+    expected = np.sort(values[f"train/{network_name}_grad_norms"])
+    # The gradient of a key's bias is only rounding, because softmax ignores the bias.
     np.testing.assert_allclose(norms, expected, rtol=1e-3, atol=1e-6)
-    total = float(values[f"train/{player}_grad_global_norm"])
+    total = float(values[f"train/{network_name}_grad_global_norm"])
     assert float(tf.linalg.global_norm(gradients)) == pytest.approx(total, rel=1e-3)
 
 
@@ -161,16 +163,16 @@ def test_checkpoint_after_training(run):
     assert gan.images_seen == 3 * len(values["z"])
 
 
-def test_adam_goes_on_where_theirs_stopped(run):
-    """Our three steps leave the moments that their checkpoint holds."""
+def test_adam_continues_from_the_checkpoint(run):
+    """After three steps, our Adam moments match the authors' checkpoint."""
     folder, values = run
     gan, theirs = load(folder), load(folder, "after")
     for s, real in enumerate(values["steps/real"]):
         latents = iter(tf.constant(values["steps/noise"][s]))
         gan.sample_latents = lambda n, latents=latents: next(latents)
         gan.train_step(tf.constant(real))
-    for player in ("g_optimizer", "d_optimizer"):
-        ours, loaded = getattr(gan, player), getattr(theirs, player)
+    for network_name in ("g_optimizer", "d_optimizer"):
+        ours, loaded = getattr(gan, network_name), getattr(theirs, network_name)
         assert int(loaded.iterations) == 3
         assert float(loaded.learning_rate) == pytest.approx(2e-4)
         for slots in ("_momentums", "_velocities"):
@@ -192,32 +194,32 @@ def test_imported_run_is_the_checkpoint(run, tmp_path):
     )
     assert gan.images_seen == 3 * len(values["z"])
     assert int(gan.g_optimizer.iterations) == 3
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="already holds a run"):
         import_official_checkpoint(
             folder / "after", folder / "config.json", tmp_path / "run"
         )
 
 
-def test_what_is_missing_or_misshaped_is_named(tmp_path):
+def test_errors_name_the_missing_key_or_tensor(tmp_path):
     folder = OFFICIAL / "pixel32"
     config = json.loads((folder / "config.json").read_text())
     checkpoint = folder / "initial"
     for changes, message in (
         (
-            {"g_mlp_dim": [32, 32, 40]},
+            {"g_mlp": [32, 32, 40]},
             "block_32/mlp/layer_with_weights-0/kernel has shape",
         ),
         ({"img_size": 64}, "image_size=64 does not fit 2 widths"),
         ({"dec_dim": [8]}, "image_size=32 does not fit"),
-        ({"loss": "wgan"}, "loss 'wgan' is not one of nsl, hinge"),
+        ({"loss": "wgan"}, "unknown loss 'wgan'. Expected one of nsl, hinge"),
     ):
         with pytest.raises(UserError, match=message):
             load_official_checkpoint(checkpoint, {**config, **changes})
     config64 = {**config, "img_size": 64, "dec_dim": [8], "d_enc_dim": [16, 32, 32]}
-    with pytest.raises(UserError, match="lacks the tensor generator/dec/layer_with_w"):
+    with pytest.raises(UserError, match="tensor generator/dec/layer_with_w"):
         load_official_checkpoint(checkpoint, config64)
     del config["g_dim"]
-    with pytest.raises(UserError, match="lacks the key 'g_dim'"):
+    with pytest.raises(UserError, match="the key 'g_dim' is missing"):
         load_official_checkpoint(checkpoint, config)
     with pytest.raises(UserError, match="no readable TensorFlow checkpoint"):
         load_official_checkpoint(tmp_path, folder / "config.json")
@@ -225,7 +227,7 @@ def test_what_is_missing_or_misshaped_is_named(tmp_path):
         load_official_checkpoint(checkpoint, tmp_path / "absent.json")
 
 
-def test_a_checkpoint_is_named_by_prefix_as_well(tmp_path):
+def test_a_checkpoint_can_be_given_by_prefix(tmp_path):
     folder = OFFICIAL / "pixel32"
     for file in (folder / "after").iterdir():
         if file.name != "checkpoint":

@@ -1,4 +1,4 @@
-"""Run folders: one writer, one configuration, nothing half-written."""
+"""Run directories: one process, one configuration, atomic writes."""
 
 import dataclasses
 import json
@@ -17,8 +17,8 @@ OPTIONS = {"seed": 0, "flip": False, "log_images": 100}
 
 
 def test_a_folder_remembers_its_run(tmp_path):
-    folder = RunDirectory(tmp_path / "run")
-    folder.start(PRESET, OPTIONS, "portraits:1")
+    directory = RunDirectory(tmp_path / "run")
+    directory.start(PRESET, OPTIONS, "portraits:1")
     assert RunDirectory(tmp_path / "run").read_preset() == PRESET
     assert RunDirectory(tmp_path / "run").read_setting("seed", "") == "0"
 
@@ -26,17 +26,17 @@ def test_a_folder_remembers_its_run(tmp_path):
 @pytest.mark.parametrize(
     ("preset", "options", "data", "difference"),
     [
-        ({"r1_gamma": 1.0}, {}, "portraits:1", "r1_gamma 0.01 there, 1.0 now"),
-        ({"batch_size": 8}, {}, "portraits:1", "batch_size 16 there, 8 now"),
-        ({}, {"seed": 1}, "portraits:1", "seed 0 there, 1 now"),
-        ({}, {"flip": True}, "portraits:1", "flip false there, true now"),
-        ({}, {}, "folder:2", "data fingerprint portraits:1 there, folder:2 now"),
+        ({"r1_gamma": 1.0}, {}, "portraits:1", "r1_gamma was 0.01, now 1.0"),
+        ({"batch_size": 8}, {}, "portraits:1", "batch_size was 16, now 8"),
+        ({}, {"seed": 1}, "portraits:1", "seed was 0, now 1"),
+        ({}, {"flip": True}, "portraits:1", "flip was false, now true"),
+        ({}, {}, "folder:2", "data fingerprint was portraits:1, now folder:2"),
     ],
 )
 def test_another_configuration_is_refused(tmp_path, preset, options, data, difference):
-    start_and_leave(tmp_path, PRESET, OPTIONS, "portraits:1")
+    start_and_release(tmp_path, PRESET, OPTIONS, "portraits:1")
     before = (tmp_path / "flags.cfg").read_bytes()
-    with pytest.raises(UserError, match=f"another configuration .*{difference}"):
+    with pytest.raises(UserError, match=f"other settings .*{difference}"):
         RunDirectory(tmp_path).start(
             dataclasses.replace(PRESET, **preset), {**OPTIONS, **options}, data
         )
@@ -44,23 +44,24 @@ def test_another_configuration_is_refused(tmp_path, preset, options, data, diffe
 
 
 def test_length_intervals_and_place_of_the_data_may_change(tmp_path):
-    start_and_leave(tmp_path, PRESET, OPTIONS, "portraits:1")
+    start_and_release(tmp_path, PRESET, OPTIONS, "portraits:1")
     longer = dataclasses.replace(PRESET, total_images=10**6, data="/elsewhere")
-    start_and_leave(tmp_path, longer, {**OPTIONS, "log_images": 7}, "portraits:1")
+    start_and_release(tmp_path, longer, {**OPTIONS, "log_images": 7}, "portraits:1")
     assert RunDirectory(tmp_path).read_preset() == longer
 
 
-def start_and_leave(path, *arguments):
-    folder = RunDirectory(path)
-    folder.start(*arguments)
-    folder.leave()
+def start_and_release(path, *arguments):
+    directory = RunDirectory(path)
+    directory.start(*arguments)
+    directory.release_lock()
 
 
 def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path):
     code = (
         "import sys; from lada_tf.training.run_directory import RunDirectory;"
         "from lada_tf.models import PRESETS;"
-        "folder = RunDirectory(sys.argv[1]); folder.start(PRESETS['tiny'], {'seed': 0});"
+        "directory = RunDirectory(sys.argv[1]);"
+        "directory.start(PRESETS['tiny'], {'seed': 0});"
         "print('started', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
@@ -79,23 +80,23 @@ def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("...")
-    with pytest.raises(UserError, match=r"holds 'thesis.tex' but no run"):
+    with pytest.raises(UserError, match=r"contains 'thesis.tex' but no run"):
         RunDirectory(tmp_path).start(PRESET, OPTIONS)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(UserError, match="no run there"):
         RunDirectory(tmp_path).read_preset()
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="cannot be created"):
         RunDirectory(tmp_path / "thesis.tex" / "run").start(PRESET, OPTIONS)
 
 
-def test_metrics_go_on_from_the_checkpoint(tmp_path):
-    folder = RunDirectory(tmp_path)
+def test_metrics_are_truncated_to_the_checkpoint(tmp_path):
+    directory = RunDirectory(tmp_path)
     for images in (10, 20, 30):
-        folder.append_metrics(images, {"d_loss": 1.0})
-    with folder.metrics_file.open("a") as file:
+        directory.append_metrics(images, {"d_loss": 1.0})
+    with directory.metrics_file.open("a") as file:
         file.write('{"images": 4')  # a line torn by the end of the process
-    folder.forget_metrics_after(20)
-    lines = folder.metrics_file.read_text().splitlines()
+    directory.truncate_metrics(20)
+    lines = directory.metrics_file.read_text().splitlines()
     assert [json.loads(line)["images"] for line in lines] == [10, 20]
 
 

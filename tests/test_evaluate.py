@@ -11,7 +11,7 @@ from PIL import Image
 
 from lada_tf import evaluate
 from lada_tf.errors import UserError
-from lada_tf.evaluation.images import generate, quantized
+from lada_tf.evaluation.image_sets import generated_images
 from tests import runner
 from tests.evaluation.fakes import fake_generator
 from tests.evaluation.recipes import images
@@ -67,15 +67,15 @@ def test_a_run(run, real, run_dir):
     assert "FD (small classifier)" in table
 
 
-def test_products_are_of_float32_on_gpus_too(run, real, run_dir, monkeypatch):
+def test_tf32_is_off(run, real, run_dir, monkeypatch):
     rounded = tf.config.experimental.tensor_float_32_execution_enabled
-    measure, within = evaluate.measure.measure, []
+    original, within = evaluate.evaluate, []
 
     def watched(*args, **kwargs):
         within.append(rounded())
-        return measure(*args, **kwargs)
+        return original(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate.measure, "measure", watched)
+    monkeypatch.setattr(evaluate, "evaluate", watched)
     for before in (True, False):
         tf.config.experimental.enable_tensor_float_32_execution(before)
         run("--run_dir=runs/x", real, "--num_generated=100")
@@ -83,13 +83,13 @@ def test_products_are_of_float32_on_gpus_too(run, real, run_dir, monkeypatch):
     assert within == [False, False]
 
 
-def test_a_run_scores_as_its_images_on_disk(run, real, run_dir, tmp_path):
+def test_a_run_scores_like_its_images_on_disk(run, real, run_dir, tmp_path):
     direct, _ = run("--run_dir=runs/x", real, "--num_generated=150", "--batch_size=150")
-    folder = tmp_path / "samples"
-    folder.mkdir()
-    [batch] = generate(quantized(run_dir), 128, 150, batch_size=150)
+    directory = tmp_path / "samples"
+    directory.mkdir()
+    [batch] = generated_images(run_dir, 128, batch_size=150).batches(150)
     for index, image in enumerate(batch):
-        Image.fromarray(image).save(folder / f"{index:04}.png")
+        Image.fromarray(image).save(directory / f"{index:04}.png")
     on_disk, _ = run("--images=samples", real, "--batch_size=150")
     assert direct["metrics"] == on_disk["metrics"]
 
@@ -111,30 +111,30 @@ def test_an_exported_reference_replaces_the_images(run, real, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--protocol=NAME, or --real=SOURCE"),
-        (["--real=real.npz"], "--run_dir=RUN, or --images="),
-        (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "exclude each"),
-        (["--real=real.npz", "--run_dir=runs/x"], "--num_generated=N"),
-        (["--real=real.npz", "--images=a.npz", "--num_generated=9"], "a.npz has 4"),
+        ([], "protocol=NAME, or real=SOURCE"),
+        (["--real=real.npz"], "either --run_dir=RUN or --images="),
+        (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "either"),
+        (["--real=real.npz", "--run_dir=runs/x"], "num_generated=N"),
+        (["--real=real.npz", "--images=a.npz", "--num_generated=9"], "only 4"),
         (["--images=a.npz", "--protocol=cifar10_50k"], "50000 generated images"),
         (
             ["--images=a.npz", "--protocol=ffhq128_50k", "--num_generated=4"],
-            "--num_generated is fixed by --protocol=ffhq128_50k",
+            "protocol=ffhq128_50k fixes num_generated",
         ),
-        (["--images=a.npz", "--protocol=ffhq128_50k"], "needs --real: .*FFHQ"),
+        (["--images=a.npz", "--protocol=ffhq128_50k"], "needs real=.*FFHQ"),
         (["--real=big.npz", "--images=a.npz"], "8x8"),
         (
             ["--real=real.npz", "--protocol=cifar10_10k", "--run_dir=runs/x"],
-            "holds 200 images; --protocol=cifar10_10k is defined on 10000",
+            "real.npz has 200 images; protocol=cifar10_10k requires 10000",
         ),
         (
             ["--real=real.npz", "--protocol=celeba64_50k", "--run_dir=runs/x"],
-            "32x32, the real ones 64x64",
+            "32x32, .* 64x64",
         ),
         (["--real=real.npz", "--images=a.npz", "--features=none"], "does not exist"),
         (
             ["--real=real.npz", "--images=a.npz", "--features=inception"],
-            "--inception_graph=FILE",
+            "inception_graph=FILE",
         ),
     ],
 )
@@ -147,17 +147,17 @@ def test_mistakes(run, real, run_dir, tmp_path, arguments, message):
 
 def test_a_mistake_ends_the_command_with_2_and_one_line(tmp_path):
     arguments = ("--images=missing", "--real=x")
-    result = runner.run("lada_tf.evaluate", *arguments, folder=tmp_path)
+    result = runner.run("lada_tf.evaluate", *arguments, directory=tmp_path)
     assert result.returncode == 2
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
-    assert "error: --images=missing" in result.stderr
+    assert "error: images=missing" in result.stderr
 
 
-def test_real_images_get_their_size_by_a_recipe(run, tmp_path):
+def test_real_images_are_resized(run, tmp_path):
     np.savez(tmp_path / "samples.npz", images=images(0, 40, 64))
     arguments = ("--images=samples.npz", "--real=portraits", "--num_real=40")
-    with pytest.raises(UserError, match="or the resize pad"):
+    with pytest.raises(UserError, match="resize=pad"):
         run(*arguments)
     record, _ = run(*arguments, "--resize=pad")
     assert record["reference"]["num_images"] == 40

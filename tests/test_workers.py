@@ -1,4 +1,4 @@
-"""Two real processes over the loopback: one is killed, both go on."""
+"""Two worker processes on this machine: one is killed, and both resume."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(undisturbed, tmp_path):
     workers[1][0].kill()
     assert finish(workers) == [75, -9]
     log = workers[0][1].read_text()
-    assert "error: another worker is gone; start all of them again" in log
+    assert "error: another worker is gone. Restart all workers" in log
 
     workers = start([folder, folder])
     reached = int(checksums(folder)[0].removeprefix("images-"))
@@ -85,7 +85,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(undisturbed, tmp_path):
 
     workers = start([folder, folder])
     assert finish(workers) == [0, 0]
-    assert all("going on from" in log.read_text() for _, log in workers)
+    assert all("resuming from" in log.read_text() for _, log in workers)
     assert checksums(folder) == checksums(undisturbed)
     metrics = (folder / "metrics.jsonl").read_text()
     assert metrics == (undisturbed / "metrics.jsonl").read_text()
@@ -95,4 +95,4 @@ def test_workers_that_see_other_checkpoints_are_refused(undisturbed, tmp_path):
     workers = start([undisturbed, tmp_path / "elsewhere"], "--total_images=800")
     assert finish(workers) == [2, 2]
     for _, log in workers:
-        assert "has to be on storage that all of them share" in log.read_text()
+        assert "the workers found different checkpoints" in log.read_text()
