@@ -108,9 +108,9 @@ def _commit() -> str:
     """Return the git commit of this source checkout, if it is one."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        result = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True
-        )
-    except OSError:  # git is not installed
+        directory = Path(__file__).parent
+        return subprocess.check_output(
+            command, cwd=directory, stderr=subprocess.DEVNULL, text=True
+        ).strip()
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
         return UNKNOWN
-    return result.stdout.strip() if result.returncode == 0 else UNKNOWN
