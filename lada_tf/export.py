@@ -18,7 +18,7 @@ from lada_tf import app
 from lada_tf.errors import UserError
 from lada_tf.serving.exported import FORMATS, get_format
 from lada_tf.serving.exporting import export_for_hub, export_generator
-from lada_tf.serving.model_card import model_card
+from lada_tf.serving.model_card import describe_run
 from lada_tf.serving.saved_model import MAX_BATCH
 from lada_tf.training import load_run
 
@@ -66,7 +66,7 @@ def main() -> None:
         FLAGS.format, FLAGS.precision
     )  # fail before loading, which takes seconds
     gan = load_run(FLAGS.run_dir, best=FLAGS.best)
-    card = model_card(FLAGS.run_dir, gan, FLAGS.evaluation, FLAGS.data_license)
+    card = describe_run(FLAGS.run_dir, gan, FLAGS.evaluation, FLAGS.data_license)
     if FLAGS.hub_layout:
         export_for_hub(gan, FLAGS.output, card)
         print(_describe(Path(FLAGS.output)))

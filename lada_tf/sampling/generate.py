@@ -140,12 +140,9 @@ def write_samples(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.suffix == ".png":
-            if maps is None:
-                columns = columns or int(np.ceil(len(images) ** 0.5))
-                picture = image_grid(images, columns)
-            else:
-                picture = attention_grid(images, maps)
-            write_atomically(output, png_bytes(picture))
+            columns = columns or int(np.ceil(len(images) ** 0.5))
+            grid = attention_grid(images, maps) if maps else image_grid(images, columns)
+            write_atomically(output, png_bytes(grid))
         elif output.suffix == ".npz":
             stream = io.BytesIO()
             np.savez_compressed(stream, images=to_uint8(images))

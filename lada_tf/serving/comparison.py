@@ -1,7 +1,7 @@
 """Compare an exported model with the generator it was exported from."""
 
 import dataclasses
-import time
+import timeit
 from collections.abc import Callable
 
 import numpy as np
@@ -103,9 +103,5 @@ def _check_finite(images):
 
 def _seconds(model: Callable, latents: np.ndarray) -> float:
     """Return the minimum time of 3 calls, after one for warm-up."""
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        np.asarray(model(latents))
-        times.append(time.perf_counter() - start)
+    times = timeit.repeat(lambda: np.asarray(model(latents)), number=1, repeat=4)
     return min(times[1:])

@@ -47,8 +47,8 @@ def build_page(explorers: dict[str, Explorer], requests_per_minute: int) -> gr.B
     limit = RateLimit(requests_per_minute)
     names = list(explorers)
 
-    def find_explorer(request: gr.Request, model, seed, *numbers) -> Explorer:
-        """Check a request; return the explorer of its model."""
+    def check(request: gr.Request, model, seed, *numbers) -> tuple[Any, ...]:
+        """Check a request; return the explorer of its model, its seed and numbers."""
         client = request.client.host if request.client else ""
         if not limit.allows(client):
             raise gr.Error(
@@ -60,42 +60,40 @@ def build_page(explorers: dict[str, Explorer], requests_per_minute: int) -> gr.B
             raise gr.Error(f"The seed must be a whole number from 0 to {MAX_SEED}.")
         if not all(_is_whole(n) and 1 <= n <= MAX_IMAGES for n in numbers):
             raise gr.Error(f"Image numbers must be from 1 to {MAX_IMAGES}.")
-        return explorers[model]
+        return explorers[model], int(seed), *map(int, numbers)
 
     def show_gallery(request: gr.Request, model, seed, count):
-        explorer = find_explorer(request, model, seed, count)
-        images = magnify(explorer.gallery(int(seed), int(count)), 128)
+        explorer, seed, count = check(request, model, seed, count)
+        images = magnify(explorer.gallery(seed, count), 128)
         return [(image, f"{i + 1}") for i, image in enumerate(images)]
 
     def show_between(
         request: gr.Request, model, seed, first, second, spherical, position
     ):
-        explorer = find_explorer(request, model, seed, first, second)
-        images = explorer.between(
-            int(seed), int(first) - 1, int(second) - 1, STRIP, bool(spherical)
-        )
+        explorer, seed, first, second = check(request, model, seed, first, second)
+        images = explorer.between(seed, first - 1, second - 1, STRIP, bool(spherical))
         index = round(float(np.clip(position, 0, 1)) * (STRIP - 1))
         return magnify(images, SIDE)[index], tile(magnify(images, 96), STRIP, gap=4)
 
     def show_moved(request: gr.Request, model, seed, number, *amounts):
-        explorer = find_explorer(request, model, seed, number)
+        explorer, seed, number = check(request, model, seed, number)
         if not all(isinstance(a, int | float) and abs(a) <= 10 for a in amounts):
             raise gr.Error("Directions must be from -10 to 10.")
-        image = explorer.moved(int(seed), int(number) - 1, list(amounts))
+        image = explorer.moved(seed, number - 1, list(amounts))
         return magnify(image[None], SIDE)[0]
 
     def show_attention(request: gr.Request, model, seed, number):
-        explorer = find_explorer(request, model, seed, number)
-        pictures = explorer.attention(int(seed), int(number) - 1)
+        explorer, seed, number = check(request, model, seed, number)
+        pictures = explorer.attention(seed, number - 1)
         return [(magnify(image[None], 128)[0], text) for image, text in pictures]
 
     def download(request: gr.Request, model, seed, count):
-        explorer = find_explorer(request, model, seed, count)
-        images = explorer.gallery(int(seed), int(count))
-        columns = int(np.ceil(len(images) ** 0.5))
-        record = {"model": model, "seed": int(seed), "images": int(count)}
+        explorer, seed, count = check(request, model, seed, count)
+        images = explorer.gallery(seed, count)
+        columns = int(np.ceil(count**0.5))
+        record = {"model": model, "seed": seed, "images": count}
         # Gradio copies these files and serves the copies.
-        path = Path(tempfile.mkdtemp(prefix="lada_tf-")) / f"seed-{int(seed)}"
+        path = Path(tempfile.mkdtemp(prefix="lada_tf-")) / f"seed-{seed}"
         path.with_suffix(".png").write_bytes(png_bytes(tile(images, columns)))
         path.with_suffix(".json").write_text(json.dumps(record))
         files = [str(path.with_suffix(suffix)) for suffix in (".png", ".json")]

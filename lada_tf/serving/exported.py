@@ -131,32 +131,31 @@ class Format:
         precisions: possible precisions of the weights, the default first. Arithmetic is
             float32, except for 8-bit matmuls in `int8`, and in `bfloat16`.
         suffix: suffix of the file if the model is a single file, else empty.
-        modules: Python modules that it needs besides lada_tf's own requirements.
-        extra: the extra of lada_tf that installs them.
+        extra: the extra of lada_tf that installs its modules.
     """
 
     file: str
     load: Callable[[Path], ExportedModel]
     precisions: tuple[str, ...] = ("float32",)
     suffix: str = ""
-    modules: tuple[str, ...] = ()
     extra: str = ""
 
 
-# Modules, and the extra that installs them.
-ONNX = (("onnx", "onnxruntime", "tf2onnx"), "onnx")
-LITERT = (("ai_edge_litert",), "litert")
+MODULES_OF_EXTRAS = {
+    "onnx": ("onnx", "onnxruntime", "tf2onnx"),
+    "litert": ("ai_edge_litert",),
+}
 FORMATS = {
     "savedmodel": Format(SAVED_MODEL, SavedModel, ("float32", "bfloat16")),
     "keras": Format("generator.keras", KerasFile, suffix=".keras"),
-    "onnx": Format("generator.onnx", OnnxFile, ("float32", "float16"), ".onnx", *ONNX),
-    "web": Format("index.html", OnnxFile, ("float16", "float32"), "", *ONNX),
+    "onnx": Format("generator.onnx", OnnxFile, ("float32", "float16"), ".onnx", "onnx"),
+    "web": Format("index.html", OnnxFile, ("float16", "float32"), "", "onnx"),
     "litert": Format(
         "generator.tflite",
         LiteRtFile,
         ("float32", "float16", "int8"),
         ".tflite",
-        *LITERT,
+        "litert",
     ),
 }
 
@@ -219,7 +218,8 @@ def _find_model(path: Path) -> tuple[Format, Path]:
 
 
 def _require_modules(form: Format) -> None:
-    missing = [name for name in form.modules if not importlib.util.find_spec(name)]
+    modules = MODULES_OF_EXTRAS.get(form.extra, ())
+    missing = [name for name in modules if not importlib.util.find_spec(name)]
     if missing:
         raise UserError(
             f"{form.file} needs {', '.join(missing)}: "

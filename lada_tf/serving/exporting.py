@@ -81,8 +81,8 @@ def export_generator(
         output: path of a new directory, or of a file with the format's suffix.
         format: one of `FORMATS`.
         precision: one of the format's precisions. The default is its first one.
-        card: model card (see `model_card`), written into the directory as README.md, or
-            next to the file as NAME.md.
+        card: model card (see `describe_run`), written into the directory as README.md
+            or next to the file as NAME.md.
         max_batch: maximum number of images per request to a SavedModel.
         jit_compile: whether XLA compiles a SavedModel on the server.
 
@@ -142,7 +142,7 @@ def _convert(generator, path: Path, format, precision, max_batch, jit_compile) -
 
 def _write_card(directory: Path, card: str, usage: str, fidelity: str) -> None:
     text = string.Template(card).safe_substitute(usage=USAGES[usage], fidelity=fidelity)
-    (directory / CARD_FILE).write_text(text)
+    (directory / CARD_FILE).write_text(text, encoding="utf-8")
 
 
 def _check_accuracy(comparison: Comparison, format: str, precision: str) -> None:

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import os
+import string
 import subprocess
+from importlib import resources
 from pathlib import Path
 
 import lada_tf
@@ -20,60 +22,9 @@ LICENSES = {
     "tfds:celeb_a": ("other", "non-commercial research only"),
     "tfds:lsun/bedroom": ("unknown", "none stated by its authors"),
 }
-TEMPLATE = """---
-library_name: keras
-pipeline_tag: unconditional-image-generation
-license: {license_id}
-tags:
-- gan
-- ladagan
-- linear-attention
----
-
-# LadaGAN, {data}, {image_size}×{image_size}
-
-The EMA generator of a LadaGAN. It maps {latent_dim} standard normal numbers to an RGB
-image. [The paper](https://arxiv.org/abs/2401.09596).
-
-## Use
-
-$usage
-
-$fidelity
-
-## Training
-
-- Data: {data} ({fingerprint})
-- License of the data: {license_text}
-- Preset: {preset}
-- Images seen: {images_seen:,}
-- Exported by: lada_tf {version}, commit {commit}
-
-## Metrics
-
-{metrics}
-
-{metrics_source}
-
-## Limits
-
-- The images resemble the training data and have one size. Gaps and biases of the data
-  reappear in the images. There is no class label or other condition.
-- A generator can memorize a small data set. Compare an image with the nearest training
-  images before you call it new.
-- Images of people who do not exist can deceive. Say that they are generated.
-- Only a Fréchet distance over the features of the 2015 Inception graph is an FID.
-  Distances of different numbers of images are not comparable.
-
-## Settings
-
-| setting | value |
-|---|---|
-{settings}
-"""
 
 
-def model_card(
+def describe_run(
     run_dir: str | os.PathLike,
     gan: LadaGAN,
     evaluation: str | os.PathLike | None = None,
@@ -109,7 +60,8 @@ def model_card(
     else:
         metrics, metrics_source = _read_log(run, gan)
     metric_lines = [f"- {name}: {value:.4g}" for name, value in metrics.items()]
-    return TEMPLATE.format(
+    template = resources.files("lada_tf.serving").joinpath("model_card.md")
+    return string.Template(template.read_text("utf-8")).safe_substitute(
         data=data,
         fingerprint=run.read_setting("data fingerprint", UNKNOWN),
         license_id=license_id,
@@ -117,7 +69,7 @@ def model_card(
         preset=names[0] if names else "custom",
         image_size=preset.image_size,
         latent_dim=preset.latent_dim,
-        images_seen=gan.images_seen,
+        images_seen=f"{gan.images_seen:,}",
         version=lada_tf.__version__,
         commit=_commit(),
         metrics="\n".join(metric_lines) or "None measured.",
@@ -156,9 +108,9 @@ def _commit() -> str:
     """Return the git commit of this source checkout, if it is one."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        result = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True
-        )
-    except OSError:  # git is not installed
+        directory = Path(__file__).parent
+        return subprocess.check_output(
+            command, cwd=directory, stderr=subprocess.DEVNULL, text=True
+        ).strip()
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
         return UNKNOWN
-    return result.stdout.strip() if result.returncode == 0 else UNKNOWN

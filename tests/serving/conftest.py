@@ -10,7 +10,7 @@ from lada_tf.models.presets import get_preset
 from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.run_directory import RunDirectory
 
-# `make test-serving` and `make test-browser` install what these need.
+# `make test-serving` and `make test-browser` install the packages of these tests.
 NEEDS = {"servers": "kserve", "browser": "playwright"}
 collect_ignore = [
     folder for folder, name in NEEDS.items() if not importlib.util.find_spec(name)

@@ -50,7 +50,7 @@ def test_directions_are_those_that_images_change_most_along(explorer):
     np.testing.assert_allclose(
         directions @ directions.T, np.eye(NUM_DIRECTIONS), atol=1e-9
     )
-    # Pixel i follows latent i alone, the first ones most.
+    # Pixel i depends only on latent i, and the first pixels change most.
     assert np.abs(directions).argmax(1).tolist() == list(range(NUM_DIRECTIONS))
     assert np.abs(directions).max(1).min() > 0.9
 

@@ -35,6 +35,7 @@ def test_a_model_and_its_card(run_dir, tmp_path):
     assert "largest pixel error" in result.stdout
     assert load_exported(output).image_size == 32
     card = output.with_suffix(".md").read_text()
+    assert "$" not in card  # placeholders
     for text in (
         "license: apache-2.0",
         "portraits:0123:32px",

@@ -74,7 +74,7 @@ def test_v2(post, expected):
 
 
 def test_v2_binary(server, expected):
-    """The data behind the JSON, either way."""
+    """Requests and answers with binary data after the JSON."""
     tensor = InferInput("latents", list(LATENTS.shape), "FP32")
     tensor.set_data_from_numpy(LATENTS, binary_data=True)
     request = InferRequest("small", [tensor], parameters={"binary_data_output": True})
@@ -179,7 +179,7 @@ def test_v2_that_is_not_json(post):
 
 
 def test_too_long(post):
-    """Also where no Content-Length says so beforehand."""
+    """The server limits the body itself, not only its declared length."""
     body = b'{"instances": [[' + b"0," * 600_000 + b"0]]}"
     status, answer = post(V1, body)
     assert status == 413
@@ -191,7 +191,7 @@ def test_unknown_model(post):
 
 
 def test_200_clients_at_once(post):
-    """None is lost, each gets its own answer, bad ones among them do no harm."""
+    """Every client gets its own answer, also next to invalid requests."""
     inputs = [
         {"seed": seed, "num_images": 1, "truncation": 1 if seed % 10 else math.pi}
         for seed in range(200)

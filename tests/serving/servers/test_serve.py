@@ -10,7 +10,7 @@ import pytest
     [
         (["--model=absent"], "model=absent"),
         (["--rest_port=0"], "--rest_port=0"),
-        ([], "--grpc_port="),  # the fixture's server has it
+        ([], "--grpc_port="),  # the fixture's server uses it
     ],
 )
 def test_mistakes_exit_with_2_and_one_line(change, message, server):
