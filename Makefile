@@ -1,16 +1,17 @@
-# make demo: train on the embedded portraits and show where the picture is.
-# make test: lint, types and tests. Both make .venv first.
-# make test-serving: the REST and gRPC servers' tests, whose packages are heavy.
-# make test-browser: the demo page in Chromium, which has to be installed.
-# make test-notebooks: runs the notebooks from top to bottom, minutes on 2 cores.
-# make docs: the documentation as web pages, site/index.html; warnings are errors.
+# make demo: train on the embedded portraits and print the path of the picture.
+# make check: lint, types and the fast tests, about a minute on 2 cores.
+# make test: lint, types and all tests. These three make .venv first.
+# make test-serving: test the REST and gRPC servers, whose packages are heavy.
+# make test-browser: test the demo page in Chromium, which must be installed.
+# make test-notebooks: run the notebooks from top to bottom, minutes on 2 cores.
+# make docs: build the documentation as site/index.html; warnings are errors.
 
 PYTHON ?= python3
 VENV := .venv
 INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check -e
 RUN := runs/portraits
 
-.PHONY: demo test test-serving test-browser test-notebooks docs lint clean
+.PHONY: demo check test test-serving test-browser test-notebooks docs lint clean
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=$(RUN)
@@ -18,6 +19,9 @@ demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --num_images=8 \
 		--attention_maps --output=$(RUN)/attention.png
 	@echo "Portraits: $(RUN)/grid.png    Attention maps: $(RUN)/attention.png"
+
+check: lint
+	$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 
 test: lint
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -1,14 +1,14 @@
-"""LadaAttention against keras.layers.MultiHeadAttention: time and memory over tokens.
+"""Measure LadaAttention and MultiHeadAttention: time and memory by number of tokens.
 
     python -m benchmarks.attention
     python -m benchmarks.attention --output=attention.json --plot=attention_cost.png
 
-Forward and backward (gradients of the input and all weights) as one graph, batch 1,
-D = 64, 4 heads, N = 64 … 16,384 tokens. At each N the two take turns, and what is
-compared is the median of each. Memory is by how much a fresh process, which has run 64
-tokens, grows for N. The slopes are those of log time and log memory over log N by least
-squares, over N of at least 1,024: below, calling the graph is most of the time.
-MultiHeadAttention stops at 4,096, where its scores already take 256 MB a copy.
+Forward and backward pass (gradients of the input and all weights) as one graph, batch
+1, D = 64, 4 heads, N = 64 … 16,384 tokens. The two layers take turns, and we compare
+the medians. Memory is how much a new process that has run 64 tokens grows for N tokens.
+The slopes are least-squares fits of log time and log memory over log N, for N ≥ 1,024;
+below, calling the graph takes most of the time. MultiHeadAttention stops at 4,096
+tokens, where one copy of its scores takes 256 MB.
 """
 
 import statistics
@@ -28,8 +28,8 @@ WIDTH = 64
 HEADS = 4
 FEW_TOKENS = 64
 TOKENS = tuple(2**n for n in range(6, 15))
-LAST = {"lada": TOKENS[-1], "multi_head": 4096}
-FIRST_OF_SLOPE = 1024
+MAX_TOKENS = {"lada": TOKENS[-1], "multi_head": 4096}
+MIN_TOKENS_OF_SLOPE = 1024
 
 
 def multi_head():
@@ -55,12 +55,12 @@ def main(argv: list[str]) -> None:
 
 
 def measure(tokens: int) -> dict:
-    """Median milliseconds and megabytes of each layer at a number of tokens."""
+    """Return median milliseconds and megabytes of each layer for a number of tokens."""
     row = {"tokens": tokens}
     steps = {
         name: forward_and_backward(make())
         for name, make in LAYERS.items()
-        if tokens <= LAST[name]
+        if tokens <= MAX_TOKENS[name]
     }
     inputs = tf.random.normal((1, tokens, WIDTH))
     times: dict[str, list[float]] = {name: [] for name in steps}
@@ -73,7 +73,7 @@ def measure(tokens: int) -> dict:
             times[name].append(1e3 * (time.perf_counter() - start))
     for name, values in times.items():
         row[f"{name}_ms"] = statistics.median(values)
-        if tokens >= FIRST_OF_SLOPE:
+        if tokens >= MIN_TOKENS_OF_SLOPE:
             with Worker(sys.executable, "benchmarks.attention_memory", name) as worker:
                 row[f"{name}_mb"] = worker.ask("grown_mb", tokens=tokens)
     return row
@@ -106,13 +106,13 @@ def cells(row: dict) -> dict[str, str]:
 
 
 def slope(rows: list[dict], what: str) -> float:
-    rows = [row for row in rows if row["tokens"] >= FIRST_OF_SLOPE and what in row]
+    rows = [row for row in rows if row["tokens"] >= MIN_TOKENS_OF_SLOPE and what in row]
     logs = (np.log([row[key] for row in rows]) for key in ("tokens", what))
     return float(np.polyfit(*logs, 1)[0])
 
 
 def plot(rows: list[dict], path: str) -> None:
-    from matplotlib.figure import Figure  # an extra
+    from matplotlib.figure import Figure  # an optional dependency
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     for axes, unit, label in zip(
@@ -136,7 +136,7 @@ def plot(rows: list[dict], path: str) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 15, "Turns of each layer.", lower_bound=1)
+    flags.DEFINE_integer("rounds", 15, "Turns per layer.", lower_bound=1)
     flags.DEFINE_string("output", None, "JSON file to write.")
     flags.DEFINE_string("plot", None, "Picture to write.")
     app.run(main)

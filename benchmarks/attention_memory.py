@@ -1,4 +1,4 @@
-"""The memory of an attention layer's forward and backward pass, as a worker.
+"""A worker that measures the memory of an attention layer's forward and backward pass.
 
 Settings: the layer's name, a key of `benchmarks.attention.LAYERS`.
 """
@@ -14,7 +14,7 @@ def start(name):
     step = forward_and_backward(LAYERS[name]())
 
     def grown_mb(tokens):
-        """By how much the process grows while it runs."""
+        """Return how much the process grows while it runs."""
         before = resident_mb()
         inputs = tf.random.normal((1, tokens, WIDTH))
         return timed(lambda: step(inputs)[0].numpy())["peak_mb"] - before

@@ -1,19 +1,17 @@
-"""Our data pipeline against the plain one that decodes the files anew each epoch.
+"""Measure our data pipeline against one that decodes the files in each epoch.
 
     python -m benchmarks.data_throughput
     python -m benchmarks.data_throughput --output=throughput.json --memory_limit_mb=0
 
-Two folders are made: 10,000 PNGs of 64x64, read at 64, and 2,000 JPEGs of 512x512, read
-at 128. Every measurement is a fresh process; the two pipelines take turns, and what is
-compared is the median of each. Timed are, from the path on: the first epoch (for ours
-with the decoding and caching that `open_source` does), and the mean of later epochs.
-Peak memory is the process's, from which the bound is subtracted; and, more strictly,
-what remains of it after TensorFlow's import (some 540 MB) and the cached images.
+The data are 10,000 PNGs of 64x64, read at 64, and 2,000 JPEGs of 512x512, read at 128.
+Each measurement is a new process. The pipelines take turns, and we compare the medians.
+We time the first epoch (with the decoding and caching of our `open_source`) and the
+mean of later epochs. Peak memory is that of the process minus `--memory_limit_mb`, and
+also minus TensorFlow's import (about 540 MB) and the cached images.
 
-With --memory_limit_mb=0 nothing fits in memory, so that the cache on disk is measured.
+With --memory_limit_mb=0, nothing is cached in memory: this measures the cache on disk.
 """
 
-import json
 import multiprocessing
 import os
 import resource
@@ -27,8 +25,12 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each pipeline.")
-MEMORY_LIMIT = flags.DEFINE_integer("memory_limit_mb", 1024, "Bound of our cache.")
+from benchmarks.report import write_json
+
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns per pipeline.")
+MEMORY_LIMIT = flags.DEFINE_integer(
+    "memory_limit_mb", 1024, "Size of our cache in memory."
+)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 BATCH_SIZE = 64
@@ -46,19 +48,17 @@ TARGETS = {
 def main(argv: list[str]) -> None:
     del argv
     results = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         for name, count, pixels, extension, size in DATA:
-            images = os.path.join(folder, name)
+            images = os.path.join(directory, name)
             write_images(images, count, pixels, extension)
             results.append(compare(name, images, count, size))
     print_table(results)
-    if OUTPUT.value:
-        with open(OUTPUT.value, "w") as file:
-            json.dump(results, file, indent=1)
+    write_json(OUTPUT.value, results)
 
 
 def compare(name: str, images: str, count: int, size: int) -> dict:
-    """Medians of both pipelines over the rounds, and their ratios."""
+    """Return medians of both pipelines over the rounds, and their ratios."""
     runs: dict[str, list[dict]] = {"plain": [], "ours": []}
     for _ in range(ROUNDS.value):
         for pipeline, measured in runs.items():
@@ -125,7 +125,7 @@ def measure(sender, pipeline: str, images: str, count: int, size: int, limit: in
 
 
 def imports() -> None:
-    """TensorFlow's import and start-up belong to neither pipeline."""
+    """Import and start TensorFlow, which is not part of either pipeline."""
     import tensorflow as tf
 
     import lada_tf.data  # noqa: F401
@@ -134,7 +134,7 @@ def imports() -> None:
 
 
 def plain_epochs(folder: str, size: int):
-    """The usual pipeline: every epoch lists, reads, decodes and resizes the files."""
+    """Yield epochs of the usual pipeline: list, read, decode and resize the files."""
     import tensorflow as tf
 
     def read(path):
@@ -169,7 +169,7 @@ def peak_mb() -> float:
 
 
 def write_images(folder: str, count: int, pixels: int, extension: str) -> None:
-    """Portraits enlarged, with noise: neither flat nor incompressible."""
+    """Write enlarged portraits with noise: neither flat nor incompressible."""
     from lada_tf.data import open_source
 
     os.makedirs(folder)

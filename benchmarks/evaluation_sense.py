@@ -1,8 +1,8 @@
-"""What the small classifier sees on Fashion-MNIST: noise, blur, lost classes.
+"""Test the small classifier's metrics on Fashion-MNIST: noise, blur, lost classes.
 
 python -m benchmarks.evaluation_sense --labels=train-labels-idx1-ubyte.gz
 
-Half A of the training set is compared with half B, as it is and spoilt.
+Compares half A of the training set with half B, unchanged and degraded.
 """
 
 import gzip
@@ -13,11 +13,11 @@ from scipy import ndimage
 
 from lada_tf import app, data
 from lada_tf.evaluation import frechet_distance, precision_recall
-from lada_tf.evaluation.extract_features import gather
+from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.small_classifier import SmallClassifier
 
 flags.DEFINE_string("labels", None, "IDX file of Fashion-MNIST's training labels.")
-flags.DEFINE_integer("num_images", 60000, "Images of both halves together.")
+flags.DEFINE_integer("num_images", 60000, "Images of both halves.")
 flags.mark_flag_as_required("labels")
 FLAGS = flags.FLAGS
 
@@ -32,15 +32,15 @@ def main() -> None:
     extractor = SmallClassifier()
     real = features(images[:half], extractor)
     print(f"{'half B':24} {'FD':>9} precision recall")
-    for name, spoilt in versions(images[half:], labels[half:]):
-        generated = features(spoilt, extractor)
+    for name, degraded in versions(images[half:], labels[half:]):
+        generated = features(degraded, extractor)
         distance = frechet_distance(real, generated)
         precision, recall = precision_recall(real[:10000], generated[:10000])
         print(f"{name:24} {distance:9.5f} {precision:9.4f} {recall:6.4f}", flush=True)
 
 
 def versions(images: np.ndarray, labels: np.ndarray):
-    """Yields (name, uint8 images), ever worse within a kind."""
+    """Yield (name, uint8 images), from weak to strong degradation."""
     yield "as it is", images
     random = np.random.default_rng(1)
     noise = random.standard_normal(images.shape, np.float32)
@@ -58,7 +58,7 @@ def versions(images: np.ndarray, labels: np.ndarray):
 
 def features(images: np.ndarray, extractor) -> np.ndarray:
     batches = (images[start : start + 500] for start in range(0, len(images), 500))
-    return gather(batches, len(images), extractor).features
+    return compute_features(batches, len(images), extractor).features
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""lightweight-gan as a benchmark's worker; runs in an environment of its own.
+"""lightweight-gan as a benchmark's worker, in an environment of its own.
 
     pip install torch==2.13.0 torchvision==0.28.0 lightweight-gan==1.2.1
 
-Settings: `task`, `train` or `sample`; `image_size`; `batch_size` of training. What is
-timed are its `Trainer`'s own methods, with the options that its command has.
+Settings: `task`, `train` or `sample`; `image_size`; `batch_size` of training. We time
+the methods of its `Trainer`, with the options of its command.
 """
 
 import importlib.metadata
@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.worker import serve, timed
 
-FOLDER = tempfile.TemporaryDirectory()  # where it makes its own, which stay empty
+FOLDER = tempfile.TemporaryDirectory()  # its Trainer creates empty directories there
 
 
 def start(settings):
@@ -36,7 +36,7 @@ def start(settings):
 def start_training(trainer):
     shape = (trainer.batch_size, 3, trainer.image_size, trainer.image_size)
     images = torch.rand(shape)
-    # New tensors, as a loader's: the trainer asks for gradients with respect to them.
+    # New tensors, like those of a loader: the trainer needs gradients for them.
     trainer.loader = (images.clone() for _ in itertools.count())
 
     def train(steps):
@@ -53,7 +53,7 @@ def start_sampling(trainer):
     trainer.GAN.eval()
 
     def sample(batch_size, calls):
-        trainer.batch_size = batch_size  # else it goes in chunks
+        trainer.batch_size = batch_size  # otherwise it generates in chunks
 
         def run():
             for _ in range(calls):
@@ -68,7 +68,7 @@ def start_sampling(trainer):
 
 
 def networks(trainer):
-    """Parameters, and FLOPs of one image: matrix products and convolutions."""
+    """Return parameters and FLOPs per image: matmuls and convolutions."""
     trainer.GAN.eval()
     device = next(trainer.GAN.parameters()).device
     image = torch.zeros(1, 3, trainer.image_size, trainer.image_size, device=device)
@@ -77,15 +77,15 @@ def networks(trainer):
         "generator": (trainer.GAN.G, latent),
         "discriminator": (trainer.GAN.D, image),
     }
-    found = {}
+    sizes = {}
     for name, (network, example) in inputs.items():
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             network(example)
-        found[name] = {
+        sizes[name] = {
             "parameters": sum(weight.numel() for weight in network.parameters()),
             "flops": counter.get_total_flops(),
         }
-    return found
+    return sizes
 
 
 def make_trainer(image_size, batch_size):
@@ -96,20 +96,20 @@ def make_trainer(image_size, batch_size):
         attn_res_layers=[32],
         disc_output_size=1,
         aug_types=["cutout", "translation"],
-        aug_prob=0.3,  # what it sets itself for a small folder of images
+        aug_prob=0.3,  # its own choice for a small directory of images
         use_aim=False,
         base_dir=FOLDER.name,
     )
     trainer.init_GAN()
-    # Past the steps at which it draws 192 images now and then, or saves, and where it
-    # averages the generator, every tenth step. Each fourth has the gradient penalty.
+    # A late step: no sampling or saving in between, an EMA update every tenth step, and
+    # the gradient penalty every fourth.
     trainer.steps = 30_004
     return trainer
 
 
 def import_package():
-    """The package, which refuses to be imported without a GPU, also without one."""
-    # For reading and writing images alone.
+    """Import the package, which otherwise requires a GPU."""
+    # It uses torchvision only to read and write images.
     sys.modules["torchvision"] = types.SimpleNamespace(transforms=None)
     real = torch.cuda.is_available
     torch.cuda.is_available = lambda: True

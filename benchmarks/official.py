@@ -1,30 +1,34 @@
-"""The authors' code as a benchmark's worker; runs in an environment of its own.
+"""The authors' code as a benchmark's worker, in an environment of its own.
 
-Settings: `path`, the folder of their TensorFlow code in a checkout; `task`, `train`
-or `sample`; `config`, what their config.py holds, for one of our presets. Their classes
-are made and called as by their train.py and trainer.py, but for a decoder's training
-step: XLA cannot compile it, so that it is run as a graph.
+Settings:
+    task: `train` or `sample`.
+    path: directory of their TensorFlow code in a checkout.
+    config: contents of their config.py, see `benchmarks.sides.official_config`.
+
+We create and call their classes as their train.py and trainer.py do, except for the
+training step of a network with a decoder: XLA cannot compile it, so it runs as a graph.
 """
+
+import sys
+import types
 
 import tensorflow as tf
 
-from benchmarks.device import device_peak_mb
-from benchmarks.official_gan import official_gan
-from benchmarks.worker import serve, timed
+from benchmarks.worker import gpu_peak_mb, serve, timed
 
 
 def start(settings):
     gan = official_gan(settings["path"], settings["config"])
     if settings["task"] == "sample":
         return start_sampling(gan)
-    return start_training(gan, decoder=bool(settings["config"]["dec_dim"]))
+    return start_training(gan, has_decoder=bool(settings["config"]["dec_dim"]))
 
 
-def start_training(gan, decoder):
+def start_training(gan, has_decoder):
     side = gan.generator(tf.zeros((1, gan.noise_dim)))[0].shape[1]
     real = tf.random.uniform((gan.batch_size, side, side, 3), -1, 1)
     step = gan.train_step
-    if decoder:
+    if has_decoder:
         step = tf.function(step.python_function)  # ResizeNearestNeighborGrad has no XLA
 
     def train(steps):
@@ -35,8 +39,8 @@ def start_training(gan, decoder):
 
         return timed(run)
 
-    commands = {"train": train, "device_peak_mb": device_peak_mb}
-    return first_of(train(1)), commands
+    commands = {"train": train, "gpu_peak_mb": gpu_peak_mb}
+    return report_of(train(1)), commands
 
 
 def start_sampling(gan):
@@ -48,11 +52,55 @@ def start_sampling(gan):
 
         return timed(run)
 
-    return first_of(sample(1, 1)), {"sample": sample}
+    return report_of(sample(1, 1)), {"sample": sample}
 
 
-def first_of(measured):
+def report_of(measured):
     return {"tensorflow": tf.__version__, "peak_mb": measured["peak_mb"]}
+
+
+def official_gan(directory: str, config: dict):
+    """Return the authors' `trainer.LadaGAN` with its optimizers, as in their train.py.
+
+    Args:
+        directory: of their TensorFlow code in a checkout.
+        config: contents of their config.py, see `benchmarks.sides.official_config`.
+    """
+    # Their utils.py imports it only for downloads.
+    sys.modules["huggingface_hub"] = types.SimpleNamespace(hf_hub_download=None)
+    sys.path.insert(0, directory)
+    from model import Discriminator, Generator
+    from trainer import LadaGAN
+    from utils import get_loss
+
+    conf = types.SimpleNamespace(**config)
+    generator = Generator(
+        img_size=conf.img_size,
+        model_dim=conf.g_dim,
+        heads=conf.g_heads,
+        mlp_dim=conf.g_mlp,
+        dec_dim=conf.dec_dim,
+    )
+    generator(tf.zeros((conf.batch_size, conf.noise_dim)))
+    discriminator = Discriminator(
+        img_size=conf.img_size,
+        enc_dim=conf.d_enc_dim,
+        out_dim=conf.d_out_dim,
+        heads=conf.d_heads,
+        mlp_dim=conf.d_mlp,
+        initializer=conf.d_initializer,
+    )
+    discriminator(tf.zeros((conf.batch_size, conf.img_size, conf.img_size, 3)))
+    gan = LadaGAN(generator=generator, discriminator=discriminator, conf=conf)
+    g_loss, d_loss = get_loss(conf.loss)
+    adam = tf.keras.optimizers.Adam
+    gan.build(
+        g_optimizer=adam(conf.g_lr, beta_1=conf.g_beta1, beta_2=conf.g_beta2),
+        d_optimizer=adam(conf.d_lr, beta_1=conf.d_beta1, beta_2=conf.d_beta2),
+        g_loss=g_loss,
+        d_loss=d_loss,
+    )
+    return gan
 
 
 if __name__ == "__main__":

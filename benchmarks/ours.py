@@ -1,178 +1,191 @@
 """This package as a benchmark's worker.
 
-Settings: `task`, `train`, `sample` or, for what the machine can do, `multiply`, which
-needs `precision` alone; `preset`, its name; `batch_size` and `jit_compile`, as of
-`lada_tf.train` or of what samples; `saved_model`, whether to sample with one; if not
-the defaults, `precision`, and of training `overlap` and `tensor_float_32`, whether a
-GPU may round the factors of float32 products to that.
+Settings:
+    task: `train`, `sample`, or `multiply`, which measures matmuls and needs only
+        `precision`.
+    preset: name of a preset.
+    batch_size: images per training step.
+    jit_compile: bool, whether XLA compiles the step or the generator.
+    precision: dtype of the networks' arithmetic. Default: float32.
+    tensor_float_32: bool, for training on a GPU. Default: True.
+    saved_model: bool, whether to sample with a SavedModel.
 """
 
-from lada_tf import app  # first, as in commands: it imports TensorFlow
+from lada_tf import app  # noqa: F401  first, as in commands: it imports TensorFlow
 
 # isort: split
-import functools
 import multiprocessing
 import tempfile
 import time
 
 import tensorflow as tf
 
-from benchmarks.device import device_peak_mb
-from benchmarks.worker import serve, timed
+from benchmarks.worker import gpu_peak_mb, serve, timed
 from lada_tf.models import get_preset
 from lada_tf.models.cost import count_flops, count_step_flops
-from lada_tf.models.networks import copy_without_weights, networks
-from lada_tf.sampling.generate import compiled
+from lada_tf.models.networks import copy_without_weights, make_networks
+from lada_tf.runtime import assume_frozen_weights
+from lada_tf.sampling.generate import forward_function
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.training.callbacks import ProgressBar
-from lada_tf.training.execution import compiles, share_cores
-from lada_tf.training.loop import Loop
-from lada_tf.training.options import TrainingOptions
+from lada_tf.training.configuration import TrainingOptions
+from lada_tf.training.loop import TrainingLoop
 from lada_tf.training.trainer import build
 
-GEMM = 2048
+MATMUL_SIZE = 2048
 
 
 def start(settings):
-    tasks = {
-        "train": start_training,
-        "sample": start_sampling,
-        "multiply": start_multiplying,
-    }
-    return tasks[settings["task"]](settings)
+    """Return the report of the start and the commands of the task."""
+    if settings["task"] == "multiply":
+        return {}, {"gemm": Matmul(settings["precision"])}
+    session = {"train": Training, "sample": Sampling}[settings["task"]](settings)
+    first = session.first_call()
+    report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
+    return report, session.commands
 
 
-def start_multiplying(settings):
-    """Matrix products by all of the processor, whatever a step's operations have."""
-    return {}, {"gemm": functools.partial(gemm, dtype=settings["precision"])}
+class Training:
+    """Training steps on images in memory."""
 
-
-def start_training(settings):
-    precision = settings.get("precision", "float32")
-    options = TrainingOptions(
-        jit_compile=settings["jit_compile"],
-        precision=precision,
-        overlap=settings.get("overlap", "auto"),
-    )
-    preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
-    strategy = tf.distribute.get_strategy()
-    share_cores(preset, options, strategy)
-    tf.config.experimental.enable_tensor_float_32_execution(
-        settings.get("tensor_float_32", True)
-    )
-    gan = build(preset, options)
-    loop = Loop(gan, strategy, compiles(options, strategy))
-    shape = (preset.batch_size, preset.image_size, preset.image_size, 3)
-    real = tf.data.Dataset.from_tensors(tf.random.uniform(shape, -1, 1))
-    batches = iter(real.repeat())  # to make one anew and delete it is no step's time
-
-    def train(steps):
-        return timed(lambda: loop.run(batches, steps, steps_to_act=lambda: steps))
-
-    def host_share(steps):
-        """Of the time of some steps, how much passed outside the graph's calls."""
-        inside = []
-
-        def timed_call(*arguments):
-            begin = time.perf_counter()
-            values, finite = Loop._call(loop, *arguments)
-            values.numpy()  # waits
-            inside.append(time.perf_counter() - begin)
-            return values, finite
-
-        loop._call = timed_call
-        bar = ProgressBar(gan.images_seen + steps * preset.batch_size)
-        whole = timed(lambda: loop.run(batches, steps, [bar], lambda: steps))
-        del loop._call
-        return 1 - sum(inside) / whole["seconds"]
-
-    def flops(as_defined=True):
-        return count_step_flops(gan, preset.batch_size, as_defined)
-
-    def networks():
-        return {
-            name: {"parameters": network.count_params(), "flops": count_flops(network)}
-            for name, network in (
-                ("generator", gan.generator),
-                ("discriminator", gan.discriminator),
-            )
+    def __init__(self, settings):
+        precision = settings.get("precision", "float32")
+        tf.config.experimental.enable_tensor_float_32_execution(
+            settings.get("tensor_float_32", True)
+        )
+        options = TrainingOptions(
+            jit_compile=settings["jit_compile"], precision=precision
+        )
+        preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
+        self.batch_size = preset.batch_size
+        self.gan = build(preset, options)
+        self.loop = _TimedLoop(
+            self.gan, tf.distribute.get_strategy(), options.jit_compile
+        )
+        shape = (self.batch_size, self.gan.image_size, self.gan.image_size, 3)
+        images = tf.data.Dataset.from_tensors(tf.random.uniform(shape, -1, 1))
+        # One iterator for all calls: creating and deleting it is not part of a step.
+        self.batches = iter(images.repeat())
+        self.commands = {
+            "train": self.train,
+            "host_share": self.host_share,
+            "gemm": Matmul(precision),
+            "gpu_peak_mb": gpu_peak_mb,
+            "flops": self.flops,
+            "networks": self.networks,
         }
 
-    first = train(1)
-    report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
-    commands = {
-        "train": train,
-        "host_share": host_share,
-        "gemm": functools.partial(gemm, dtype=precision),
-        "device_peak_mb": device_peak_mb,
-        "flops": flops,
-        "networks": networks,
-    }
-    return report, commands
+    def first_call(self):
+        return self.train(1)
+
+    def train(self, steps):
+        return timed(lambda: self._run(steps))
+
+    def host_share(self, steps):
+        """Return the share of the time that is spent outside the graph's calls."""
+        self.loop.graph_seconds = 0.0
+        bar = ProgressBar(self.gan.images_seen + steps * self.batch_size)
+        whole = timed(lambda: self._run(steps, [bar]))
+        return 1 - self.loop.graph_seconds / whole["seconds"]
+
+    def flops(self, fast_kernels=False):
+        return count_step_flops(self.gan, self.batch_size, fast_kernels)
+
+    def networks(self):
+        networks = {
+            "generator": self.gan.generator,
+            "discriminator": self.gan.discriminator,
+        }
+        return {
+            name: {"parameters": network.count_params(), "flops": count_flops(network)}
+            for name, network in networks.items()
+        }
+
+    def _run(self, steps, callbacks=()):
+        self.loop.run(self.batches, steps, callbacks, lambda: steps)
 
 
-def start_sampling(settings):
-    """A generator as `lada_tf.sample` calls it, or as `serve` a SavedModel."""
-    if settings.get("precision") == "bfloat16":
-        app.assume_frozen_weights()
-    if settings["saved_model"]:
-        with tempfile.TemporaryDirectory() as folder:
-            # In a process of its own: its memory is not what is measured here.
-            write = functools.partial(_write_saved_model, settings, folder)
-            writer = multiprocessing.get_context("spawn").Process(target=write)
-            writer.start()
-            writer.join()
-            loaded = tf.saved_model.load(folder)
-        signature = loaded.signatures["serving_default"]
-        latent_dim = signature.structured_input_signature[1]["latents"].shape[1]
+class _TimedLoop(TrainingLoop):
+    """A training loop that adds up the seconds of the graph's calls."""
 
-        def make(latents):
-            return signature(latents=latents)["images"]
-    else:
-        generator = _generator(settings)
-        latent_dim = generator.latent_dim
-        graph = compiled(generator, settings["jit_compile"])
+    graph_seconds = 0.0
 
-        def make(latents):
-            return graph(latents)[0]
+    def _call(self, iterator, steps):
+        begin = time.perf_counter()
+        metrics = super()._call(iterator, steps)
+        metrics.numpy()  # waits
+        self.graph_seconds += time.perf_counter() - begin
+        return metrics
 
-    def sample(batch_size, calls):
+
+class Sampling:
+    """A generator as `lada_tf.sample` calls it, or a SavedModel as `serve` does."""
+
+    def __init__(self, settings):
+        if settings.get("precision") == "bfloat16":
+            assume_frozen_weights()
+        if settings["saved_model"]:
+            with tempfile.TemporaryDirectory() as directory:
+                # In another process, so that its memory is not measured.
+                spawn = multiprocessing.get_context("spawn")
+                writer = spawn.Process(
+                    target=_write_saved_model, args=(settings, directory)
+                )
+                writer.start()
+                writer.join()
+                self.model = tf.saved_model.load(directory)
+            self.forward = self.model.signatures["serving_default"]
+            _, inputs = self.forward.structured_input_signature
+            self.latent_dim = inputs["latents"].shape[1]
+        else:
+            generator = _make_generator(settings)
+            self.latent_dim = generator.latent_dim
+            self.forward = forward_function(generator, settings["jit_compile"])
+        self.commands = {"sample": self.sample}
+
+    def first_call(self):
+        return self.sample(1, 1)
+
+    def sample(self, batch_size, calls):
         def run():
             for _ in range(calls):
-                make(tf.random.normal((batch_size, latent_dim))).numpy()
+                latents = tf.random.normal((batch_size, self.latent_dim))
+                self.forward(latents=latents)["images"].numpy()
 
         return timed(run)
 
-    first = sample(1, 1)
-    report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
-    return report, {"sample": sample}
+
+class Matmul:
+    """Speed of square matmuls with all cores."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def __call__(self, times, side=MATMUL_SIZE):
+        """Return GFLOP/s."""
+        a = tf.cast(tf.random.normal((side, side)), self.dtype)
+        multiply = tf.function(tf.matmul)
+        multiply(a, a)[0, 0].numpy()
+        begin = time.perf_counter()
+        for _ in range(times):
+            product = multiply(a, a)
+        product[0, 0].numpy()
+        return 2e-9 * times * side**3 / (time.perf_counter() - begin)
 
 
-def _generator(settings):
-    """As `sample` makes it: of its precision, with no discriminator in memory."""
-    generator, _ = networks(get_preset(settings["preset"]))
+def _make_generator(settings):
+    """Like `sample`: in the precision, without a discriminator in memory."""
+    generator, _ = make_networks(get_preset(settings["preset"]))
     return copy_without_weights(generator, settings.get("precision", "float32"))
 
 
-def _write_saved_model(settings, folder):
+def _write_saved_model(settings, directory):
     write_saved_model(
-        _generator(settings),
-        folder,
+        _make_generator(settings),
+        directory,
         jit_compile=settings["jit_compile"],
         precision=settings.get("precision", "float32"),
     )
-
-
-def gemm(times, dtype, side=GEMM):
-    """GFLOP/s of a matrix product."""
-    a = tf.cast(tf.random.normal((side, side)), dtype)
-    multiply = tf.function(tf.matmul)
-    multiply(a, a)[0, 0].numpy()
-    begin = time.perf_counter()
-    for _ in range(times):
-        product = multiply(a, a)
-    product[0, 0].numpy()
-    return 2e-9 * times * side**3 / (time.perf_counter() - begin)
 
 
 if __name__ == "__main__":

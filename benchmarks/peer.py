@@ -1,19 +1,19 @@
-"""Training steps and sampling beside lightweight-gan, a FastGAN in PyTorch.
+"""Measure training and sampling against lightweight-gan, a FastGAN in PyTorch.
 
     python -m benchmarks.peer --lightweight_python=peer-venv/bin/python
 
-`--lightweight_python` is the interpreter of an environment of its own; what to install
-there says `benchmarks.lightweight`. Without it, ours alone. Each side is a process of
-its own, the two take turns, and medians over the turns are compared; images are in
-memory. The networks differ, and so does what a step does to them: how good the images
-are is not in these figures.
+`--lightweight_python` is the interpreter of its environment; `benchmarks.lightweight`
+lists what to install. By default, only ours is measured. Each side is a process. The
+sides take turns on images in memory, and we compare medians over the turns. The
+networks and the training steps differ, and the figures do not tell how good the images
+are.
 
-Ours is the preset of the size: each step trains both networks with R1 and averages,
-`ffhq128` with bCR as well, `bedroom128` (the same networks) without; images are made as
-`lada_tf.sample` does. Theirs is its `Trainer` with the options of its command, and one
-batch a step, as large as ours: hinge loss, a reconstruction of the real images, a
-gradient penalty every fourth step, the average every tenth. It insists on a GPU;
-without one it is made to run all the same.
+Ours is the preset of the image size. Each step trains both networks with R1 and updates
+the EMA generator; `ffhq128` has bCR as well, `bedroom128` (the same networks) does not.
+Images are generated as `lada_tf.sample` does. Theirs is its `Trainer` with the options
+of its command and one batch of our size per step: hinge loss, a reconstruction of the
+real images, a gradient penalty every fourth step, the EMA every tenth. It requires a
+GPU; we make it run on the CPU too.
 """
 
 import contextlib
@@ -29,21 +29,21 @@ from lada_tf.models.presets import get_preset
 BATCHES = {"celeba64": 8, "ffhq128": 4, "bedroom128": 4}
 PRESETS = ["celeba64", "ffhq128"]
 SIDES = {"ours": "ours", "lightweight": "lightweight-gan"}
-ROUNDS = {"ours": 1, "lightweight": 4}  # steps, with one gradient penalty
+ROUNDS = {"ours": 1, "lightweight": 4}  # steps per gradient penalty
 
 
 def main(argv: list[str]) -> None:
     del argv
-    found = {preset: measure(preset) for preset in flags.FLAGS.presets}
-    print_markdown([line for name in found for line in speeds(name, found[name])])
-    print_markdown([networks(name, found[name]) for name in found])
-    write_json(flags.FLAGS.output, {"machine": machine(), "presets": found})
+    results = {preset: measure(preset) for preset in flags.FLAGS.presets}
+    print_markdown([row for name in results for row in speeds(name, results[name])])
+    print_markdown([networks(name, results[name]) for name in results])
+    write_json(flags.FLAGS.output, {"machine": machine(), "presets": results})
 
 
 def measure(preset: str) -> dict:
-    """By task, batch and side: seconds of a step or call, and peak memory."""
+    """Return seconds per step or call and peak memory, per task, batch and side."""
     length = {"turns": flags.FLAGS.turns, "seconds": flags.FLAGS.seconds}
-    found: dict[str, dict] = {"train": {}, "sample": {}}
+    results: dict[str, dict] = {"train": {}, "sample": {}}
     with started("train", preset) as workers:
 
         def train(worker, steps):
@@ -54,7 +54,7 @@ def measure(preset: str) -> dict:
             sides[side]["start_seconds"] = worker.start_seconds
             sides[side]["start"] = worker.first
             sides[side]["networks"] = worker.ask("networks")
-        found["train"][str(BATCHES[preset])] = sides
+        results["train"][str(BATCHES[preset])] = sides
     with started("sample", preset) as workers:
         for batch in flags.FLAGS.batches:
 
@@ -62,16 +62,15 @@ def measure(preset: str) -> dict:
                 return worker.ask("sample", batch_size=int(batch), calls=calls)
 
             once = dict.fromkeys(workers, 1)
-            found["sample"][batch] = take_turns(workers, sample, once, **length)
-    return found
+            results["sample"][batch] = take_turns(workers, sample, once, **length)
+    return results
 
 
 @contextlib.contextmanager
 def started(task: str, preset: str):
-    """Side → its worker; one starts after the other."""
+    """Start the workers one after the other. Yield them by side."""
     settings = {"task": task, "batch_size": BATCHES[preset]}
-    jit_compile = "auto" if task == "train" else False  # as the commands do
-    ours = {"preset": preset, "jit_compile": jit_compile, "saved_model": False}
+    ours = {"preset": preset, "jit_compile": False, "saved_model": False}
     theirs = {"image_size": get_preset(preset).image_size}
     sides = {"ours": (sys.executable, "benchmarks.ours", settings | ours)}
     if python := flags.FLAGS.lightweight_python:
@@ -83,11 +82,11 @@ def started(task: str, preset: str):
         }
 
 
-def speeds(preset: str, found: dict) -> list[dict[str, str]]:
-    """A preset's lines of the table of speed and memory."""
+def speeds(preset: str, results: dict) -> list[dict[str, str]]:
+    """Return a preset's lines of the table of speed and memory."""
     lines = []
     for task, name in {"train": "training", "sample": "sampling"}.items():
-        for batch, sides in found[task].items():
+        for batch, sides in results[task].items():
             line = {"what": f"{name}, `{preset}`, batch {batch}"}
             for side, figures in sides.items():
                 rate = int(batch) / statistics.median(figures["seconds"])
@@ -101,9 +100,9 @@ def speeds(preset: str, found: dict) -> list[dict[str, str]]:
     return lines
 
 
-def networks(preset: str, found: dict) -> dict[str, str]:
-    """A preset's line of the table of networks: parameters, multiply-adds an image."""
-    (sides,) = found["train"].values()
+def networks(preset: str, results: dict) -> dict[str, str]:
+    """Return a preset's line of the table of parameters and multiply-adds per image."""
+    (sides,) = results["train"].values()
     line = {"preset": f"`{preset}`"}
     for network in ("generator", "discriminator"):
         for side, figures in sides.items():
@@ -118,8 +117,8 @@ if __name__ == "__main__":
         "lightweight_python", None, "Interpreter of lightweight-gan's environment."
     )
     flags.DEFINE_list("presets", PRESETS, "Presets.")
-    flags.DEFINE_list("batches", ["1", "64"], "Images a call, of sampling.")
-    flags.DEFINE_integer("turns", 3, "Turns of each side.", lower_bound=1)
-    flags.DEFINE_float("seconds", 5.0, "Length of a turn, or a round if longer.")
+    flags.DEFINE_list("batches", ["1", "64"], "Images per call, when sampling.")
+    flags.DEFINE_integer("turns", 3, "Turns per side.", lower_bound=1)
+    flags.DEFINE_float("seconds", 5.0, "Seconds per turn, or a round if longer.")
     flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

@@ -1,12 +1,12 @@
-"""Sampling against the authors' code: images a second and peak memory.
+"""Measure sampling against the authors' code: images per second and peak memory.
 
     python -m benchmarks.sampling --official=LadaGAN/tensorflow \\
         --official_python=authors-venv/bin/python
 
-Both flags as in `benchmarks.train_step`. Ours makes images as `lada_tf.sample` does,
-and as a SavedModel that was just loaded, as either with `jit_compile`, and as either in
-bfloat16; theirs as their trainer does, eagerly. Each is a process of its own; they take
-turns, and medians over the turns are compared.
+See `benchmarks.train_step` for both flags. Ours generates images as `lada_tf.sample`
+does and with a SavedModel, both also with `jit_compile` and in bfloat16. Theirs
+generates them as their trainer does, eagerly. Each is a process; they take turns, and
+we compare medians over the turns.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import statistics
 from absl import app, flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
-from benchmarks.sides import define_flags, in_ways
+from benchmarks.sides import define_flags, sides_of_ways
 from benchmarks.worker import take_turns
 
 WAYS = {
@@ -38,29 +38,31 @@ WAYS = {
 
 def main(argv: list[str]) -> None:
     del argv
-    found = {preset: measure(preset) for preset in flags.FLAGS.presets}
+    results = {preset: measure(preset) for preset in flags.FLAGS.presets}
     rows = [
         cells(preset, batch, side, sides)
-        for preset, batches in found.items()
+        for preset, batches in results.items()
         for batch, sides in batches.items()
         for side in sides
     ]
     print_markdown(rows)
-    write_json(flags.FLAGS.output, {"machine": machine(), "presets": found})
+    write_json(flags.FLAGS.output, {"machine": machine(), "presets": results})
 
 
 def measure(preset: str) -> dict:
-    """By batch and side: the seconds of a call, and the process's peak memory."""
-    makers = in_ways("sample", preset, 1, WAYS)
-    found: dict[str, dict] = {}
+    """Return seconds per call and peak memory, per batch and side."""
+    sides = sides_of_ways("sample", preset, 1, WAYS)
+    results: dict[str, dict] = {}
     with contextlib.ExitStack() as stack:
-        workers = {side: stack.enter_context(make()) for side, make in makers.items()}
+        workers = {
+            name: stack.enter_context(side.start()) for name, side in sides.items()
+        }
         for batch in flags.FLAGS.batches:
 
             def sample(worker, calls, batch=batch):
                 return worker.ask("sample", batch_size=int(batch), calls=calls)
 
-            found[batch] = take_turns(
+            results[batch] = take_turns(
                 workers,
                 sample,
                 dict.fromkeys(workers, 1),
@@ -68,11 +70,11 @@ def measure(preset: str) -> dict:
                 flags.FLAGS.seconds,
                 warm_ups=2,  # the first one traces
             )
-    return found
+    return results
 
 
 def cells(preset: str, batch: str, side: str, sides: dict) -> dict[str, str]:
-    """The table's line of one side."""
+    """Return the table's line of one side."""
     seconds = sides[side]["seconds"]
     line = {
         "preset": preset,
@@ -81,9 +83,9 @@ def cells(preset: str, batch: str, side: str, sides: dict) -> dict[str, str]:
         "images/s": f"{int(batch) / statistics.median(seconds):.1f}",
         "peak MB": f"{sides[side]['peak_mb']:.0f}",
     }
-    if theirs := sides.get("official"):
-        line["speed × theirs"] = ratio(theirs["seconds"], seconds)
-        memory = sides[side]["peak_mb"] / theirs["peak_mb"]
+    if official := sides.get("official"):
+        line["speed × theirs"] = ratio(official["seconds"], seconds)
+        memory = sides[side]["peak_mb"] / official["peak_mb"]
         line["memory × theirs"] = f"{memory:.2f}"
     return line
 
@@ -91,8 +93,8 @@ def cells(preset: str, batch: str, side: str, sides: dict) -> dict[str, str]:
 if __name__ == "__main__":
     define_flags()
     flags.DEFINE_list("presets", ["cifar10"], "Presets.")
-    flags.DEFINE_list("batches", ["1", "64"], "Images a call.")
-    flags.DEFINE_integer("turns", 7, "Turns of each side.", lower_bound=1)
-    flags.DEFINE_float("seconds", 2.0, "Length of a turn, or a call if longer.")
+    flags.DEFINE_list("batches", ["1", "64"], "Images per call.")
+    flags.DEFINE_integer("turns", 7, "Turns per side.", lower_bound=1)
+    flags.DEFINE_float("seconds", 2.0, "Seconds per turn, or a call if longer.")
     flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

@@ -1,21 +1,20 @@
-"""Exported generators against plain TensorFlow: size, start, latency, throughput.
+"""Measure exported generators: size, start-up, latency and throughput.
 
     python -m benchmarks.serving --preset=cifar10 --output=serving.json
     python -m benchmarks.serving --run_dir=runs/portraits
 
-Needs `pip install 'lada_tf[onnx,litert,serve]'`. Plain TensorFlow is the Keras
-generator as a `tf.function`, in this process. Every format is exported, loaded in its
-own runtime and timed on the same latents; the servers are `lada_tf.serve`, another
-process, over loopback. The contenders take turns, and each ratio is of medians within
-this one run: above 1 is slower than TensorFlow.
+Needs `pip install 'lada_tf[onnx,litert,serve]'`. The reference, TensorFlow, is the
+Keras generator as a `tf.function` in this process. Each format is exported, loaded in
+its own runtime and timed on the same latents. The servers are those of `lada_tf.serve`,
+another process, over loopback. All take turns. "ratio" compares the medians of this
+run: above 1 is slower than TensorFlow.
 
-Start is from the process's birth to its first image, imports included, with nothing of
-ours imported; for the servers, to the first answer.
+"start" is the time from the start of a process to its first image, including imports,
+without lada_tf except for Keras files. For the servers, it is the time to the first
+answer.
 """
 
 import json
-import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -29,14 +28,17 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from benchmarks.report import machine, print_markdown, write_json
 from lada_tf import app
 
-RUN_DIR = flags.DEFINE_string("run_dir", None, "Run whose generator is exported.")
-PRESET = flags.DEFINE_string("preset", "cifar10", "Random weights, without a run.")
-BATCHES = flags.DEFINE_list("batches", ["1", "16"], "Images in a request.")
-ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of each contender.", 1)
-CLIENTS = flags.DEFINE_integer("clients", 16, "Clients at once.", 1)
-REQUESTS = flags.DEFINE_integer("requests", 200, "Requests of all clients.", 1)
+RUN_DIR = flags.DEFINE_string("run_dir", None, "Run directory of the generator.")
+PRESET = flags.DEFINE_string(
+    "preset", "cifar10", "Preset with random weights, if there is no run_dir."
+)
+BATCHES = flags.DEFINE_list("batches", ["1", "16"], "Images per request.")
+ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns per contender.", 1)
+CLIENTS = flags.DEFINE_integer("clients", 16, "Concurrent clients.", 1)
+REQUESTS = flags.DEFINE_integer("requests", 200, "Requests of all clients together.", 1)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 REFERENCE = "TensorFlow"
@@ -77,20 +79,19 @@ def main() -> None:
                 for name, call in clients.items()
             }
             starts = {"server": server.start_seconds}
-        for name, found in exports.items():
-            starts[name] = seconds_to_start(name, found["path"], generator.latent_dim)
+        for name, export in exports.items():
+            starts[name] = seconds_to_start(name, export["path"], generator.latent_dim)
     report = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU used",
+        "machine": machine(),
         "generator": RUN_DIR.value or PRESET.value,
-        "megabytes": {name: found["megabytes"] for name, found in exports.items()},
-        "errors": {name: found["errors"] for name, found in exports.items()},
+        "megabytes": {name: export["megabytes"] for name, export in exports.items()},
+        "errors": {name: export["errors"] for name, export in exports.items()},
         "start_seconds": starts,
         "latency": latencies,
         "under_load": load,
     }
     print_report(report)
-    if OUTPUT.value:
-        Path(OUTPUT.value).write_text(json.dumps(report, indent=1) + "\n")
+    write_json(OUTPUT.value, report)
 
 
 def open_generator():
@@ -98,16 +99,16 @@ def open_generator():
         from lada_tf.training import load_generator
 
         return load_generator(RUN_DIR.value)
-    from lada_tf.models.networks import networks
+    from lada_tf.models.networks import make_networks
     from lada_tf.models.presets import get_preset
 
-    generator, _ = networks(get_preset(PRESET.value))
+    generator, _ = make_networks(get_preset(PRESET.value))
     generator.build()
     return generator
 
 
 def export_all(generator, folder: Path) -> dict:
-    """Every format in every precision."""
+    """Export the generator in every format and precision."""
     from lada_tf.serving import FORMATS, export_generator
 
     exports = {}
@@ -135,14 +136,14 @@ def load_all(generator, exports: dict) -> dict:
 
     graph = tf.function(generator, reduce_retracing=True)
     contenders = {REFERENCE: lambda z: graph(z).numpy(), "Keras, eager": generator}
-    for name, found in exports.items():
-        if not name.startswith("keras"):  # it is the same object once loaded
-            contenders[name] = load_exported(found["path"])
+    for name, export in exports.items():
+        if not name.startswith("keras"):  # loading it returns the same object
+            contenders[name] = load_exported(export["path"])
     return contenders
 
 
 class Server:
-    """`lada_tf.serve` in a process of its own."""
+    """`lada_tf.serve` in another process."""
 
     def __init__(self, folder):
         self._rest, self._grpc = free_ports(2)
@@ -225,31 +226,31 @@ class Server:
 
 def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
     return ports
 
 
 def time_in_turns(contenders: dict, latent_dim: int) -> dict:
-    """Per batch and contender: median ms, ratio to TensorFlow, images a second."""
-    found = {}
+    """Return median ms, ratio to TensorFlow and images/s, per batch and name."""
+    results = {}
     for batch in map(int, BATCHES.value):
         latents = np.random.default_rng(batch).standard_normal((batch, latent_dim))
         latents = latents.astype(np.float32)
         times: dict[str, list[float]] = {name: [] for name in contenders}
         for turn in range(ROUNDS.value + 1):
             for name, call in contenders.items():
-                np.asarray(call(latents))  # caches are another's now
+                np.asarray(call(latents))  # fills the caches again
                 for _ in range(3):
                     start = time.perf_counter()
                     np.asarray(call(latents))
                     if turn:  # the first one traces and allocates
                         times[name].append(time.perf_counter() - start)
         medians = {name: statistics.median(values) for name, values in times.items()}
-        found[batch] = {
+        results[batch] = {
             name: {
                 "ms": 1000 * median,
                 "ratio": median / medians[REFERENCE],
@@ -257,11 +258,11 @@ def time_in_turns(contenders: dict, latent_dim: int) -> dict:
             }
             for name, median in medians.items()
         }
-    return found
+    return results
 
 
 def time_clients(call, latent_dim: int) -> dict:
-    """Many clients at once, one image a request: latencies and throughput."""
+    """Return latencies and throughput of concurrent clients, one image per request."""
     latents = np.zeros((1, latent_dim), np.float32)
 
     def timed(_):
@@ -283,7 +284,7 @@ def time_clients(call, latent_dim: int) -> dict:
 
 
 def seconds_to_start(name: str, path: Path, latent_dim: int) -> float:
-    """The least of 2: the first reads the files from the disk."""
+    """Return the shorter of 2 times: the first start reads the files from disk."""
     code = f"path, dim = {str(path)!r}, {latent_dim}" + STARTS[name.split()[0]]
     times = []
     for _ in range(2):
@@ -296,38 +297,47 @@ def seconds_to_start(name: str, path: Path, latent_dim: int) -> float:
 
 
 def print_report(report: dict) -> None:
-    print(f"{report['generator']}; {report['machine']}")
-    print("| export | MB | start, s | max error | mean error | FD (small classifier) |")
-    print("|---|---|---|---|---|---|")
-    for name, megabytes in report["megabytes"].items():
-        errors = report["errors"][name]
-        distance = errors["FD (small classifier)"]
-        words = "" if distance is None else f"{distance:.4f}"
-        print(
-            f"| {name} | {megabytes:.1f} | {report['start_seconds'][name]:.1f} | "
-            f"{errors['max']:.1e} | {errors['mean']:.1e} | {words} |"
-        )
+    print(f"{report['generator']}; {report['machine']}; no GPU used")
+    print_markdown([export_cells(name, report) for name in report["megabytes"]])
     print(f"server: ready after {report['start_seconds']['server']:.1f} s\n")
-    batches = list(report["latency"])
-    print("| |" + "".join(f" batch {b}: ms | ratio | images/s |" for b in batches))
-    print("|---|" + "---|---|---|" * len(batches))
-    for name in report["latency"][batches[0]]:
-        cells = [report["latency"][batch][name] for batch in batches]
-        print(
-            f"| {name} |"
-            + "".join(
-                f" {c['ms']:.1f} | {c['ratio']:.2f} | {c['images_per_second']:.0f} |"
-                for c in cells
-            )
+    for batch, contenders in report["latency"].items():
+        print_markdown(
+            [
+                {
+                    f"batch {batch}": name,
+                    "ms": f"{row['ms']:.1f}",
+                    "ratio": f"{row['ratio']:.2f}",
+                    "images/s": f"{row['images_per_second']:.0f}",
+                }
+                for name, row in contenders.items()
+            ]
         )
-    print()
-    print(f"| {CLIENTS.value} clients at once | median ms | 99% ms | images/s |")
-    print("|---|---|---|---|")
-    for name, c in report["under_load"].items():
-        print(
-            f"| {name} | {c['ms_median']:.0f} | {c['ms_99']:.0f} | "
-            f"{c['images_per_second']:.0f} |"
-        )
+        print()
+    print_markdown(
+        [
+            {
+                f"{CLIENTS.value} concurrent clients": name,
+                "median ms": f"{row['ms_median']:.0f}",
+                "99% ms": f"{row['ms_99']:.0f}",
+                "images/s": f"{row['images_per_second']:.0f}",
+            }
+            for name, row in report["under_load"].items()
+        ]
+    )
+
+
+def export_cells(name: str, report: dict) -> dict[str, str]:
+    """Return an export's line of the table of size, start-up and errors."""
+    errors = report["errors"][name]
+    distance = errors["FD (small classifier)"]
+    return {
+        "export": name,
+        "MB": f"{report['megabytes'][name]:.1f}",
+        "start, s": f"{report['start_seconds'][name]:.1f}",
+        "max error": f"{errors['max']:.1e}",
+        "mean error": f"{errors['mean']:.1e}",
+        "FD (small classifier)": "" if distance is None else f"{distance:.4f}",
+    }
 
 
 if __name__ == "__main__":

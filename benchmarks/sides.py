@@ -1,6 +1,6 @@
 """This package and the authors' code as workers of one benchmark."""
 
-import functools
+import dataclasses
 import sys
 
 from absl import flags
@@ -11,36 +11,45 @@ from lada_tf.training.official_checkpoint import LOSSES
 
 
 def define_flags() -> None:
-    """Flags of the program that measures both sides."""
+    """Define the flags of a benchmark that measures both sides."""
     flags.DEFINE_string(
-        "official", None, "Folder of the authors' TensorFlow code; without it, ours."
+        "official",
+        None,
+        "Directory of the authors' TensorFlow code. Default: measure ours only.",
     )
-    flags.DEFINE_string(
-        "official_python", None, "Interpreter of an environment that it runs in."
-    )
+    flags.DEFINE_string("official_python", None, "Interpreter of its environment.")
     flags.register_multi_flags_validator(
         ["official", "official_python"],
         lambda values: len({value is None for value in values.values()}) == 1,
-        "--official and --official_python belong together",
+        "give both --official and --official_python, or neither",
     )
 
 
-def both_sides(task: str, preset: str, batch_size: int, **ours) -> dict:
-    """Side → callable that starts its worker.
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """A worker that is not started yet."""
+
+    python: str
+    module: str
+    settings: dict
+
+    def start(self) -> Worker:
+        return Worker(self.python, self.module, self.settings)
+
+
+def both_sides(task: str, preset: str, batch_size: int, **ours) -> dict[str, Side]:
+    """Return ours, and the authors' if `--official` is given.
 
     Args:
         task: `train` or `sample`.
         preset: name of a preset.
-        batch_size: images of a training step.
-        **ours: more settings of our side, see `benchmarks.ours`.
+        batch_size: images per training step.
+        **ours: other settings of our side, see `benchmarks.ours`.
     """
     settings = {"task": task, "preset": preset, "batch_size": batch_size, **ours}
-    sides = {
-        "ours": functools.partial(Worker, sys.executable, "benchmarks.ours", settings)
-    }
+    sides = {"ours": Side(sys.executable, "benchmarks.ours", settings)}
     if flags.FLAGS.official:
-        sides["official"] = functools.partial(
-            Worker,
+        sides["official"] = Side(
             flags.FLAGS.official_python,
             "benchmarks.official",
             {
@@ -52,14 +61,16 @@ def both_sides(task: str, preset: str, batch_size: int, **ours) -> dict:
     return sides
 
 
-def in_ways(task: str, preset: str, batch_size: int, ways: dict[str, dict]) -> dict:
-    """As `both_sides`, with ours once for each of some ways, by its name.
+def sides_of_ways(
+    task: str, preset: str, batch_size: int, ways: dict[str, dict]
+) -> dict[str, Side]:
+    """Like `both_sides`, but with one side of ours per entry of `ways`.
 
     Args:
-        task, preset, batch_size: as of `both_sides`.
-        ways: name → the settings of our side that make it that way.
+        task, preset, batch_size: see `both_sides`.
+        ways: name -> settings of our side.
     """
-    sides: dict = {}
+    sides: dict[str, Side] = {}
     for way, settings in ways.items():
         both = both_sides(task, preset, batch_size, **settings)
         sides |= {way: both.pop("ours"), **both}
@@ -67,26 +78,26 @@ def in_ways(task: str, preset: str, batch_size: int, ways: dict[str, dict]) -> d
 
 
 def official_config(preset: Preset) -> dict:
-    """The configuration in the terms of the authors' config.py."""
-    losses = {ours: theirs for theirs, ours in LOSSES.items()}
+    """Return the preset as the fields of the authors' config.py."""
+    official_losses = {ours: official for official, ours in LOSSES.items()}
     return {
         "img_size": preset.image_size,
         "batch_size": preset.batch_size,
         "noise_dim": preset.latent_dim,
         "g_dim": preset.g_widths,
         "g_heads": _per_stage(preset.g_heads, preset),
-        "g_mlp_dim": _per_stage(preset.g_mlp_dim, preset),
+        "g_mlp": _per_stage(preset.g_mlp_dim, preset),
         "dec_dim": preset.decoder_widths or False,
         "d_enc_dim": preset.d_widths,
         "d_out_dim": preset.d_out_widths,
         "d_heads": preset.d_heads,
-        "d_mlp_dim": preset.d_mlp_dim,
+        "d_mlp": preset.d_mlp_dim,
         "d_initializer": preset.d_initializer,
         "gp_weight": preset.r1_gamma,
         "policy": preset.augment,
         "bcr": preset.bcr_real > 0,
         "cr_weight": preset.bcr_real,
-        "loss": losses[preset.loss],
+        "loss": official_losses[preset.loss],
         "ema_decay": preset.ema_decay,
         "g_lr": preset.g_learning_rate,
         "g_beta1": preset.g_betas[0],

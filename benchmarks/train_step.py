@@ -1,22 +1,21 @@
-"""A training step against the authors' code: speed, start, memory, share of the peak.
+"""Measure a training step against the authors' code: speed, start-up, memory, FLOP/s.
 
     python -m benchmarks.train_step --official=LadaGAN/tensorflow \\
         --official_python=authors-venv/bin/python
-    python -m benchmarks.train_step --presets=tiny          # ours alone
+    python -m benchmarks.train_step --presets=tiny          # ours only
 
-`--official` is the folder of their TensorFlow code in a checkout of milmor/LadaGAN,
+`--official` is the directory of their TensorFlow code in a checkout of milmor/LadaGAN,
 `--official_python` the interpreter of an environment with TensorFlow 2.13.1, pillow,
-scipy and tqdm. Each side is a process of its own, as its users start it, and the two
-take turns: what is compared is medians over the turns, of images already in memory. In
-each turn the machine's own float32 matrix product (2048 × 2048) is timed as well.
+scipy and tqdm. Each side is a process that is started as its users start it. The sides
+take turns on images in memory, and we compare medians over the turns. Each turn also
+times a float32 matmul (2048 × 2048), the GEMM of the table.
 
-Start is the time from the start of a process to the end of its first step, and of a
-second such process. Peak memory is the process's, TensorFlow's import (some 500 MB)
-included: until the first step is done, and of the steps after it. The FLOPs are those
-of the matrix products and convolutions that a step needs, by their definition;
-`flops_computed` is what is left of them with Winograd's algorithm. Host is the share of
-the time that passes outside the calls of the graph: Python, the progress bar, reading
-metrics.
+"first step" is the time from the start of a process to the end of its first step, for
+two processes. "peak" is the memory of the process including TensorFlow's import (about
+500 MB), during the first step and during the later ones. FLOPs are those of the
+reference matmuls and convolutions; `flops_computed` in the JSON is what remains with
+Winograd's algorithm. "host" is the per-step overhead: the share of the time outside the
+graph's calls, for Python, the progress bar and reading metrics.
 """
 
 import contextlib
@@ -28,7 +27,6 @@ from absl import app, flags
 from benchmarks.report import machine, print_markdown, ratio, write_json
 from benchmarks.sides import both_sides, define_flags
 from benchmarks.worker import Worker
-from lada_tf.training.options import AUTO
 
 BATCHES = {"cifar10": 16, "celeba64": 8, "ffhq128": 4, "tiny": 16}
 GEMMS = 8
@@ -45,26 +43,26 @@ def main(argv: list[str]) -> None:
 
 
 def measure(preset: str) -> dict:
-    """What each side reported, the seconds of its steps, and the GEMM's GFLOP/s."""
-    make = both_sides(
+    """Return per side its report and seconds per step, and the GEMM's GFLOP/s."""
+    sides = both_sides(
         "train",
         preset,
         BATCHES[preset],
-        jit_compile=AUTO[flags.FLAGS.jit_compile],
+        jit_compile=flags.FLAGS.jit_compile,
         precision=flags.FLAGS.precision,
     )
     settings = {"task": "multiply", "precision": flags.FLAGS.precision}
     row: dict[str, dict] = {}
     with contextlib.ExitStack() as stack:
         workers = {}
-        for side, start in make.items():
+        for name, side in sides.items():
             starts = []
             for _ in range(flags.FLAGS.starts - 1):
-                with start() as first:
+                with side.start() as first:
                     starts.append(first.start_seconds)
-            worker = workers[side] = stack.enter_context(start())
+            worker = workers[name] = stack.enter_context(side.start())
             starts.append(worker.start_seconds)
-            row[side] = worker.first | {"start_seconds": starts, "step_seconds": []}
+            row[name] = worker.first | {"start_seconds": starts, "step_seconds": []}
         steps = {
             side: max(
                 1, round(flags.FLAGS.seconds / worker.ask("train", steps=1)["seconds"])
@@ -84,13 +82,13 @@ def measure(preset: str) -> dict:
             share = workers["ours"].ask("host_share", steps=4 * steps["ours"])
         row["ours"]["host_share"] = share
         row["ours"]["flops"] = workers["ours"].ask("flops")
-        computed = workers["ours"].ask("flops", as_defined=False)
+        computed = workers["ours"].ask("flops", fast_kernels=True)
         row["ours"]["flops_computed"] = computed
     return row
 
 
 def cells(preset: str, row: dict) -> dict[str, str]:
-    """A preset's line of the table."""
+    """Return a preset's line of the table."""
     ours = row["ours"]
     batch = BATCHES[preset]
     step = statistics.median(ours["step_seconds"])
@@ -99,7 +97,7 @@ def cells(preset: str, row: dict) -> dict[str, str]:
     line = {
         "preset (batch)": f"{preset} ({batch})",
         "images/s": f"{batch / step:.1f}",
-        "GFLOP an image": f"{giga / batch:.2f}",
+        "GFLOP per image": f"{giga / batch:.2f}",
         "GFLOP/s": f"{giga / step:.0f}",
         "of the GEMM": ratio(ideal, ours["step_seconds"]),
         "host": f"{100 * ours['host_share']:.1f} %",
@@ -107,13 +105,13 @@ def cells(preset: str, row: dict) -> dict[str, str]:
         "peak MB, start": f"{ours['peak_mb']:.0f}",
         "peak MB, steps": f"{ours['step_peak_mb']:.0f}",
     }
-    if theirs := row.get("official"):
-        starts = zip(ours["start_seconds"], theirs["start_seconds"], strict=True)
+    if official := row.get("official"):
+        starts = zip(ours["start_seconds"], official["start_seconds"], strict=True)
         line |= {
-            "speed × theirs": ratio(theirs["step_seconds"], ours["step_seconds"]),
+            "speed × theirs": ratio(official["step_seconds"], ours["step_seconds"]),
             "first step × theirs": " / ".join(f"{a / b:.2f}" for a, b in starts),
-            "peak, start × theirs": f"{ours['peak_mb'] / theirs['peak_mb']:.2f}",
-            "steps × theirs": f"{ours['step_peak_mb'] / theirs['step_peak_mb']:.2f}",
+            "peak, start × theirs": f"{ours['peak_mb'] / official['peak_mb']:.2f}",
+            "steps × theirs": f"{ours['step_peak_mb'] / official['step_peak_mb']:.2f}",
         }
     return line
 
@@ -121,15 +119,15 @@ def cells(preset: str, row: dict) -> dict[str, str]:
 if __name__ == "__main__":
     define_flags()
     flags.DEFINE_list("presets", list(BATCHES), "Presets.")
-    flags.DEFINE_integer("turns", 5, "Turns of each side.", lower_bound=1)
-    flags.DEFINE_float("seconds", 5.0, "Length of a turn, or a step if longer.")
-    flags.DEFINE_integer("starts", 2, "Starts to time, 1 or 2.", 1, 2)
-    flags.DEFINE_enum("jit_compile", "auto", list(AUTO), "As of lada_tf.train; ours.")
+    flags.DEFINE_integer("turns", 5, "Turns per side.", lower_bound=1)
+    flags.DEFINE_float("seconds", 5.0, "Seconds per turn, or a step if longer.")
+    flags.DEFINE_integer("starts", 2, "Number of timed starts, 1 or 2.", 1, 2)
+    flags.DEFINE_bool("jit_compile", False, "Compile our step with XLA.")
     flags.DEFINE_enum(
         "precision",
         "float32",
         ["float32", "bfloat16"],
-        "As of lada_tf.train; ours, and of the matrix product.",
+        "Dtype of our networks' arithmetic and of the matmul.",
     )
     flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

@@ -1,12 +1,11 @@
-"""Peak memory of a training step, by preset and batch size, and what less of it costs.
+"""Measure the peak memory of a training step, with and without gradient checkpointing.
 
     python -m benchmarks.training_memory --output=docs/data/training_memory.json
 
-Each preset is measured as it is and with `--gradient_checkpointing`, in turn. Each size
-is a process of its own that makes three steps on the processor, as a graph. What
-importing and building takes is subtracted; what is left grows with the batch, and a
-line is fitted through it. Time is that of the last two steps. XLA and GPUs place their
-buffers otherwise: a guide.
+Each preset, batch size and way is a process that runs three steps on the CPU, as a
+graph. The memory of imports and construction is subtracted. The rest grows with the
+batch; MiB per image is the slope. Time is that of the last two steps. XLA and GPUs
+allocate differently, so treat the figures as a guide.
 """
 
 import json
@@ -23,8 +22,8 @@ from absl import flags
 from benchmarks.report import print_markdown, write_json
 from lada_tf import app
 from lada_tf.models import PRESETS, get_preset
-from lada_tf.training.loop import Loop
-from lada_tf.training.options import TrainingOptions
+from lada_tf.training.configuration import TrainingOptions
+from lada_tf.training.loop import TrainingLoop
 from lada_tf.training.trainer import build
 
 WAYS = ("plain", "gradient_checkpointing")
@@ -47,7 +46,7 @@ def main() -> None:
 
 
 def in_a_process(name: str, batch: str, way: str) -> dict:
-    """What `measure` returns in a new process."""
+    """Call `measure` in a new process."""
     command = [sys.executable, "-m", "benchmarks.training_memory"]
     result = subprocess.run(
         [*command, f"--only={name}:{batch}:{way}"],
@@ -59,28 +58,29 @@ def in_a_process(name: str, batch: str, way: str) -> dict:
 
 
 def measure(name: str, batch: int, way: str) -> dict:
-    """MiB that steps add to the process's peak, and the seconds of a step."""
+    """Return the MiB that steps add to the process's peak, and the seconds per step."""
     options = TrainingOptions(gradient_checkpointing=way == "gradient_checkpointing")
     gan = build(get_preset(name, g_initializer="zeros"), options)
-    loop = Loop(gan, tf.distribute.get_strategy(), jit_compile=False)
+    loop = TrainingLoop(gan, tf.distribute.get_strategy())
     size = gan.image_size
     images = tf.data.Dataset.from_tensors(np.zeros((batch, size, size, 3), np.float32))
-    batches = iter(images.repeat())  # to make one anew and delete it is no step's time
-    before = peak()
+    # One iterator for all calls: creating and deleting it is not part of a step.
+    batches = iter(images.repeat())
+    memory = peak()
     loop.run(batches, steps=1)
     begin = time.perf_counter()
     loop.run(batches, steps=2)
     seconds = (time.perf_counter() - begin) / 2
-    return {"mib": round(peak() - before, 1), "seconds": round(seconds, 3)}
+    return {"mib": round(peak() - memory, 1), "seconds": round(seconds, 3)}
 
 
 def peak() -> float:
-    """The process's peak resident memory in MiB."""
+    """Return the process's peak resident memory in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def cells(row: dict) -> dict[str, str]:
-    """A preset's line of the table: MiB an image of both ways, and times as long."""
+    """Return a preset's line of the table: MiB per image, and the slowdown."""
     slopes = {
         way: np.polyfit(
             [int(batch) for batch in row],
@@ -89,18 +89,24 @@ def cells(row: dict) -> dict[str, str]:
         )[0]
         for way in WAYS
     }
-    plain, again = ([ways[way]["seconds"] for ways in row.values()] for way in WAYS)
-    longer = statistics.median(a / b for a, b in zip(again, plain, strict=True))
+    plain, checkpointed = (
+        [ways[way]["seconds"] for ways in row.values()] for way in WAYS
+    )
+    slowdown = statistics.median(
+        a / b for a, b in zip(checkpointed, plain, strict=True)
+    )
     return {
-        "an image, MiB": f"{slopes['plain']:.0f}",
+        "MiB per image": f"{slopes['plain']:.0f}",
         "checkpointed, MiB": f"{slopes['gradient_checkpointing']:.0f}",
-        "time ×": f"{longer:.2f}",
+        "time ×": f"{slowdown:.2f}",
     }
 
 
 if __name__ == "__main__":
     flags.DEFINE_list("presets", list(PRESETS), "Presets to measure.")
-    flags.DEFINE_list("batches", ["4", "12"], "Batch sizes to measure them at.")
+    flags.DEFINE_list("batches", ["4", "12"], "Batch sizes.")
     flags.DEFINE_string("output", None, "JSON file to write.")
-    flags.DEFINE_string("only", None, "PRESET:BATCH:WAY, one process's work.")
+    flags.DEFINE_string(
+        "only", None, "PRESET:BATCH:WAY, for the process of one measurement."
+    )
     app.run(main)

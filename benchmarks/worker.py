@@ -1,7 +1,7 @@
-"""A benchmark's sides as processes of their own, which wait while it is not their turn.
+"""Workers: one process per side of a benchmark, which waits while others are measured.
 
-A worker answers one JSON line for each JSON line it is asked. It needs nothing but the
-standard library, so that a side may run in another environment and TensorFlow.
+A worker reads commands and writes answers, one JSON line each. This module needs only
+the standard library, so a worker can run in another environment.
 """
 
 import json
@@ -16,20 +16,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Worker:
-    """The asking side.
+    """A worker process, seen from the benchmark.
 
     Args:
         python: interpreter of the worker's environment.
         module: module of this repository that calls `serve`.
-        settings: what it is started with; JSON.
+        settings: argument of the worker's `start`; JSON.
 
     Attributes:
-        first: what it reports once it has started.
-        start_seconds: from the start of the process until then.
+        first: report of the worker's `start`.
+        start_seconds: time from the start of the process to this report.
     """
 
     def __init__(self, python, module, settings):
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  the process's
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process runs
         start = time.perf_counter()
         self._process = subprocess.Popen(
             [python, "-m", module, json.dumps(settings)],
@@ -44,7 +44,7 @@ class Worker:
         self.start_seconds = time.perf_counter() - start
 
     def ask(self, command, **arguments):
-        """The answer to a command, one of those given to `serve`."""
+        """Send a command, and return the answer."""
         print(json.dumps([command, arguments]), file=self._process.stdin, flush=True)
         return self._answer()
 
@@ -66,39 +66,39 @@ class Worker:
 def take_turns(
     workers, ask, rounds, turns: int, seconds: float, warm_ups: int = 1
 ) -> dict[str, dict]:
-    """What each side takes for a step in each turn, and its peak memory in the last.
+    """Measure seconds per step of each side in each turn, and peak memory in the last.
 
     Args:
-        workers: side → worker.
-        ask: callable, worker and number of steps → what `timed` reports of them.
-        rounds: side → steps that belong together; a turn is a multiple of these.
-        turns: how many.
+        workers: side -> worker.
+        ask: callable (worker, number of steps) -> the result of `timed`.
+        rounds: side -> steps per round. A turn consists of whole rounds.
+        turns: number of turns.
         seconds: length of a turn, or a round if longer.
-        warm_ups: rounds before; the last says how long one takes.
+        warm_ups: rounds before the first turn. The last one tells how long one takes.
     """
-    found = {}
+    results = {}
     for side, worker in workers.items():
         for _ in range(warm_ups):
             once = ask(worker, rounds[side])["seconds"]
         steps = rounds[side] * max(1, round(seconds / once))
-        found[side] = {"steps_a_turn": steps, "seconds": []}
+        results[side] = {"steps_a_turn": steps, "seconds": []}
     for _ in range(turns):
         for side, worker in workers.items():
-            turn = ask(worker, steps := found[side]["steps_a_turn"])
-            found[side]["seconds"].append(turn["seconds"] / steps)
-            found[side]["peak_mb"] = turn["peak_mb"]
-    return found
+            turn = ask(worker, steps := results[side]["steps_a_turn"])
+            results[side]["seconds"].append(turn["seconds"] / steps)
+            results[side]["peak_mb"] = turn["peak_mb"]
+    return results
 
 
 def serve(start) -> None:
-    """The answering side: all that a worker's main program does.
+    """Run a worker: its main program calls this function only.
 
     Args:
-        start: callable, settings → (report of the start, dict of commands); a command
-            takes its arguments and returns its answer.
+        start: callable (settings) -> (report, commands), where commands are callables
+            by name that return JSON values.
     """
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # libraries print there
     report, commands = start(json.loads(sys.argv[1]))
     print(json.dumps(report), file=answers, flush=True)
     for line in sys.stdin:
@@ -108,18 +108,22 @@ def serve(start) -> None:
 
 
 def timed(run) -> dict[str, float]:
-    """Runs it: its seconds, those of all threads on processors, and peak memory.
-
-    The peak is the process's while it ran, not before.
-    """
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    wall, processors = time.perf_counter(), time.process_time()
+    """Call `run`. Return its wall-clock seconds, CPU seconds and peak memory."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    wall, cpu = time.perf_counter(), time.process_time()
     run()
     return {
         "seconds": time.perf_counter() - wall,
-        "cpu_seconds": time.process_time() - processors,
+        "cpu_seconds": time.process_time() - cpu,
         "peak_mb": peak_mb(),
     }
+
+
+def gpu_peak_mb() -> float:
+    """Return the most memory that TensorFlow had on the first GPU."""
+    import tensorflow as tf
+
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
 
 
 def peak_mb() -> float:

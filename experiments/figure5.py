@@ -1,11 +1,11 @@
-"""Figure 5: gradient norms of both networks and the Fréchet distance, by epoch.
+"""Plot Figure 5: gradient norms of both networks and the Fréchet distance by epoch.
 
     python -m experiments.figure5 --runs=runs/a --runs=runs/b --output=figure5.png
     python -m experiments.figure5 --runs='results/study/lada-*.jsonl' \
         --epoch_images=60000 --output=figure5.png
 
-`--runs` are run folders or metrics.jsonl files. Of several seeds of one name, `name-0`,
-`name-1` and so on, it draws the mean and, shaded, the range.
+`--runs` are run directories or metrics.jsonl files. Runs called `name-0`, `name-1`, …
+are seeds of one curve: their mean, with their range shaded.
 """
 
 import glob
@@ -25,7 +25,8 @@ PANELS = {
     "d_grad_norm": "gradient norm of D",
     "distance": "Fréchet distance",
 }
-Curves = dict[str, list[np.ndarray]]  # of a metric: (images, value) of each seed
+# Metric -> one array (2, n) of images and values per seed.
+Curves = dict[str, list[np.ndarray]]
 
 
 def main() -> None:
@@ -36,17 +37,17 @@ def main() -> None:
 
 
 def read_runs(patterns: list[str]) -> dict[str, Curves]:
-    """Each name's curves.
+    """Return the curves of each name.
 
     Raises:
-        UserError: if there is no such run, or it has no metrics.
+        UserError: if a pattern matches no run, or a run has no metrics.
     """
     runs: dict[str, Curves] = defaultdict(lambda: defaultdict(list))
     for pattern in patterns:
-        found = sorted(glob.glob(pattern))
-        if not found:
-            raise UserError(f"--runs={pattern}: no such run folder or file")
-        for path in map(Path, found):
+        paths = sorted(glob.glob(pattern))
+        if not paths:
+            raise UserError(f"--runs={pattern}: no such run directory or file")
+        for path in map(Path, paths):
             file = path / "metrics.jsonl" if path.is_dir() else path
             name = re.sub(r"-\d+$", "", path.stem)
             for metric, curve in read_curves(file).items():
@@ -55,11 +56,11 @@ def read_runs(patterns: list[str]) -> dict[str, Curves]:
 
 
 def read_curves(file: Path) -> dict[str, np.ndarray]:
-    """(images, value) of each metric, as arrays (2, n)."""
+    """Return an array (2, n) of images and values per metric."""
     try:
         lines = [json.loads(line) for line in file.read_text().splitlines()]
     except (OSError, ValueError) as error:
-        raise UserError(f"--runs: {file} is no metrics.jsonl: {error}") from None
+        raise UserError(f"--runs: {file} is not a metrics.jsonl: {error}") from None
     points: dict[str, list] = defaultdict(list)
     for line in lines:
         for name, value in line.items():
@@ -72,7 +73,7 @@ def read_curves(file: Path) -> dict[str, np.ndarray]:
 def plot(
     runs: dict[str, Curves], epoch_images: int, output: str, panels=PANELS
 ) -> None:
-    """The panels, metrics and their titles, as a picture."""
+    """Plot one panel per metric; `panels` maps metrics to titles."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -82,7 +83,7 @@ def plot(
         figure.subplots(1, len(panels)), panels.items(), strict=True
     ):
         for name, curves in runs.items():
-            # Seeds may have come to different ends: as far as all have come.
+            # Some seeds may have trained longer. Plot what all have.
             seeds = curves.get(metric, [])
             length = min((curve.shape[1] for curve in seeds), default=0)
             if not length:
@@ -102,9 +103,9 @@ def plot(
 
 
 if __name__ == "__main__":
-    flags.DEFINE_multi_string("runs", None, "Run folders or files.", required=True)
+    flags.DEFINE_multi_string("runs", None, "Run directories or files.", required=True)
     flags.DEFINE_string("output", "figure5.png", "Picture to write.")
     flags.DEFINE_integer(
-        "epoch_images", 1, "Images of the dataset; 1 to plot images.", lower_bound=1
+        "epoch_images", 1, "Images per epoch; 1 to plot by images.", lower_bound=1
     )
     app.run(main)

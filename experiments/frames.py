@@ -1,4 +1,4 @@
-"""A sequence of pictures as a file: GIF, MP4, or all of them in one PNG."""
+"""Write a sequence of frames as GIF, as MP4, or side by side in one PNG."""
 
 import io
 from pathlib import Path
@@ -12,15 +12,15 @@ from lada_tf.sampling.grids import png_bytes, tile
 
 
 def write_frames(output: str, frames: np.ndarray, fps: float) -> None:
-    """Writes uint8 frames (N, H, W, 3) as the suffix of `output` says.
+    """Write uint8 frames (N, H, W, 3) in the format of the suffix of `output`.
 
     Args:
         output: path; `.gif`, `.mp4` (needs imageio-ffmpeg), or `.png`: one picture
             with the frames side by side.
-        fps: frames a second.
+        fps: frames per second.
 
     Raises:
-        UserError: another suffix, or imageio-ffmpeg is not installed.
+        UserError: if the suffix is another one, or imageio-ffmpeg is not installed.
     """
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,9 +54,10 @@ def _write_mp4(path, frames, fps):
     except ImportError as error:
         raise UserError(
             f"--output={path}: MP4 needs `pip install 'lada_tf[experiments]'`; "
-            "GIF needs nothing"
+            ".gif needs no other package"
         ) from error
-    height, width = (side - side % 2 for side in frames.shape[1:3])  # the codec's need
+    # The codec needs even sides.
+    height, width = (side - side % 2 for side in frames.shape[1:3])
     partial = path.with_name(f".partial.{path.name}")
     writer = imageio_ffmpeg.write_frames(
         str(partial), (width, height), fps=fps, macro_block_size=2

@@ -1,16 +1,16 @@
-"""Kills a training run at random moments, and looks whether that shows.
+"""Kill training runs at random moments, and check that the results do not change.
 
     python -m experiments.kills
     python -m experiments.kills --kills=3 --steps=60
 
-One run of a small configuration goes straight through. Others of the same flags are
-killed (SIGKILL) at a random moment after their start, be it while the step is traced,
-trained, or a checkpoint written, and started again until they end; then the next one
-begins. Every run that ends must be the straight one bit for bit: its last checkpoint's
-checksums, metrics.jsonl, and every picture. Prints a line a run, and the totals.
+One run of a small configuration is not interrupted. The others have the same flags.
+Each is killed (SIGKILL) at random moments and restarted until it ends. The kills hit
+tracing, training and the writing of checkpoints. Each run must end with the same bits
+as the uninterrupted one: the checksums of the last checkpoint, metrics.jsonl and all
+pictures. Prints one line per run, and the totals.
 
 Cost: 50 kills take about 20 minutes on 2 CPU cores.
-Expected: as many identical as runs.
+Expected: `identical` equals `runs`.
 """
 
 import json
@@ -23,42 +23,32 @@ from pathlib import Path
 
 from absl import app, flags
 
-KILLS = flags.DEFINE_integer("kills", 50, "How many.", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", 200, "Of each run.", lower_bound=4)
-SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
+from tests.small import SMALL, SMALL_FLAGS
 
-BATCH_SIZE = 4
-SMALL = (
-    "--preset=tiny",
-    "--g_widths=8,8,8",
-    "--d_widths=4,8",
-    "--d_out_widths=8,8",
-    "--g_mlp_dim=8",
-    "--d_mlp_dim=8",
-    f"--batch_size={BATCH_SIZE}",
-    "--log_images=8",
-    "--sample_images=80",
-    "--checkpoint_images=12",
-)
+KILLS = flags.DEFINE_integer("kills", 50, "Number of kills.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", 200, "Steps per run.", lower_bound=4)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the random moments.")
+
+INTERVALS = ("--log_images=8", "--sample_images=80", "--checkpoint_images=12")
 
 
 def main(argv: list[str]) -> None:
     del argv
     moments = random.Random(SEED.value)
-    with tempfile.TemporaryDirectory() as folder:
-        straight = Path(folder) / "straight"
-        before = time.monotonic()
-        start(straight).wait()
-        length = time.monotonic() - before
-        print(f"straight: {length:.0f} s", flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        uninterrupted = Path(directory) / "uninterrupted"
+        begin = time.monotonic()
+        start(uninterrupted).wait()
+        length = time.monotonic() - begin
+        print(f"uninterrupted: {length:.0f} s", flush=True)
 
         totals = {"kills": 0, "resumed": 0, "runs": 0, "identical": 0}
         while totals["kills"] < KILLS.value:
-            run = Path(folder) / f"run-{totals['runs']}"
+            run = Path(directory) / f"run-{totals['runs']}"
             kills, resumed = interrupted(
                 run, KILLS.value - totals["kills"], lambda: moments.uniform(0, length)
             )
-            identical = results(run) == results(straight)
+            identical = results(run) == results(uninterrupted)
             for name, more in zip(totals, (kills, resumed, 1, identical), strict=True):
                 totals[name] += more
             print(f"{run.name}: {kills} kills, identical: {identical}", flush=True)
@@ -66,14 +56,14 @@ def main(argv: list[str]) -> None:
     sys.exit(totals["identical"] != totals["runs"])
 
 
-def interrupted(run: Path, most: int, moment) -> tuple[int, int]:
-    """Kills and restarts a run until it ends; how often it was killed and resumed."""
+def interrupted(run: Path, max_kills: int, moment) -> tuple[int, int]:
+    """Kill and restart a run until it ends. Return the numbers of kills and resumes."""
     kills = resumed = 0
     while True:
         resumed += any(run.glob("checkpoints/images-*"))
         process = start(run)
         try:
-            process.wait(moment() if kills < most else None)
+            process.wait(moment() if kills < max_kills else None)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -85,16 +75,17 @@ def interrupted(run: Path, most: int, moment) -> tuple[int, int]:
 
 
 def start(run: Path) -> subprocess.Popen:
-    total = f"--total_images={STEPS.value * BATCH_SIZE}"
+    total = f"--total_images={STEPS.value * SMALL['batch_size']}"
+    arguments = [*SMALL_FLAGS, *INTERVALS, total, f"--run_dir={run}"]
     return subprocess.Popen(
-        [sys.executable, "-m", "lada_tf.train", *SMALL, total, f"--run_dir={run}"],
+        [sys.executable, "-m", "lada_tf.train", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
 
 
 def results(run: Path) -> dict:
-    """What a run has to show for itself, by name."""
+    """Return everything that a run produced, by name."""
     newest = max(run.glob("checkpoints/images-*"))
     pictures = {path.name: path.read_bytes() for path in (run / "samples").iterdir()}
     return {

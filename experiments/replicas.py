@@ -1,18 +1,17 @@
-"""The same global batches on 1, 2 and 4 replicas: how far apart do they end?
+"""Compare training on 1, 2 and 4 replicas, with the same global batches.
 
     python -m experiments.replicas
 
-Twenty steps of plain gradient descent of a small LadaGAN on virtual devices of this
-processor. (Adam would make a step of a gradient that is nothing but rounding.) Prints
-for each case, as JSON, the largest relative difference of a metric of the first step,
-and the largest differences of a weight after 20 steps, from one device and from the
-start.
+Each case trains a small LadaGAN for 20 steps of plain gradient descent, on virtual
+devices of the CPU. (Adam would turn rounding errors into full steps where the gradient
+is zero.) Prints one JSON line per case: the largest relative difference of the first
+step's metrics, the largest difference of a weight after 20 steps, both from one device,
+and how far the weights moved.
 
 Cost: 2 minutes on 2 CPU cores.
-Expected: 1e-6 and less, rounding, until it decides the sign of a LeakyReLU's input that
-is nearly 0: from then on some hundred weights differ by some 1e-5 (on one processor of
-two, from step 16 on). Without synchronized batch normalization the statistics are
-others, and so is everything.
+Expected: rounding errors of at most 1e-6, until rounding decides the sign of a
+LeakyReLU input. Then some hundred weights differ by about 1e-5; on one of two CPUs this
+happened at step 16. Without synchronized batch normalization, everything differs.
 """
 
 import json
@@ -27,20 +26,12 @@ from lada_tf.data import open_source
 from lada_tf.models import LadaGAN
 from lada_tf.models.lada_gan import METRICS
 from lada_tf.training.distribution import distributed_batches, make_strategy
-from lada_tf.training.loop import Loop
+from lada_tf.training.loop import TrainingLoop
+from tests.small import SMALL
 
 STEPS = 20
 BATCH_SIZE = 8
-SMALL = {
-    "g_widths": (16, 8, 8),
-    "d_widths": (4, 8),
-    "d_out_widths": (8, 8),
-    "g_mlp_dim": (8,),
-    "d_mlp_dim": 8,
-    "latent_dim": 5,
-    "augment": "color,translation,cutout",
-}
-# Replicas, and whether batch normalization is synchronized.
+# Number of replicas, sync_batch_norm.
 CASES = ((2, True), (4, True), (2, False))
 
 
@@ -60,14 +51,14 @@ def main(argv: list[str]) -> None:
 
 
 def in_process(*arguments):
-    """`train`, in a process of its own: devices are set before all else."""
+    """Call `train` in a new process, since devices must be set up first."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         return pool.submit(train, *arguments).result()
 
 
 def train(replicas: int, sync_batch_norm: bool, r1_interval: int = 1):
-    """Weights before and after, and the metrics of the first step that are not 0."""
+    """Return initial and final weights, and the first step's metrics that are not 0."""
     strategy = (
         make_strategy("mirrored", virtual_cpus=replicas)
         if replicas > 1
@@ -76,20 +67,23 @@ def train(replicas: int, sync_batch_norm: bool, r1_interval: int = 1):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         gan = LadaGAN.from_preset(
-            "tiny", sync_batch_norm=sync_batch_norm, r1_interval=r1_interval, **SMALL
+            "tiny",
+            sync_batch_norm=sync_batch_norm,
+            r1_interval=r1_interval,
+            **{**SMALL, "augment": "color,translation,cutout"},
         )
         gan.compile(keras.optimizers.SGD(0.001), keras.optimizers.SGD(0.001))
-    before = weights_of(gan)
-    first = FirstStep()
+    initial = weights_of(gan)
+    first_step = FirstStep()
     data = distributed_batches(
         strategy, open_source("portraits", 32), BATCH_SIZE, seed=0
     )
-    Loop(gan, strategy, jit_compile=False).run(data, STEPS, [first])
-    return before, weights_of(gan), first.metrics
+    TrainingLoop(gan, strategy).run(data, STEPS, [first_step])
+    return initial, weights_of(gan), first_step.metrics
 
 
 class FirstStep(keras.callbacks.Callback):
-    """Keeps its metrics."""
+    """Keep the first step's metrics."""
 
     def on_train_batch_end(self, batch, logs=None):
         if batch == 0:

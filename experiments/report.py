@@ -1,9 +1,9 @@
-"""The tables of the paper, with what was measured beside what it reports.
+"""Print the paper's tables: our measurements beside the paper's figures.
 
     python -m experiments.report --runs=runs/paper
-    python -m experiments.report --costs      # parameters and multiply-adds alone
+    python -m experiments.report --costs      # parameters and multiply-adds only
 
-Rows that have not run have the paper's figures only.
+Rows that have not run show the paper's figures only.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from lada_tf.models import LadaGAN
 from lada_tf.models.cost import count_flops
 
 SMOKE_NOTE = (
-    "**Smoke runs**: tiny networks, a few steps, portraits in the place of the data, "
-    "another feature extractor. Their figures prove that the commands run and nothing "
+    "**Smoke runs**: tiny networks, a few steps, portraits instead of the data, "
+    "another feature extractor. The figures prove that the commands run, nothing "
     "else.\n"
 )
 METRICS = ("sFID", "IS", "precision", "recall")
@@ -34,18 +34,18 @@ def main() -> None:
 
 
 def report(rows: list[Row], runs: Path, smoke: bool) -> str:
-    """A Markdown table of each protocol and row: ours, and (the paper's)."""
+    """Return a Markdown table with a line per row and protocol: ours (the paper's)."""
     lines = [
         "# Rows of the paper\n",
         *([SMOKE_NOTE] if smoke else []),
-        "Measured (in the paper); — where there is no figure.\n",
+        "Measured (in the paper); — means no figure.\n",
         f"| row | protocol | Fréchet distance | {' | '.join(METRICS)} |",
         "|---" * (3 + len(METRICS)) + "|",
     ]
     for row in rows:
-        for protocol, paper in row.expected.items():
+        for protocol, paper in row.metrics.items():
             measured = _measured(runs / row.name / f"{protocol}.json")
-            # Of other features than Inception's it is no FID, and has their name.
+            # A distance over other features is not called FID.
             distance = next(
                 (name for name in measured if name.startswith(("FID", "FD"))), "FID"
             )
@@ -69,18 +69,18 @@ def _cell(measured: float | None, paper: float | None, name: str = "") -> str:
 
 
 def cost_table(rows: list[Row]) -> str:
-    """Parameters and multiply-adds of every row's networks; the paper's in brackets."""
+    """Return the parameters and multiply-adds of every row's networks (the paper's)."""
     lines = ["| row | G parameters | G | D parameters | D |", "|---" * 5 + "|"]
     for row in rows:
-        # Zeros are drawn faster than orthogonal matrices, and cost the same.
+        # Initializing with zeros is faster and does not change the cost.
         preset = dataclasses.replace(
             row.preset(), g_initializer="zeros", d_initializer="zeros"
         )
         gan = LadaGAN.from_preset(preset)
         cells = []
         for network, paper in (
-            (gan.generator, row.g_cost),
-            (gan.discriminator, row.d_cost),
+            (gan.generator, row.multiply_adds.get("generator")),
+            (gan.discriminator, row.multiply_adds.get("discriminator")),
         ):
             cells.append(f"{network.count_params() / 1e6:.3f}M")
             cells.append(f"{count_flops(network) / 2e9:.3f}B ({paper or '—'})")
@@ -89,6 +89,6 @@ def cost_table(rows: list[Row]) -> str:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("runs", "runs/paper", "Output of experiments.run.")
-    flags.DEFINE_boolean("costs", False, "The costs of the networks, not the scores.")
+    flags.DEFINE_string("runs", "runs/paper", "Output directory of experiments.run.")
+    flags.DEFINE_boolean("costs", False, "Print the costs of the networks.")
     app.run(main)

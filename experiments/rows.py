@@ -1,11 +1,11 @@
-"""The rows of the paper's tables: one flagfile each, with its comments as data.
+"""The rows of the paper's tables: one flagfile each, and the paper's figures.
 
-A flagfile of a row opens with comments: a title; the command; what it costs in the
-paper; and what the paper reports, as `Expected on PROTOCOL: FID 3.29, IS 9.66.`
+`paper.json` has the figures: per row the multiply-adds of both networks, cut to one
+decimal, and the metrics per evaluation protocol.
 """
 
 import dataclasses
-import re
+import json
 from pathlib import Path
 
 from absl import flags
@@ -14,7 +14,7 @@ from lada_tf.errors import UserError
 from lada_tf.models import Preset
 from lada_tf.training.configuration import define_preset_flags, preset_from_flags
 
-FOLDER = Path(__file__).parent
+EXPERIMENTS = Path(__file__).parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,73 +22,60 @@ class Row:
     """One row of a table.
 
     Attributes:
-        name: path of its flagfile below `experiments/`, without `.cfg`.
-        title: its first comment.
-        expected: for each protocol, the metrics that the paper reports.
-        g_cost: the generator's multiply-adds in the paper, cut to one decimal.
-        d_cost: the discriminator's.
+        name: path of the flagfile in `experiments/`, without `.cfg`.
+        metrics: per evaluation protocol, the metrics in the paper.
+        multiply_adds: per network, `generator` or `discriminator`, the multiply-adds
+            per image in the paper, such as `"0.7B"`.
     """
 
     name: str
-    title: str
-    expected: dict[str, dict[str, float]]
-    g_cost: str | None
-    d_cost: str | None
+    metrics: dict[str, dict[str, float]]
+    multiply_adds: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def flagfile(self) -> Path:
-        return FOLDER / f"{self.name}.cfg"
+        return EXPERIMENTS / f"{self.name}.cfg"
+
+    @property
+    def title(self) -> str:
+        """The flagfile's first comment, up to an empty one."""
+        comment, _, _ = self.flagfile.read_text().partition("\n#\n")
+        return comment.removeprefix("# ").replace("\n# ", " ").rstrip(".")
+
+    @property
+    def preset_name(self) -> str:
+        return self._flag_values()["preset"].value
 
     def preset(self) -> Preset:
-        """The configuration that the flagfile stands for."""
+        """Return the configuration of the flagfile."""
+        return preset_from_flags(self._flag_values())
+
+    def _flag_values(self) -> flags.FlagValues:
         values = flags.FlagValues()
         define_preset_flags(values)
         lines = self.flagfile.read_text().splitlines()
         values(["flagfile", *(line for line in lines if line.startswith("--"))])
-        return preset_from_flags(values)
+        return values
 
 
 def all_rows() -> list[Row]:
-    """Every row, in the order of the tables."""
-    flagfiles = [*sorted(FOLDER.glob("table*/*.cfg")), *sorted(FOLDER.glob("*.cfg"))]
-    return [row for row in map(_read, flagfiles) if row.expected]
+    """Return every row, in the order of the tables."""
+    paper = json.loads((EXPERIMENTS / "paper.json").read_text())
+    return [Row(name, **figures) for name, figures in paper.items()]
 
 
 def rows_named(names: list[str]) -> list[Row]:
-    """Those of these names; a folder's name stands for all rows in it.
+    """Return the rows of these names. A directory's name selects all rows in it.
 
     Raises:
-        UserError: if there is no such row.
+        UserError: if a name selects no row.
     """
+
+    def matches(row, name):
+        return row.name == name or row.name.startswith(f"{name}/")
+
     rows = all_rows()
     for name in names:
-        if not any(row.name == name or row.name.startswith(f"{name}/") for row in rows):
+        if not any(matches(row, name) for row in rows):
             raise UserError(f"--row={name}: no such row; --list shows them")
-    return [
-        row
-        for row in rows
-        if any(row.name == name or row.name.startswith(f"{name}/") for name in names)
-    ]
-
-
-def _read(flagfile: Path) -> Row:
-    text = flagfile.read_text()
-    title = text.split("\n#\n")[0].removeprefix("# ").replace("\n# ", " ")
-
-    def cost(player):
-        found = re.search(rf"# {player}: (\S+) multiply-adds in the paper", text)
-        return found and found[1]
-
-    return Row(
-        name=str(flagfile.relative_to(FOLDER).with_suffix("")),
-        title=title.rstrip("."),
-        expected={
-            protocol: {
-                metric: float(value)
-                for metric, value in re.findall(r"(\w+) (\d+\.\d+)", figures)
-            }
-            for protocol, figures in re.findall(r"# Expected on (\w+): (.*)", text)
-        },
-        g_cost=cost("Generator"),
-        d_cost=cost("Discriminator"),
-    )
+    return [row for row in rows if any(matches(row, name) for name in names)]

@@ -1,13 +1,13 @@
-"""Trains and scores the rows of the paper's tables, and writes a report.
+"""Train and score the rows of the paper's tables, and write a report.
 
     python -m experiments.run --list
     python -m experiments.run --scale=smoke --output=runs/smoke
     python -m experiments.run --row=table1 --output=runs/paper --inception_graph=g.pb
 
-Started again on the same output, it goes on where it was: a run from its last
-checkpoint, and what is scored is not scored again. `--scale=smoke` runs the same
-commands on tiny networks and the embedded portraits: it proves that they run, its
-figures mean nothing. All of it takes half an hour on 2 CPU cores.
+Run it again with the same `--output` to resume: a run continues from its last
+checkpoint, and scored runs are skipped. `--scale=smoke` runs the same commands with
+tiny networks on the embedded portraits. It proves that they run; its figures mean
+nothing. All rows take half an hour on 2 CPU cores.
 """
 
 import json
@@ -23,7 +23,7 @@ from experiments.smoke import smoke_flags
 from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
-from lada_tf.evaluation.open_extractor import open_extractor
+from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.protocols import PROTOCOLS
 from lada_tf.io import write_atomically
 
@@ -51,7 +51,7 @@ def main() -> None:
     for i, row in enumerate(rows):
         print(f"[{i + 1}/{len(rows)}] {row.name}", flush=True)
         _train(row, output, sources)
-        for protocol in row.expected:
+        for protocol in row.metrics:
             _score(row, protocol, output, sources)
         text = report(rows, output, smoke=FLAGS.scale == "smoke")
         write_atomically(output / "report.md", text)
@@ -59,16 +59,18 @@ def main() -> None:
 
 
 def _sources() -> dict[str, str]:
-    """`--data` as a dict from presets to sources."""
+    """Return `--data` as a dict: preset -> source."""
     pairs = [value.partition("=") for value in FLAGS.data]
     for preset, _, source in pairs:
         if not source:
-            raise UserError(f"--data={preset}: write PRESET=SOURCE, ffhq128=my/folder")
+            raise UserError(
+                f"--data={preset}: write PRESET=SOURCE, such as ffhq128=photos/"
+            )
     return {preset: source for preset, _, source in pairs}
 
 
 def _check_inputs(rows: list[Row], sources: dict[str, str]) -> None:
-    """Everything that a row needs and that may be missing, before anything runs."""
+    """Raise UserError if data or the extractor is missing, before anything runs."""
     open_extractor(FLAGS.features, FLAGS.inception_graph, None)
     for data in {_data(row, sources) or f"nothing for {row.name}" for row in rows}:
         if data.startswith("nothing for"):
@@ -77,17 +79,11 @@ def _check_inputs(rows: list[Row], sources: dict[str, str]) -> None:
 
 
 def _data(row: Row, sources: dict[str, str]) -> str:
-    preset = row.preset()
-    name = next(
-        line.removeprefix("--preset=")
-        for line in row.flagfile.read_text().splitlines()
-        if line.startswith("--preset=")
-    )
-    return sources.get(name, preset.data)
+    return sources.get(row.preset_name, row.preset().data)
 
 
 def _train(row: Row, output: Path, sources: dict[str, str]) -> None:
-    """Trains a row, or goes on with it, or finds that it is trained."""
+    """Train a row, or resume it. A trained row returns at once."""
     if FLAGS.scale == "smoke":
         changes = smoke_flags(row.preset())
     else:
@@ -104,9 +100,9 @@ def _train(row: Row, output: Path, sources: dict[str, str]) -> None:
 
 
 def _score(row: Row, protocol: str, output: Path, sources: dict[str, str]) -> None:
-    """Scores a trained row by a protocol, unless that is done."""
-    folder = output / row.name
-    scores = folder / f"{protocol}.json"
+    """Score a trained row by a protocol, unless the result exists."""
+    run_dir = output / row.name
+    scores = run_dir / f"{protocol}.json"
     if scores.exists():
         return
     if FLAGS.scale == "smoke":
@@ -117,12 +113,12 @@ def _score(row: Row, protocol: str, output: Path, sources: dict[str, str]) -> No
             options["inception_graph"] = FLAGS.inception_graph
         if not PROTOCOLS[protocol].source:
             options["real"] = _data(row, sources)
-    line = _call("evaluate", {"run_dir": str(folder), **options}, capture=True)
+    line = _call("evaluate", {"run_dir": str(run_dir), **options}, capture=True)
     write_atomically(scores, json.dumps(json.loads(line), indent=1))
 
 
 def _call(command: str, options: dict[str, str], capture: bool = False) -> str:
-    """Runs a command of lada_tf; what it printed, if captured."""
+    """Run a command of lada_tf. Return its stdout if `capture`."""
     result = subprocess.run(
         [sys.executable, "-m", f"lada_tf.{command}"]
         + [f"--{name}={value}" for name, value in options.items()],
@@ -135,14 +131,14 @@ def _call(command: str, options: dict[str, str], capture: bool = False) -> str:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_boolean("list", False, "Show the rows, and do nothing.")
-    flags.DEFINE_multi_string("row", None, "Rows or their folders; by default all.")
-    flags.DEFINE_enum("scale", "paper", ["paper", "smoke"], "Size of what runs.")
-    flags.DEFINE_string("output", "runs/paper", "Folder of run folders and the report.")
+    flags.DEFINE_boolean("list", False, "List the rows and exit.")
+    flags.DEFINE_multi_string("row", None, "Rows or directories of rows. Default: all.")
+    flags.DEFINE_enum("scale", "paper", ["paper", "smoke"], "Full size or smoke test.")
+    flags.DEFINE_string("output", "runs/paper", "Directory of the runs and the report.")
     flags.DEFINE_multi_string(
-        "data", [], "PRESET=SOURCE: where a preset's images are, if not in TFDS."
+        "data", [], "PRESET=SOURCE: a preset's images, if not in TFDS."
     )
     flags.DEFINE_integer("seed", 0, "Seed of the runs.", lower_bound=0)
-    flags.DEFINE_string("features", "inception", "As of lada_tf.evaluate.")
-    flags.DEFINE_string("inception_graph", None, "As of lada_tf.evaluate.")
+    flags.DEFINE_string("features", "inception", "See lada_tf.evaluate.")
+    flags.DEFINE_string("inception_graph", None, "See lada_tf.evaluate.")
     app.run(main)

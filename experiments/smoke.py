@@ -1,20 +1,20 @@
-"""A row of the paper made small enough to run everywhere, to prove that it runs."""
+"""Shrink a row of the paper until it runs everywhere."""
 
 from lada_tf.models import Preset
 
 STEPS = 3
 BATCH_SIZE = 4
-SHRINK = 16  # widths: 1024 becomes 64
+SHRINK = 16  # a width of 1024 becomes 64
 
 
 def smoke_flags(preset: Preset) -> dict[str, str]:
-    """What to replace in a row's configuration: same parts and image size, few of all.
+    """Return the flags that shrink a row: same layers and image size, small widths.
 
-    The images are the embedded portraits, so that no download is needed.
+    The images are the embedded portraits, so no download is needed.
     """
 
-    def widths(values, least):
-        return ",".join(str(max(least, value // SHRINK)) for value in values)
+    def widths(values, minimum):
+        return ",".join(str(max(minimum, value // SHRINK)) for value in values)
 
     changes = {
         "data": "portraits",

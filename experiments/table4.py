@@ -1,9 +1,9 @@
-"""Table IV: our run's FID and the paper's beside those that others published.
+"""Print Table IV: FID of our runs, of the paper and of other published models.
 
     python -m experiments.table4 --runs=runs/paper
 
-`published.csv` holds the others' figures with their sources; they were computed by
-their authors, with their own evaluators. A run that is missing has no figure.
+`published.csv` has the other models' figures and sources. Their authors computed them,
+with their own evaluators. A missing run has no figure.
 """
 
 import csv
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.rows import FOLDER, rows_named
+from experiments.rows import EXPERIMENTS, rows_named
 from lada_tf import app
 
 DATA = {
@@ -29,8 +29,8 @@ def main() -> None:
 
 
 def table(runs: Path) -> str:
-    """The rows as Markdown."""
-    with (FOLDER / "published.csv").open(newline="") as file:
+    """Return the rows as Markdown."""
+    with (EXPERIMENTS / "published.csv").open(newline="") as file:
         published = list(csv.DictReader(file))
     lines = ["| data | model | FID | source |", "|---" * 4 + "|"]
     for row in rows_named(list(DATA)):
@@ -39,7 +39,7 @@ def table(runs: Path) -> str:
             if other["data"] == data:
                 cells = (data, other["model"], other["FID"], other["source"])
                 lines.append(f"| {' | '.join(cells)} |")
-        for protocol, figures in row.expected.items():
+        for protocol, figures in row.metrics.items():
             source = f"arXiv:2401.09596, {protocol}"
             lines.append(f"| {data} | LadaGAN | {figures['FID']:.2f} | {source} |")
             scores = runs / row.name / f"{protocol}.json"
@@ -52,5 +52,5 @@ def table(runs: Path) -> str:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("runs", "runs/paper", "Output of experiments.run.")
+    flags.DEFINE_string("runs", "runs/paper", "Output directory of experiments.run.")
     app.run(main)

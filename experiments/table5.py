@@ -1,10 +1,10 @@
-"""Table V: parameters, FLOPs, images seen and throughput, beside the paper's.
+"""Print Table V: parameters, FLOPs, images seen and throughput, ours and the paper's.
 
     python -m experiments.table5                                  # on a GPU
     python -m experiments.table5 --preset=cifar10 --batch_size=4  # on a laptop
 
-Throughput is that of training steps on images already in memory, the median of a few
-after the first one. The paper's is of an RTX 3080 Ti.
+Throughput is the median of some training steps after the first, on images in memory.
+The paper measured it on an RTX 3080 Ti.
 """
 
 import platform
@@ -14,18 +14,10 @@ import time
 import tensorflow as tf
 from absl import flags
 
+from benchmarks.report import PAPER_THROUGHPUT
 from lada_tf import app
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.cost import PAPER_COSTS, count_flops
-
-# Images a second on one RTX 3080 Ti; the paper gives one figure a resolution.
-PAPER_THROUGHPUT = {
-    "cifar10": 416.66,
-    "celeba64": 333.33,
-    "ffhq128": 192.30,
-    "bedroom128": 192.30,
-    "bedroom256": 63.69,
-}
 
 
 def main() -> None:
@@ -41,7 +33,7 @@ def main() -> None:
 
 
 def line(name: str, batch_size: int | None, steps: int) -> str:
-    """One preset's row of the table."""
+    """Return a preset's line of the table."""
     preset = PRESETS[name]
     batch_size = batch_size or preset.batch_size
     gan = LadaGAN.from_preset(preset)
@@ -59,20 +51,22 @@ def line(name: str, batch_size: int | None, steps: int) -> str:
 
 
 def _throughput(gan: LadaGAN, batch_size: int, steps: int) -> float:
-    """Training images a second."""
+    """Return training images per second."""
     side = gan.generator.image_size
     real = tf.random.uniform((batch_size, side, side, 3), -1, 1)
     gan.train_on_batch(real)  # compiles
     seconds = []
     for _ in range(steps):
         start = time.perf_counter()
-        gan.train_on_batch(real)  # returns numbers: it has waited for the device
+        gan.train_on_batch(real)  # returns floats, so it waits for the device
         seconds.append(time.perf_counter() - start)
     return batch_size / statistics.median(seconds)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("preset", None, list(PAPER_THROUGHPUT), "Preset; or all.")
-    flags.DEFINE_integer("batch_size", None, "Images a step; or the preset's.", 1)
+    flags.DEFINE_enum("preset", None, list(PAPER_THROUGHPUT), "Preset. Default: all.")
+    flags.DEFINE_integer(
+        "batch_size", None, "Images per step. Default: the preset's.", 1
+    )
     flags.DEFINE_integer("steps", 5, "Steps to time.", lower_bound=1)
     app.run(main)

@@ -1,10 +1,10 @@
-"""The page to play with trained generators, in the browser.
+"""Explore trained generators on a page in the browser.
 
     python -m lada_tf.demo --run_dir=runs/portraits
     python -m lada_tf.demo --run_dir=runs/a --run_dir=runs/b --model=models/c10/1
 
-It needs `pip install 'lada_tf[demo]'`, listens on this machine only unless --host says
-otherwise, and asks nothing of any other machine.
+Install Gradio with `pip install 'lada_tf[demo]'`. By default, only this machine can
+open the page. It loads nothing from other hosts.
 """
 
 from pathlib import Path
@@ -13,52 +13,50 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
+from lada_tf.serving.explorer import Explorer
 from lada_tf.serving.exported import load_exported
 from lada_tf.training import load_generator
 
-flags.DEFINE_multi_string("run_dir", [], "Run folders whose generators to show.")
-flags.DEFINE_multi_string("model", [], "Exported models to show.")
-flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 for all.")
-flags.DEFINE_integer("port", 7860, "Port to listen at.", 1, 65535)
-flags.DEFINE_integer("requests_per_minute", 240, "Of one visitor, at most.", 1)
+flags.DEFINE_multi_string("run_dir", [], "Run directory. Can be repeated.")
+flags.DEFINE_multi_string("model", [], "Exported model. Can be repeated.")
+flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
+flags.DEFINE_integer("port", 7860, "Port to listen on.", 1, 65535)
+flags.DEFINE_integer(
+    "requests_per_minute", 240, "Maximum number of requests per visitor.", 1
+)
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
     try:
-        from lada_tf.serving import page
+        from lada_tf.serving import demo_page
     except ImportError as error:
         raise UserError(f"{error}: pip install 'lada_tf[demo]'") from error
-    from lada_tf.serving.explorer import Explorer
 
-    explorers = {name: Explorer(generator) for name, generator in _generators().items()}
-    blocks = page.build_page(explorers, FLAGS.requests_per_minute)
-    # TensorFlow uses all cores for one request: more at a time would only compete.
-    blocks.queue(default_concurrency_limit=1, max_size=64)
+    page = demo_page.build_page(_explorers(), FLAGS.requests_per_minute)
+    # TensorFlow uses all cores for each request, so serve one at a time.
+    page.queue(default_concurrency_limit=1, max_size=64)
     try:
-        blocks.launch(
+        page.launch(
             server_name=FLAGS.host,
             server_port=FLAGS.port,
-            theme=page.theme(),
-            css=page.CSS,
+            theme=demo_page.theme(),
+            css=demo_page.CSS,
             footer_links=[],
         )
     except OSError as error:
         raise UserError(f"--port={FLAGS.port}: {error}") from error
 
 
-def _generators() -> dict:
-    """The models by the names of their folders, which are all that visitors see."""
+def _explorers() -> dict[str, Explorer]:
+    """Return the explorers by the names of their directories: visitors see no paths."""
     if not FLAGS.run_dir and not FLAGS.model:
-        raise UserError(
-            "give --run_dir=RUN, or --model=EXPORTED; each as often as you like"
-        )
-    generators: dict = {}
-    for folder in FLAGS.run_dir:
-        generators[_name(folder, generators)] = load_generator(folder)
-    for path in FLAGS.model:
-        generators[_name(path, generators)] = load_exported(path)
-    return generators
+        raise UserError("at least one --run_dir=RUN or --model=EXPORTED is required")
+    explorers: dict[str, Explorer] = {}
+    for paths, load in ((FLAGS.run_dir, load_generator), (FLAGS.model, load_exported)):
+        for path in paths:
+            explorers[_name(path, explorers)] = Explorer(load(path))
+    return explorers
 
 
 def _name(path: str, taken: dict) -> str:

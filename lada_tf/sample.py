@@ -1,12 +1,12 @@
-"""Makes images with a trained generator.
+"""Generate images with a trained generator.
 
 python -m lada_tf.sample --run_dir=runs/demo --num_images=64 --output=grid.png
 python -m lada_tf.sample --run_dir=runs/demo --num_images=8 --attention_maps \\
     --output=maps.png
 python -m lada_tf.sample --run_dir=runs/demo --num_images=10000 --output=images.npz
 
-`--output` ending in .png is one picture, in .npz one array `images` (uint8 NHWC); any
-other is a folder, which gets one PNG an image.
+The suffix of `--output` decides what is written: .png is one picture, .npz one array
+`images` (uint8, NHWC), and any other path a directory with one PNG file per image.
 """
 
 from pathlib import Path
@@ -15,43 +15,44 @@ from absl import flags
 
 from lada_tf import app, runtime
 from lada_tf.errors import UserError
-from lada_tf.sampling.generate import generate, write_samples
+from lada_tf.sampling import generate_images, write_samples
 from lada_tf.training import load_generator
 
-flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
-flags.DEFINE_boolean("best", False, "Take the best checkpoint, not the last one.")
-flags.DEFINE_string("output", None, "grid.png, images.npz or a folder.", required=True)
-flags.DEFINE_integer("num_images", 64, "Images to make.", lower_bound=1)
+flags.DEFINE_string("run_dir", None, "Run directory.", required=True)
+flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
+flags.DEFINE_string("output", None, ".png, .npz or directory.", required=True)
+flags.DEFINE_integer("num_images", 64, "Number of images.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
-flags.DEFINE_integer("batch_size", 64, "Images at a time.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)
 flags.DEFINE_enum(
     "precision",
     "float32",
     ["float32", "bfloat16"],
-    "What the generator computes in. bfloat16 takes less time where the processor or "
-    "GPU has it, and rounds weights and activations to 8 bits.",
+    "Precision of weights and activations. bfloat16 is faster on CPUs and GPUs that "
+    "support it, and rounds to 8 bits.",
 )
 flags.DEFINE_boolean(
-    "attention_maps", False, "Show each image's attention maps beside it (.png only)."
+    "attention_maps", False, "Draw the attention maps next to each image (.png only)."
 )
 flags.DEFINE_integer(
     "interpolate",
     0,
-    "Steps between each image and the next, for --num_images key images in a row "
-    "of the grid; 0 for none.",
+    "If above 0, draw one row with this many images for each of --num_images latents, "
+    "on the path from it to the next latent.",
     lower_bound=0,
 )
-flags.DEFINE_boolean("spherical", False, "Interpolate along arcs, not lines.")
+flags.DEFINE_boolean("spherical", False, "Interpolate along arcs instead of lines.")
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    output = Path(FLAGS.output)
-    if FLAGS.attention_maps and output.suffix != ".png":
-        raise UserError("--attention_maps makes a picture: give an --output=NAME.png")
+    if FLAGS.attention_maps and Path(FLAGS.output).suffix != ".png":
+        raise UserError(
+            f"--attention_maps draws a picture, but --output={FLAGS.output} is no .png"
+        )
     if FLAGS.precision == "bfloat16":
         runtime.assume_frozen_weights()
-    images, maps = generate(
+    images, maps = generate_images(
         load_generator(FLAGS.run_dir, best=FLAGS.best, precision=FLAGS.precision),
         FLAGS.num_images,
         seed=FLAGS.seed,
@@ -60,8 +61,8 @@ def main() -> None:
         batch_size=FLAGS.batch_size,
         attention_maps=FLAGS.attention_maps,
     )
-    write_samples(output, images, maps, columns=FLAGS.interpolate or None)
-    print(f"{len(images)} images: {output}")
+    write_samples(FLAGS.output, images, maps, columns=FLAGS.interpolate or None)
+    print(f"{len(images)} images: {FLAGS.output}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Serves an exported SavedModel over REST and gRPC, as TensorFlow Serving does.
+"""Serve an exported SavedModel over REST and gRPC, like TensorFlow Serving.
 
     python -m lada_tf.serve --model=models/c10
 
-REST is KServe's server (v1 and v2 protocols), gRPC is TensorFlow Serving's
-`PredictionService`; `pip install 'lada_tf[serve]'`. SIGTERM ends it when the requests
-at hand are answered.
+REST is KServe's server (v1 and v2 protocols), and gRPC is TensorFlow Serving's
+`PredictionService`. Install both with `pip install 'lada_tf[serve]'`. On SIGTERM, the
+server finishes the current requests and exits.
 """
 
 import os
@@ -19,13 +19,15 @@ from lada_tf.errors import UserError
 from lada_tf.serving.predictor import Predictor
 
 flags.DEFINE_string(
-    "model", None, "Exported folder, or one of versions.", required=True
+    "model", None, "SavedModel, or directory of numbered versions.", required=True
 )
-flags.DEFINE_string("name", None, "Of the model, for clients; its folder's by default.")
-flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 for all.")
+flags.DEFINE_string(
+    "name", None, "Name of the model for clients. The default is its directory's name."
+)
+flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
 flags.DEFINE_integer("rest_port", 8501, "Port of REST.", 1, 65535)
 flags.DEFINE_integer("grpc_port", 8500, "Port of gRPC.", 1, 65535)
-flags.DEFINE_integer("max_request_mb", 4, "Size of a request, at most.", 1)
+flags.DEFINE_integer("max_request_mb", 4, "Maximum size of a request in MiB.", 1)
 FLAGS = flags.FLAGS
 
 
@@ -39,9 +41,10 @@ def main() -> None:
     predictor = Predictor(FLAGS.model)
     if predictor.has_bfloat16:
         runtime.assume_frozen_weights()
-    name = FLAGS.name or _name(Path(FLAGS.model).resolve())
+    path = Path(FLAGS.model).resolve()
+    name = FLAGS.name or (path.parent.name if path.name.isdigit() else path.name)
     max_bytes = FLAGS.max_request_mb * 2**20
-    # TensorFlow uses all cores for one request: more threads would only compete.
+    # TensorFlow uses all cores for each request, so more threads would not help.
     with ThreadPoolExecutor(os.cpu_count()) as executor:
         model = KServeModel(name, predictor, executor)
         rest = rest_server(model, FLAGS.host, FLAGS.rest_port, max_bytes)
@@ -58,13 +61,10 @@ def main() -> None:
             flush=True,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)  # uvicorn raises it again at its end
+            # After its shutdown, uvicorn raises the signal again. Ignore it.
+            signal.signal(number, lambda *_: None)
         rest.run()
         server.stop(grace=5).wait()
-
-
-def _name(folder: Path) -> str:
-    return folder.parent.name if folder.name.isdigit() else folder.name
 
 
 if __name__ == "__main__":

@@ -1,46 +1,44 @@
-"""Parameters, FLOPs, memory and steps of the presets, beside the paper's figures.
+"""Print parameters, FLOPs, memory and steps of the presets next to the paper's values.
 
-python -m lada_tf.summary                    # every preset
-python -m lada_tf.summary --preset=ffhq128   # one of them
+python -m lada_tf.summary                    # all presets
+python -m lada_tf.summary --preset=ffhq128   # one preset
 python -m lada_tf.summary --output=summary.json
 """
-
-import json
-from pathlib import Path
 
 from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
+from lada_tf.io import write_json
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.cost import PAPER_COSTS, count_flops, training_bytes
 
-flags.DEFINE_enum("preset", None, list(PRESETS), "Preset; by default all of them.")
-flags.DEFINE_string("output", None, "JSON file to write the figures into as well.")
+flags.DEFINE_enum("preset", None, list(PRESETS), "Preset. The default is all presets.")
+flags.DEFINE_string("output", None, "JSON file to write the values to.")
 FLAGS = flags.FLAGS
 
 NOTE = """\
-FLOPs: of one image at inference, 2 x multiply-adds. The paper's "FLOPs" are
-multiply-adds, cut to one decimal: "paper" stands beside multiply-adds.
-Memory: weights, gradients, Adam and the averaged generator in float32, without
+FLOPs are per image at inference, 2 x multiply-adds. The paper's "FLOPs" are
+multiply-adds, truncated to one decimal; compare them with GMAC.
+Memory is weights, gradients, Adam's moments and the EMA generator in float32, without
 activations."""
 
 
 def main() -> None:
-    figures = {}
+    values = {}
     for name in [FLAGS.preset] if FLAGS.preset else PRESETS:
-        figures[name] = count(name)
-        print(describe(name, figures[name]), end="\n\n", flush=True)
+        values[name] = count(name)
+        print(describe(name, values[name]), end="\n\n", flush=True)
     print(NOTE)
     if FLAGS.output:
         try:
-            Path(FLAGS.output).write_text(json.dumps(figures, indent=1) + "\n")
+            write_json(FLAGS.output, values)
         except OSError as error:
             raise UserError(f"--output={FLAGS.output}: {error.strerror}") from error
 
 
 def count(name: str) -> dict[str, int]:
-    """A preset's figures: parameters, FLOPs of an image, steps, bytes."""
+    """Return a preset's parameters, FLOPs per image, training steps and memory."""
     preset = PRESETS[name]
     gan = LadaGAN.from_preset(preset)
     return {
@@ -54,8 +52,8 @@ def count(name: str) -> dict[str, int]:
     }
 
 
-def describe(name: str, figures: dict[str, int]) -> str:
-    """A paragraph on one preset."""
+def describe(name: str, values: dict[str, int]) -> str:
+    """Format the values of a preset as a paragraph."""
     preset = PRESETS[name]
     lines = [
         f"{name}: {preset.image_size}x{preset.image_size}, {preset.data or 'data'}"
@@ -65,15 +63,15 @@ def describe(name: str, figures: dict[str, int]) -> str:
         ("generator", paper and f"{paper.g_parameters}, {paper.g_flops}"),
         ("discriminator", paper and paper.d_flops),
     ):
-        flops = figures[f"{network}_flops"]
+        flops = values[f"{network}_flops"]
         lines.append(
-            f"  {network:<14}{figures[f'{network}_parameters'] / 1e6:>8.3f}M parameters"
+            f"  {network:<14}{values[f'{network}_parameters'] / 1e6:>8.3f}M parameters"
             f"{flops / 1e9:>8.3f} GFLOP{flops / 2e9:>8.3f} GMAC"
             + (f"   (paper: {quoted})" if quoted else "")
         )
     lines.append(
-        f"  training      {figures['total_images']:,} images, {figures['steps']:,} "
-        f"steps of {preset.batch_size}, {figures['training_bytes'] / 2**20:,.0f} MiB"
+        f"  training      {values['total_images']:,} images, {values['steps']:,} "
+        f"steps of {preset.batch_size}, {values['training_bytes'] / 2**20:,.0f} MiB"
     )
     return "\n".join(lines)
 

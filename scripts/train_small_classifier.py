@@ -32,7 +32,7 @@ def main() -> None:
     portraits = data.open_source("portraits", 32)
     with gzip.open(FLAGS.labels) as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)
-    features = small_classifier.build()
+    features = small_classifier.build_model()
     model = keras.Model(
         features.input,
         keras.layers.Dense(10 + len(portraits))(features.layers[-2].output),

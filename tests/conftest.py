@@ -10,12 +10,11 @@ import tensorflow as tf
 
 from lada_tf.runtime import without_grappler
 
-# On a GPU too: what they compare with was computed so.
+# The expected values were computed without TF32. This matters on GPUs only.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-# Files whose few tests take minutes begin first, or one process would be left alone
-# with them at the end.
-LONG = {"test_workers.py", "test_distribution.py", "test_apps.py"}
+# Files that take minutes start first, so that no process is left alone with them.
+LONG = {"test_workers.py", "test_distribution.py", "test_commands.py", "test_apps.py"}
 
 
 def pytest_collection_modifyitems(items):
@@ -24,7 +23,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def as_traced():
-    """Graphs run as they were traced, as training runs them, and start sooner."""
+    """Run graphs as they were traced, as training does on CPUs. They start sooner."""
     with without_grappler():
         yield
 

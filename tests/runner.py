@@ -1,8 +1,8 @@
-"""Commands and snippets in processes that have TensorFlow imported already.
+"""Run commands and snippets in processes that have TensorFlow imported already.
 
-Each is forked off a server that imported the packages once: a start costs no seconds.
-Two of them have the same hash seeds and addresses. Where bits must not depend on those,
-processes start from nothing: `experiments.kills`, `test_workers.py`.
+They are forks of a server process that imported the packages once, so they start at
+once. All have the same hash seeds and addresses. Tests that results do not depend on
+those start new processes: `experiments.kills`, `test_workers.py`.
 """
 
 import multiprocessing
@@ -27,17 +27,25 @@ SERVER.set_forkserver_preload(
 
 
 class Process:
-    """What `start` started; ends by itself, or with `terminate()` or `kill()`."""
+    """A running process. It ends by itself, or with `terminate()` or `kill()`."""
 
-    def __init__(self, name, work, arguments, folder, file_size=None):
+    def __init__(self, name, function, arguments, directory, file_size=None):
         self._name = name
-        self._folder = tempfile.TemporaryDirectory()
-        self._logs = [Path(self._folder.name, kind) for kind in ("stdout", "stderr")]
+        self._logs_directory = tempfile.TemporaryDirectory()
+        self._logs = [
+            Path(self._logs_directory.name, kind) for kind in ("stdout", "stderr")
+        ]
         for log in self._logs:
             log.touch()
         self._process = SERVER.Process(
             target=_prepared,
-            args=(Path(folder).resolve(), file_size, self._logs, work, arguments),
+            args=(
+                Path(directory).resolve(),
+                file_size,
+                self._logs,
+                function,
+                arguments,
+            ),
         )
         self._process.start()
         self.terminate, self.kill = self._process.terminate, self._process.kill
@@ -46,67 +54,67 @@ class Process:
         return self._process.is_alive()
 
     def wait(self, timeout=300) -> subprocess.CompletedProcess:
-        """Exit code (minus the signal that ended it) and what it printed."""
+        """Wait for the end. A negative return code is the signal that ended it."""
         self._process.join(timeout)
         stdout, stderr = (log.read_text() for log in self._logs)
         if self._process.exitcode is None:
             self.kill()
-            raise AssertionError(f"still runs: {self._name}\n{stderr}")
+            raise AssertionError(f"timeout: {self._name}\n{stderr}")
         return subprocess.CompletedProcess(
             self._name, self._process.exitcode, stdout, stderr
         )
 
     def succeed(self) -> str:
-        """`wait`, for exit code 0; what it printed."""
+        """Wait for the end, check that the return code is 0, and return stdout."""
         result = self.wait()
         assert result.returncode == 0, f"{self._name}\n{result.stderr}"
         return result.stdout
 
     def wait_for(self, condition, timeout=240) -> None:
-        """Until the condition holds, or the process is gone."""
+        """Wait until the condition holds or the process has ended."""
         deadline = time.monotonic() + timeout
         while self.is_running() and not condition():
             assert time.monotonic() < deadline, self._name
             time.sleep(0.005)
 
 
-def start(module, *arguments, folder=".", file_size=None) -> Process:
-    """`python -m module arguments` in that folder.
+def start(module, *arguments, directory=".", file_size=None) -> Process:
+    """Start `python -m module arguments`.
 
     Args:
         module: str.
-        *arguments: of any type that `str` makes one of.
-        folder: path.
-        file_size: int, bytes that no file may grow beyond, as on a full disk.
+        *arguments: any objects; `str` converts them.
+        directory: path, the working directory.
+        file_size: int, maximum bytes of a file, to simulate a full disk.
     """
     arguments = [str(argument) for argument in arguments]
     name = " ".join([module, *arguments])
-    return Process(name, _module, (module, arguments), folder, file_size)
+    return Process(name, _module, (module, arguments), directory, file_size)
 
 
 def run(module, *arguments, **options) -> subprocess.CompletedProcess:
-    """`start`, to its end."""
+    """Run `python -m module arguments`, see `start`."""
     return start(module, *arguments, **options).wait()
 
 
 def succeed(module, *arguments, **options) -> str:
-    """`start`, to its end, which has to be a good one; what it printed."""
+    """Run it, see `start`. Check that the return code is 0, and return stdout."""
     return start(module, *arguments, **options).succeed()
 
 
-def succeed_with_source(source, folder) -> None:
-    """Python source in that folder, which has to succeed."""
-    Process(source, _source, (source,), folder).succeed()
+def succeed_with_source(source, directory) -> None:
+    """Run Python source in the directory, and check that it succeeds."""
+    Process(source, _source, (source,), directory).succeed()
 
 
-def _prepared(folder, file_size, logs, work, arguments):
-    os.chdir(folder)
+def _prepared(directory, file_size, logs, function, arguments):
+    os.chdir(directory)
     for descriptor, log in enumerate(logs, start=1):
         with log.open("w") as file:
             os.dup2(file.fileno(), descriptor)
     if file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-    work(*arguments)
+    function(*arguments)
 
 
 def _module(module, arguments):

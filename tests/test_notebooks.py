@@ -1,4 +1,4 @@
-"""The notebooks as they lie in git. `make test-notebooks` runs them."""
+"""The notebooks as stored in git. `make test-notebooks` runs them."""
 
 import importlib.util
 import json
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LINK = re.compile(r"\]\(([^)#:]+)\)")  # to a file, not to a site
+LINK = re.compile(r"\]\(([^)#:]+)\)")  # to a file, not to a website
 
 
 def clean(text):

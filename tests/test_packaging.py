@@ -1,4 +1,4 @@
-"""What is built and installed is what the checkout holds, and runs outside it."""
+"""The built package has all files of lada_tf, and runs outside the checkout."""
 
 import configparser
 import os
@@ -11,6 +11,8 @@ from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
+
+from tests.small import SMALL_FLAGS
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ("lada_tf", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
@@ -37,7 +39,7 @@ def git(*arguments, cwd):
 
 
 def copy_sources(folder):
-    """The files that a build needs, as an archive without history has them."""
+    """Copy the files that a build needs, without git."""
     folder.mkdir()
     for name in NEEDED:
         if (ROOT / name).is_dir():
@@ -48,12 +50,12 @@ def copy_sources(folder):
 
 
 def build(kind, sources):
-    """Calls the build backend as `python -m build` does, and returns the file."""
+    """Call the build backend as `python -m build` does. Return the built file."""
     code = f"from setuptools import build_meta; build_meta.build_{kind}('dist')"
     status, _, errors = run("-c", code, cwd=sources)
     assert status == 0, errors
-    (made,) = (sources / "dist").iterdir()
-    return made
+    (file,) = (sources / "dist").iterdir()
+    return file
 
 
 def read_metadata(wheel):
@@ -64,13 +66,13 @@ def read_metadata(wheel):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from an archive: no git there to tell the version or the files."""
+    """Build a wheel without git, which tells the version and the files otherwise."""
     return build("wheel", copy_sources(tmp_path_factory.mktemp("wheel") / "sources"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """A folder with the wheel installed; what it needs is already in this Python."""
+    """Install the wheel into a directory. This Python has its requirements."""
     target = tmp_path_factory.mktemp("installed")
     options = ("--quiet", "--no-deps", "--no-index", "--target")
     status, _, errors = run("-m", "pip", "install", *options, target, wheel, cwd="/")
@@ -90,12 +92,12 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert wheel.stat().st_size < MAX_WHEEL_BYTES
     with zipfile.ZipFile(wheel) as archive:
         names = {n for n in archive.namelist() if ".dist-info/" not in n}
-    there = {
+    expected = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "lada_tf").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert names == there
+    assert names == expected
 
 
 def test_wheel_carries_its_licences(wheel):
@@ -133,7 +135,7 @@ def test_version_is_the_tag_and_a_shallow_clone_builds(tmp_path):
 
 
 def test_sdist_makes_the_same_wheel(wheel, tmp_path):
-    """From a checkout the archive holds every file that git knows, the tests too."""
+    """Built from a checkout, the sdist has all files of git, also the tests."""
     sources = copy_sources(tmp_path / "sources")
     (sources / "tests").mkdir()
     (sources / "tests" / "test_a.py").write_text("")
@@ -156,13 +158,10 @@ def test_sdist_makes_the_same_wheel(wheel, tmp_path):
 
 
 def test_installed_package_trains_outside_the_checkout(installed, tmp_path):
-    widths = ("--g_widths=8,8,8", "--d_widths=4,8", "--d_out_widths=8,8")
     status, printed, errors = run(
         installed / "bin" / "lada-tf",
         "train",
-        "--preset=tiny",
-        *widths,
-        "--batch_size=4",
+        *SMALL_FLAGS,
         "--total_images=4",
         "--run_dir=run",
         cwd=tmp_path,
@@ -174,7 +173,7 @@ def test_installed_package_trains_outside_the_checkout(installed, tmp_path):
 
 
 def test_help_lists_every_command_at_once(installed, tmp_path):
-    """At once: without the seconds that TensorFlow's import takes."""
+    """It must not import TensorFlow, which takes seconds."""
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('was imported')")
     status, printed, errors = run(
         installed / "bin" / "lada-tf",
@@ -217,7 +216,7 @@ def test_version_is_that_of_the_distribution(wheel, installed):
 
 
 def test_a_checkout_that_is_not_installed_has_a_version(tmp_path):
-    """As after `pip install -r requirements.txt`. -S: without any distribution."""
+    """Like after `pip install -r requirements.txt`. -S hides installed packages."""
     sources = copy_sources(tmp_path / "sources")
     result = run("-S", "-m", "lada_tf", "--version", cwd=sources)
     assert result == (0, "lada_tf 0+unknown\n", "")

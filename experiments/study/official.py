@@ -5,11 +5,11 @@
     official/bin/pip install tensorflow==2.13.1 pillow scipy tqdm
     python -m experiments.study.official --checkout=LadaGAN --python=official/bin/python
 
-Trains their networks by their step as `lada.cfg` says, as many steps, with three seeds,
-and measures their samples as ours are measured during training. What is logged goes to
-experiments/results/study beside ours; a seed whose results are there is left out.
+Trains their networks with their step and the settings of `lada.cfg`, with three seeds,
+and evaluates their samples as our training does. The metrics go to
+experiments/results/study, next to ours. A seed with results there is not trained again.
 
-Cost: 1,000 steps of 16 images, about six minutes a seed on one CPU core.
+Cost: 1,000 steps of 16 images, about six minutes per seed on one CPU core.
 Expected: curves within the spread of the seeds; see docs/ablations.md.
 """
 
@@ -30,14 +30,13 @@ from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.callback import real_features
-from lada_tf.evaluation.extract_features import gather
+from lada_tf.evaluation.extract_features import compute_features, open_extractor
 from lada_tf.evaluation.frechet import frechet_distance
-from lada_tf.evaluation.open_extractor import open_extractor
 from lada_tf.models import Preset
 from lada_tf.sampling.grids import png_bytes, tile
 
 FLAGS = flags.FLAGS
-GRID = 64  # images of the last samples to keep
+GRID = 64  # images of the final grid
 
 
 def main() -> None:
@@ -95,13 +94,15 @@ def _train(preset: Preset, settings, images: Path, output: Path, seed: int) -> N
 
 
 def _measure(source, settings, output: Path) -> None:
-    """Adds the distance of each set of samples to what was logged."""
+    """Append the distance of each set of samples to the metrics."""
     extractor = open_extractor("small_classifier")
     count = int(settings["fd_samples"])
     real = real_features(source, extractor, count)
     with (output / "metrics.jsonl").open("a") as log:
         for file in sorted(output.glob("samples-*.npy")):
-            features = gather(np.array_split(np.load(file), 32), count, extractor)
+            features = compute_features(
+                np.array_split(np.load(file), 32), count, extractor
+            )
             seen = int(re.findall(r"\d+", file.stem)[0])
             distance = frechet_distance(real, features.features)
             values = {"images": seen, extractor.metric_name("FID"): distance}
@@ -109,9 +110,11 @@ def _measure(source, settings, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("checkout", None, "Of the authors' repository.", required=True)
+    flags.DEFINE_string(
+        "checkout", None, "Checkout of the authors' repository.", required=True
+    )
     flags.DEFINE_string(
         "python", None, "Interpreter with their TensorFlow.", required=True
     )
-    flags.DEFINE_integer("seeds", 3, "How many.", lower_bound=1)
+    flags.DEFINE_integer("seeds", 3, "Number of seeds.", lower_bound=1)
     app.run(main)

@@ -1,15 +1,14 @@
-"""Trains the authors' LadaGAN, in an interpreter that has their TensorFlow.
+"""Train the authors' LadaGAN, in an interpreter that has their TensorFlow.
 
-Run by experiments.study.official, at the top of this repository:
+experiments.study.official runs it at the top of this repository:
 
-    python -m experiments.study.official_worker FOLDER JOB.json
+    python -m experiments.study.official_worker DIRECTORY JOB.json
 
-FOLDER is that of their TensorFlow code in a checkout.
-
-The job: `config`, as their config.json; `images`, a .npy of uint8 (N, H, W, 3);
-`output`, a folder; `seed`, `steps`; `log_images` and `sample_images`, intervals;
-`num_samples`. It writes metrics.jsonl with our names for their metrics, and
-samples-IMAGES.npy of the averaged generator, uint8.
+DIRECTORY has their TensorFlow code, in a checkout. The job has `config` (their
+config.json), `images` (a .npy of uint8 (N, H, W, 3)), `output` (a directory), `seed`,
+`steps`, `log_images` and `sample_images` (intervals) and `num_samples`. It writes
+metrics.jsonl with our names of the metrics, and samples-IMAGES.npy of the EMA
+generator, uint8.
 """
 
 import json
@@ -19,24 +18,23 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.official_gan import official_gan
+from benchmarks.official import official_gan
 
-# Their names for running means of what a step computes, and ours.
+# Their names of the metrics, and ours.
 NAMES = {
     "d_loss": "d_loss",
     "d_total": "d_total_loss",
     "g_loss": "g_loss",
     "gp": "r1_weighted",
 }
-BATCH = 50  # samples at a time
+BATCH = 50  # samples per call
 
 
-def main(folder: str, job_file: str) -> None:
+def main(directory: str, job_file: str) -> None:
     job = json.loads(Path(job_file).read_text())
     tf.keras.utils.set_random_seed(job["seed"])
-    gan = official_gan(folder, job["config"])
-    # Their step is compiled by XLA, which is the slower way on these processors for
-    # networks of this size; the computation is the same.
+    gan = official_gan(directory, job["config"])
+    # XLA would compile their step. It computes the same, but slower on these CPUs.
     step = tf.function(gan.train_step.python_function)
     output, batch_size = Path(job["output"]), job["config"]["batch_size"]
     with (output / "metrics.jsonl").open("w") as log:
@@ -57,7 +55,7 @@ def main(folder: str, job_file: str) -> None:
 
 
 def batches(job: dict):
-    """Real batches in [-1, 1], in a new order each epoch."""
+    """Yield real batches in [-1, 1], in a new order each epoch."""
     images = np.load(job["images"], mmap_mode="r")
     random = np.random.default_rng(job["seed"])
     size = job["config"]["batch_size"]
@@ -69,7 +67,7 @@ def batches(job: dict):
 
 
 def samples(gan, count: int) -> np.ndarray:
-    """uint8 images of the averaged generator."""
+    """Return uint8 images of the EMA generator."""
     made = []
     for start in range(0, count, BATCH):
         size = min(BATCH, count - start)

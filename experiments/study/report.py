@@ -1,10 +1,10 @@
-"""Tables and plots of the study, from what its runs logged.
+"""Print the tables and draw the plots of the study.
 
     python -m experiments.study.report --images=docs/images
 
-Prints, as Markdown, each variant's distance at the end and its gradient norms over the
-second half of training, then the authors' code beside ours: means of the seeds and
-their range.
+The tables are Markdown: each variant's final distance and its gradient norms over the
+second half of training, then our code and the authors'. Figures are means over the
+seeds, with their range.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ from experiments.figure5 import PANELS, plot, read_runs
 from experiments.study.train import ATTENTIONS, RESULTS, VARIANTS
 from lada_tf import app
 
-COLUMNS = 5  # of grids
+COLUMNS = 5  # grids per row
 OURS = PANELS | {"distance": "FD-classifier"}
-# What both codes log.
+# Metrics that both codes log.
 COMMON = {
     "d_loss": "loss of D",
     "g_loss": "loss of G",
@@ -27,7 +27,7 @@ COMMON = {
     "distance": "FD-classifier",
 }
 PLOTS = {
-    "study_mixers.png": (ATTENTIONS, OURS),
+    "study_attentions.png": (ATTENTIONS, OURS),
     "study_lada.png": (("lada", "lada_residual", "lada_layer_norm"), OURS),
     "study_official.png": (("lada", "official"), COMMON),
 }
@@ -45,8 +45,8 @@ def main() -> None:
 
 
 def table(runs, variants, metrics: dict[str, str]) -> str:
-    """A line for each variant: the distance at the end, other metrics as means of the
-    second half of training."""
+    """Return a line per variant: the final distance, and the other metrics' means over
+    the second half of training."""
     lines = [
         f"| variant | seeds | {' | '.join(metrics.values())} |",
         "|---" * (2 + len(metrics)) + "|",
@@ -70,13 +70,13 @@ def _spread(values: list[float]) -> str:
 
 
 def _plot_grids(output: Path) -> None:
-    """The last grids of one seed of each, named."""
+    """Draw the last grid of one seed per variant."""
     from matplotlib.figure import Figure
 
-    found = {
-        name: sorted(RESULTS.glob(f"{name}-*.png")) for name in (*VARIANTS, "official")
-    }
-    grids = [files[0] for files in found.values() if files]
+    by_variant = [
+        sorted(RESULTS.glob(f"{name}-*.png")) for name in (*VARIANTS, "official")
+    ]
+    grids = [files[0] for files in by_variant if files]
     rows = -(-len(grids) // COLUMNS)
     figure = Figure(figsize=(3 * COLUMNS, 3.3 * rows), layout="constrained")
     for axes in figure.subplots(rows, COLUMNS, squeeze=False).flat:
@@ -88,5 +88,5 @@ def _plot_grids(output: Path) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("images", "docs/images", "Folder of the plots.")
+    flags.DEFINE_string("images", "docs/images", "Directory of the plots.")
     app.run(main)

@@ -1,4 +1,4 @@
-"""What a flagfile of the study stands for."""
+"""Read the flagfiles of the study."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ HERE = Path(__file__).parent
 
 
 def variant_settings(name: str) -> dict[str, str]:
-    """The flags of a variant, those that all share included, by name."""
+    """Return the flags of a variant by name, including the shared ones."""
     return _read("common") | _read(name)
 
 
 def variant_preset(name: str) -> Preset:
-    """The configuration of a variant."""
+    """Return the configuration of a variant."""
     settings = variant_settings(name)
     changes = {k: parse_field(k, v) for k, v in settings.items() if k in FIELDS}
     return get_preset(settings["preset"], **changes)

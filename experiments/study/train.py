@@ -1,11 +1,11 @@
-"""Trains the study of docs/ablations.md: each attention, three seeds, equal cost.
+"""Train the study of docs/ablations.md: each attention, three seeds, equal cost.
 
     python -m experiments.study.train --output=runs/study --jobs=2
     python -m experiments.study.train --output=runs/study --only=lada --only=swin
 
-Started again, it goes on where it was. What each run logged, and its last grid, is
-copied to experiments/results/study, from which experiments.study.report makes tables
-and plots; a run whose results are there is not trained again.
+Run it again to resume. Each run's metrics and last grid are copied to
+experiments/results/study, where experiments.study.report reads them. A run with results
+there is not trained again.
 """
 
 import concurrent.futures
@@ -22,7 +22,7 @@ from lada_tf import app
 from lada_tf.errors import UserError
 
 RESULTS = HERE.parent / "results" / "study"
-# The first ones are of equal cost and differ in the attention alone.
+# The first five have equal cost and differ only in the attention.
 VARIANTS = (
     "lada",
     "fastformer",
@@ -39,7 +39,7 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    # All attentions of one seed before the next seed: what is there can be compared.
+    # Train all attentions of one seed first, so that they can be compared early.
     runs = [
         (name, seed)
         for group in (ATTENTIONS, VARIANTS[5:])
@@ -50,7 +50,9 @@ def main() -> None:
     with concurrent.futures.ThreadPoolExecutor(FLAGS.jobs) as pool:
         failed = [name for name in pool.map(_train, runs) if name]
     if failed:
-        raise UserError(f"{', '.join(failed)} failed: see the log beside its folder")
+        raise UserError(
+            f"{', '.join(failed)} failed: see the .log next to the run directory"
+        )
 
 
 def _results(name: str, seed: int) -> Path:
@@ -58,11 +60,11 @@ def _results(name: str, seed: int) -> Path:
 
 
 def _train(run: tuple[str, int]) -> str | None:
-    """Trains one run; its name if that failed."""
+    """Train one run. Return its name if it failed."""
     name = _results(*run).stem
-    folder = Path(FLAGS.output) / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".log").open("a") as log:
+    run_dir = Path(FLAGS.output) / name
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    with run_dir.with_suffix(".log").open("a") as log:
         result = subprocess.run(
             [
                 sys.executable,
@@ -70,7 +72,7 @@ def _train(run: tuple[str, int]) -> str | None:
                 "lada_tf.train",
                 f"--flagfile=experiments/study/{run[0]}.cfg",
                 f"--seed={run[1]}",
-                f"--run_dir={folder}",
+                f"--run_dir={run_dir}",
             ],
             env=os.environ
             | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
@@ -81,17 +83,17 @@ def _train(run: tuple[str, int]) -> str | None:
     if result.returncode:
         return name
     RESULTS.mkdir(parents=True, exist_ok=True)
-    shutil.copy(max(folder.glob("samples/grid-*.png")), RESULTS / f"{name}.png")
-    shutil.copy(folder / "metrics.jsonl", _results(*run))
+    shutil.copy(max(run_dir.glob("samples/grid-*.png")), RESULTS / f"{name}.png")
+    shutil.copy(run_dir / "metrics.jsonl", _results(*run))
     print(f"{name}: done", flush=True)
     return None
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("output", "runs/study", "Folder of the run folders.")
+    flags.DEFINE_string("output", "runs/study", "Directory of the run directories.")
     flags.DEFINE_multi_enum("only", VARIANTS, VARIANTS, "Variants to train.")
-    flags.DEFINE_integer("seeds", 3, "Seeds of each.", lower_bound=1)
+    flags.DEFINE_integer("seeds", 3, "Seeds per variant.", lower_bound=1)
     flags.DEFINE_integer(
-        "jobs", 1, "Runs at a time, of one thread each.", lower_bound=1
+        "jobs", 1, "Concurrent runs, with one thread each.", lower_bound=1
     )
     app.run(main)

@@ -1,29 +1,27 @@
-"""Makes our own records from any reader: once, in shards, whatever interrupts it.
+"""Write records from any reader, in shards, resumable at any time.
 
-Shard k holds the usable images among the reader's [k*n, (k+1)*n). No shard depends on
-another: one that is finished stays, and the others come out alike whenever they are
-made. On disk come, in this order, a shard, its entry in `progress.json`, and at the end
-`manifest.json`; each is whole or absent.
+Shard k contains the usable images among the reader's images [k * n, (k + 1) * n).
+Shards are independent, so a resumed run keeps the finished ones. A run writes a shard,
+then adds it to `progress.json`. After the last shard, it writes `manifest.json`. Each
+file is written atomically.
 """
 
 import contextlib
-import fcntl
+import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from lada_tf.data.load import Bad, BadImages, decoded, progress
-from lada_tf.data.reader import Reader
+from lada_tf.data.loading import BadImages, Failure, decode_images, progress_bar
+from lada_tf.data.readers import Reader
 from lada_tf.data.records import FORMAT, MANIFEST, record_bytes
-from lada_tf.data.resize import RESIZES
-from lada_tf.data.source import fingerprint
 from lada_tf.errors import UserError
-from lada_tf.io import read_json, replacing, sha256, write_json
+from lada_tf.io import read_json, replacing, sha256, try_lock, write_json
 
 PROGRESS = "progress.json"
+LOCK = "lock"
 _SHARD_BYTES = 2**30
 
 
@@ -35,144 +33,141 @@ def prepare_records(
     bad_images: BadImages,
     images_per_shard: int | None = None,
 ) -> dict:
-    """Writes the folder `output`, or what of it is not there yet.
+    """Write a directory of records, or resume writing it.
 
     Args:
-        reader: where the images come from.
-        output: absent, empty, or a folder that this function began.
-        image_size: height and width in pixels.
-        resize: a name in `RESIZES`.
-        bad_images: what to do about images that cannot be used.
-        images_per_shard: by default as many as make 1 GiB.
+        reader: The images.
+        output: A new or empty directory, or one that this function started to write. If
+            it is finished and has the same images and settings, nothing is written.
+        image_size: Height and width in pixels.
+        resize: A name in `RESIZES`.
+        bad_images: What to do about images that cannot be used.
+        images_per_shard: The default makes shards of 1 GiB.
 
     Returns:
-        The manifest. If it is there already, made from the same images in the same way,
-        nothing is done.
+        The manifest.
 
     Raises:
-        UserError: `output` holds anything else; a bad image, under that policy; no
-            usable image.
+        UserError: `output` contains something else, another process is writing to it,
+            no image is usable, or `bad_images` treats a bad image as an error.
     """
     per_shard = images_per_shard or max(1, _SHARD_BYTES // record_bytes(image_size))
     plan = {
         "format": FORMAT,
         "image_size": image_size,
         "resize": resize,
-        "how": (RESIZES[resize].__doc__ or "").split("\n")[0],
         "source": {"kind": reader.kind, "identity": reader.identity},
         "images_in_source": len(reader),
         "images_per_shard": per_shard,
     }
-    with _locked(output):
-        if os.path.exists(_in(output, MANIFEST)):
-            manifest = _made_as_planned(output, MANIFEST, plan)
-            _report_again(manifest["shards"], bad_images)
-            return manifest
-        shards = _shards_begun(output, plan)
-        _report_again(shards, bad_images)
-        bar = progress(None, len(reader), "preparing")
-        for number, (name, start, stop) in enumerate(_ranges(len(reader), per_shard)):
-            if number == len(shards):
-                images = decoded(reader, image_size, resize, start, stop)
-                path = _in(output, name)
-                shards.append(_write_shard(path, images, bad_images, bar))
-                write_json(_in(output, PROGRESS), {**plan, "shards": shards})
-            else:
-                bar.update(stop - start)
-        bar.close()
-        return _finish(output, plan, shards)
+    manifest_path = os.path.join(output, MANIFEST)
+    if not os.path.exists(manifest_path):  # finished records may be read-only
+        with _locked(output):
+            if not os.path.exists(manifest_path):
+                return _write_records(reader, output, plan, bad_images)
+    manifest = _read_planned(manifest_path, plan)
+    _report_skipped(manifest["shards"], bad_images)
+    return manifest
 
 
-def _ranges(count: int, per_shard: int) -> Iterator[tuple[str, int, int]]:
-    total = -(-count // per_shard)
-    for number in range(total):
-        name = f"images-{number:05d}-of-{total:05d}.tfrecord"
-        start = number * per_shard
-        yield name, start, min(start + per_shard, count)
-
-
-def _write_shard(
-    path: str, images: Iterable[np.ndarray | Bad], bad_images: BadImages, bar: tqdm
+def _write_records(
+    reader: Reader, output: str, plan: dict, bad_images: BadImages
 ) -> dict:
-    """Writes the usable images and returns the shard's entry in the manifest."""
-    count, bad = 0, []
+    image_size, resize = plan["image_size"], plan["resize"]
+    per_shard, progress_path = plan["images_per_shard"], os.path.join(output, PROGRESS)
+    shards = _finished_shards(output, plan)
+    _report_skipped(shards, bad_images)
+    num_shards = -(-len(reader) // per_shard)
+    with progress_bar(None, len(reader), "preparing") as bar:
+        bar.update(min(len(shards) * per_shard, len(reader)))
+        for index in range(len(shards), num_shards):
+            start, stop = index * per_shard, min((index + 1) * per_shard, len(reader))
+            images = decode_images(reader, image_size, resize, start, stop)
+            name = f"images-{index:05d}-of-{num_shards:05d}.tfrecord"
+            path = os.path.join(output, name)
+            shards.append(_write_shard(path, images, bad_images, bar))
+            write_json(progress_path, {**plan, "shards": shards})
+    count = sum(shard["count"] for shard in shards)
+    if not count:
+        raise UserError(f"output={output}: none of {len(reader)} images is usable")
+    fingerprint = reader.fingerprint(image_size, resize, count)
+    manifest = {**plan, "count": count, "fingerprint": fingerprint, "shards": shards}
+    write_json(os.path.join(output, MANIFEST), manifest)
+    os.remove(progress_path)
+    return manifest
+
+
+def _write_shard(path: str, images: Iterator, bad_images: BadImages, bar: tqdm) -> dict:
+    """Write the usable images. Return the shard's entry in the manifest."""
+    count, failures = 0, []
     with replacing(path) as temporary:
         with tf.io.TFRecordWriter(temporary) as writer:
             for image in images:
-                if isinstance(image, Bad):
+                if isinstance(image, Failure):
                     bad_images.report(image)
-                    bad.append(image._asdict())
+                    failures.append(image._asdict())
                 else:
                     writer.write(image.tobytes())
                     count += 1
                 bar.update()
         checksum = sha256(temporary)
     file = os.path.basename(path)
-    return {"file": file, "count": count, "sha256": checksum, "bad_images": bad}
+    return {"file": file, "count": count, "sha256": checksum, "bad_images": failures}
 
 
-def _finish(output: str, plan: dict, shards: list[dict]) -> dict:
-    count = sum(shard["count"] for shard in shards)
-    if not count:
-        raise UserError(f"none of the {plan['images_in_source']} images can be used")
-    source, size = plan["source"], plan["image_size"]
-    name = fingerprint(source["kind"], source["identity"], size, plan["resize"], count)
-    manifest = {**plan, "count": count, "fingerprint": name, "shards": shards}
-    write_json(_in(output, MANIFEST), manifest)
-    os.remove(_in(output, PROGRESS))
-    return manifest
-
-
-def _shards_begun(output: str, plan: dict) -> list[dict]:
-    """The entries of the shards that an interrupted run has finished."""
-    if os.path.exists(_in(output, PROGRESS)):
-        shards = _made_as_planned(output, PROGRESS, plan)["shards"]
-        whole = [os.path.exists(_in(output, shard["file"])) for shard in shards]
-        return shards[: whole.index(False)] if False in whole else shards
-    ours = ("images-", PROGRESS)  # killed before the first shard was noted
-    others = [name for name in os.listdir(output) if not name.startswith(ours)]
-    if others:
-        raise UserError(
-            f"{output} holds {others[0]} and is not a folder of records: choose "
-            "another --output"
+def _finished_shards(output: str, plan: dict) -> list[dict]:
+    """Return the entries of the shards that an interrupted run has finished."""
+    path = os.path.join(output, PROGRESS)
+    if not os.path.exists(path):
+        write_json(path, {**plan, "shards": []})
+    shards = _read_planned(path, plan)["shards"]
+    # If a shard was deleted, write it and the following ones again.
+    return list(
+        itertools.takewhile(
+            lambda shard: os.path.exists(os.path.join(output, shard["file"])), shards
         )
-    write_json(_in(output, PROGRESS), {**plan, "shards": []})
-    return []
+    )
 
 
-def _report_again(shards: list[dict], bad_images: BadImages) -> None:
+def _report_skipped(shards: list[dict], bad_images: BadImages) -> None:
+    """Report the bad images that an earlier run skipped."""
     for shard in shards:
-        for bad in shard["bad_images"]:
-            bad_images.report(Bad(**bad))
+        for failure in shard["bad_images"]:
+            bad_images.report(Failure(**failure))
 
 
-def _made_as_planned(output: str, name: str, plan: dict) -> dict:
-    found = read_json(_in(output, name))
+def _read_planned(path: str, plan: dict) -> dict:
+    """Read a manifest or progress file. Raise UserError if its settings differ."""
+    found = read_json(path)
     for key, planned in plan.items():
         if found.get(key) != planned:
             raise UserError(
-                f"{output} holds records made otherwise ({key} is {found.get(key)}, "
-                f"not {planned}): choose another --output, or delete it"
+                f"output={os.path.dirname(path)}: contains records with different "
+                f"settings: {key} is {found.get(key)}, not {planned}. Delete them or "
+                "choose another directory"
             )
     return found
 
 
 @contextlib.contextmanager
 def _locked(output: str) -> Iterator[None]:
-    """Makes the folder; only one process at a time may fill it."""
+    """Create the directory and lock it: only one process may write to it."""
     try:
         os.makedirs(output, exist_ok=True)
-        folder = os.open(output, os.O_RDONLY)
+        names = os.listdir(output)
+        ours = (LOCK, MANIFEST, f".{PROGRESS}", "images-")
+        others = [name for name in names if not name.startswith(ours)]
+        if others and PROGRESS not in names:
+            raise UserError(
+                f"output={output}: contains {min(others)!r}, but no records. Choose "
+                "another directory"
+            )
+        lock = open(os.path.join(output, LOCK), "a")  # noqa: SIM115
     except OSError as error:
-        raise UserError(f"{output} cannot be made: {error.strerror}") from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        raise UserError(
+            f"output={output}: cannot write to the directory: {error.strerror}"
+        ) from error
+    with lock:
+        if not try_lock(lock):
+            raise UserError(f"output={output}: another process is preparing it")
         yield
-    except BlockingIOError as error:
-        raise UserError(f"{output} is being prepared by another process") from error
-    finally:
-        os.close(folder)
-
-
-def _in(folder: str, name: str) -> str:
-    return os.path.join(folder, name)

@@ -1,9 +1,10 @@
-"""Our own records: images at the training size, on disk, reached at random.
+"""Records: images at the training size on disk, with random access.
 
-A folder holds `manifest.json` and shards: uncompressed TFRecord files whose every
-record is one image, uint8 (size, size, 3) in C order, and nothing else. All records are
-equally long, so that image i of a shard begins at byte i * (image bytes + 16) + 12 and
-is read by one call: no index, no decoder, no other package. TensorFlow reads them too:
+A directory of records contains `manifest.json` and shards. A shard is an uncompressed
+TFRecord file in which each record is one image, uint8 (size, size, 3) in C order. All
+records have the same length, so image i of a shard starts at byte
+i * (image bytes + 16) + 12. Reading it needs no index and no decoder. TensorFlow can
+read the shards too:
 
     tf.data.TFRecordDataset(shard).map(lambda r: tf.io.decode_raw(r, tf.uint8))
 """
@@ -19,42 +20,38 @@ from lada_tf.io import read_json, sha256
 
 MANIFEST = "manifest.json"
 FORMAT = "lada_tf records 1"
-# A TFRecord: length and its checksum, the image, its checksum.
-_HEADER, _FRAME = 12, 16
+# A TFRecord is: length, checksum of the length, image, checksum of the image.
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
 def record_bytes(image_size: int) -> int:
-    """Bytes of one record in a shard."""
-    return 3 * image_size**2 + _FRAME
-
-
-def is_records(folder: str) -> bool:
-    return os.path.isfile(os.path.join(folder, MANIFEST))
+    """Return the length of one record in bytes."""
+    return _HEADER_BYTES + 3 * image_size**2 + _FOOTER_BYTES
 
 
 class RecordSource(ImageSource):
-    """Images of a folder that `prepare_data` made.
+    """Images in a directory of records.
 
-    Shards are mapped, not read: what memory they take is the page cache's, which the
-    system takes back when it needs to.
+    Memory-maps the shards, so the operating system can reclaim their memory.
 
     Raises:
-        UserError: the folder is not whole: the manifest or a shard is missing or has
-            another size than the manifest says. (`verify` reads the checksums too.)
+        UserError: The manifest is invalid, or a shard is missing or has the wrong size.
+            (`verify` also compares the checksums.)
     """
 
-    def __init__(self, folder: str):
-        self.manifest = read_manifest(folder)
+    def __init__(self, directory: str):
+        self.manifest = read_manifest(directory)
         self.image_size = self.manifest["image_size"]
         self.fingerprint = self.manifest["fingerprint"]
         shards = [shard for shard in self.manifest["shards"] if shard["count"]]
-        ends = np.cumsum([shard["count"] for shard in shards])
+        counts = np.array([shard["count"] for shard in shards])
+        ends = np.cumsum(counts)
         with tf.device("CPU:0"):
-            self._starts = tf.constant(ends - [shard["count"] for shard in shards])
+            self._starts = tf.constant(ends - counts)
             self._ends = tf.constant(ends)
         self._shards = [
-            _map(os.path.join(folder, shard["file"]), shard["count"], self.image_size)
-            for shard in shards
+            _map_shard(os.path.join(directory, shard["file"]), count, self.image_size)
+            for shard, count in zip(shards, counts.tolist(), strict=True)
         ]
 
     def __len__(self) -> int:
@@ -63,63 +60,59 @@ class RecordSource(ImageSource):
     def gather(self, indices: tf.Tensor) -> tf.Tensor:
         shards = tf.searchsorted(self._ends, indices, side="right")
         within = indices - tf.gather(self._starts, shards)
-        places = tf.dynamic_partition(
+        positions = tf.dynamic_partition(
             tf.range(tf.size(indices)), shards, len(self._shards)
         )
         records = [
-            tf.gather(shard, tf.gather(within, place))
-            for shard, place in zip(self._shards, places, strict=True)
+            tf.gather(shard, tf.gather(within, position))
+            for shard, position in zip(self._shards, positions, strict=True)
         ]
-        joined = tf.dynamic_stitch(places, records)
-        pixels = joined[:, _HEADER : _HEADER - _FRAME]
+        pixels = tf.dynamic_stitch(positions, records)[:, _HEADER_BYTES:-_FOOTER_BYTES]
         return tf.reshape(pixels, (-1, self.image_size, self.image_size, 3))
 
 
-def _map(path: str, count: int, image_size: int) -> tf.Tensor:
-    """A shard's records in place: uint8 (count, bytes of a record)."""
+def _map_shard(path: str, count: int, image_size: int) -> tf.Tensor:
+    """Map the records of a shard: uint8 (count, bytes per record)."""
     shape = (count, record_bytes(image_size))
     _check_size(path, count * record_bytes(image_size))
-    # "c", copy on write: NumPy shares no read-only memory. Nothing is written.
+    # Copy-on-write ("c"), because NumPy cannot share read-only memory by DLPack.
     return as_tensor(np.memmap(path, np.uint8, "c", shape=shape))
 
 
-def read_manifest(folder: str) -> dict:
-    """The manifest of a finished folder of records."""
-    path = os.path.join(folder, MANIFEST)
+def read_manifest(directory: str) -> dict:
+    """Return the manifest of a directory of finished records."""
+    path = os.path.join(directory, MANIFEST)
     manifest = read_json(path)
     if manifest.get("format") != FORMAT:
-        raise UserError(f"{path} is no manifest of {FORMAT!r}: make the records anew")
+        raise UserError(f"{path}: the format is not {FORMAT!r}. Prepare the data again")
     return manifest
 
 
-def verify(folder: str) -> int:
-    """Reads every shard of a folder of records and compares its SHA-256.
+def verify(directory: str) -> int:
+    """Compare the SHA-256 checksum of each shard with the manifest.
 
     Returns:
         The number of images.
 
     Raises:
-        UserError: names the first shard that differs.
+        UserError: A shard differs. The message names the first one.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(directory)
     for shard in manifest["shards"]:
-        path = os.path.join(folder, shard["file"])
+        path = os.path.join(directory, shard["file"])
         _check_size(path, shard["count"] * record_bytes(manifest["image_size"]))
         if sha256(path) != shard["sha256"]:
             raise UserError(
-                f"{path} differs from its checksum in {MANIFEST}: delete it, and the "
-                f"manifest, and run prepare_data again"
+                f"{path}: the checksum differs from {MANIFEST}. Delete the directory, "
+                "then prepare the data again"
             )
     return manifest["count"]
 
 
 def _check_size(path: str, expected: int) -> None:
-    try:
-        size = os.path.getsize(path)
-    except OSError as error:
-        raise UserError(f"{path} is missing: run prepare_data again") from error
+    size = os.path.getsize(path) if os.path.exists(path) else "a missing file"
     if size != expected:
         raise UserError(
-            f"{path} has {size} bytes where its manifest promises {expected}: delete "
-            "the folder and run prepare_data again"
+            f"{path}: expected {expected} bytes, found {size}. Delete the directory, "
+            "then prepare the data again"
         )

@@ -1,22 +1,26 @@
-"""What every data set becomes: square uint8 images by index."""
+"""Image sources: decoded images of one size, accessed by index."""
 
 import abc
-import hashlib
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
-_ALIGNMENT = 64  # bytes, which TensorFlow asks of memory that it does not own
+from lada_tf.data.order import SUBSET, permutation
+from lada_tf.errors import UserError
+
+_ALIGNMENT = 64  # bytes; TensorFlow requires it of memory that it does not own
 
 
 class ImageSource(abc.ABC):
-    """Images of one size, decoded, in a fixed order, reached by index.
+    """Decoded images of one size in a fixed order, accessed by index.
 
     Attributes:
-        image_size: height and width in pixels.
-        fingerprint: a short string that names the data: kind, digest of what was read,
-            size, resize, count. Equal fingerprints mean equal images in equal order, so
-            that a run folder can refuse other data; where the files lie is not in it.
+        image_size: Height and width in pixels.
+        fingerprint: A short string that identifies the images. It contains the kind
+            and digest of the data, image size, resize and number of images, but no
+            path. Equal fingerprints mean equal images in the same order. A run
+            directory stores it, so that training never resumes with different data.
     """
 
     image_size: int
@@ -24,27 +28,28 @@ class ImageSource(abc.ABC):
 
     @abc.abstractmethod
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     @abc.abstractmethod
     def gather(self, indices: tf.Tensor) -> tf.Tensor:
-        """Images as TensorFlow operations, so that no Python runs in a pipeline.
+        """Return images by index, using TensorFlow operations only.
 
         Args:
-            indices: int64 (n,) in [0, len(self)), any order, repeats allowed.
+            indices: int64 (n,) in [0, len(self)), in any order, may repeat.
 
         Returns:
             uint8 (n, image_size, image_size, 3), RGB.
         """
 
-    def images(self, indices) -> np.ndarray:
-        """`gather` for NumPy: integers (n,) -> uint8 (n, size, size, 3)."""
-        with tf.device("CPU:0"):  # or the whole source would be copied to the GPU
+    def images(self, indices: ArrayLike) -> np.ndarray:
+        """Return `gather(indices)` as a NumPy array."""
+        # On a GPU, TensorFlow would copy the whole source to the device.
+        with tf.device("CPU:0"):
             return self.gather(tf.constant(indices, tf.int64)).numpy()
 
 
 class MemorySource(ImageSource):
-    """Images held in one uint8 array (N, size, size, 3)."""
+    """Images in memory, from a uint8 array (N, size, size, 3)."""
 
     def __init__(self, array: np.ndarray, fingerprint: str):
         self.image_size = array.shape[1]
@@ -58,8 +63,42 @@ class MemorySource(ImageSource):
         return tf.gather(self._images, indices)
 
 
+class SubsetSource(ImageSource):
+    """A random subset of a source, to study data efficiency (Table III of the paper).
+
+    Subsets with the same seed are nested: a larger subset contains the smaller one.
+
+    Args:
+        source: The source to choose from.
+        subset: Fraction of the images to keep, in (0, 1]. At least 1 image is kept.
+        subset_seed: An integer >= 0.
+
+    Raises:
+        UserError: An argument is out of range.
+    """
+
+    def __init__(self, source: ImageSource, subset: float, subset_seed: int):
+        if not 0 < subset <= 1:
+            raise UserError(f"subset={subset}: must be above 0 and at most 1")
+        if subset_seed < 0:
+            raise UserError(f"subset_seed={subset_seed}: must be at least 0")
+        count = max(1, round(subset * len(source)))
+        self.image_size = source.image_size
+        self.fingerprint = f"{source.fingerprint}:{count}@{subset_seed}"
+        self._source = source
+        with tf.device("CPU:0"):
+            order = permutation(len(source), subset_seed, 0, SUBSET)
+            self._indices = tf.cast(tf.sort(order[:count]), tf.int64)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def gather(self, indices: tf.Tensor) -> tf.Tensor:
+        return self._source.gather(tf.gather(self._indices, indices))
+
+
 def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """An uninitialized uint8 array that `as_tensor` need not copy."""
+    """Return an uninitialized uint8 array that `as_tensor` can share."""
     size = int(np.prod(shape))
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
@@ -67,15 +106,9 @@ def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def as_tensor(array: np.ndarray) -> tf.Tensor:
-    """The array as a tensor on the CPU, in the same memory where that is possible."""
+    """Return the array as a tensor on the CPU that shares its memory if possible."""
     with tf.device("CPU:0"):
-        shared = array.size and array.flags.c_contiguous and array.flags.writeable
-        if not shared or array.ctypes.data % _ALIGNMENT:
+        can_share = array.size and array.flags.c_contiguous and array.flags.writeable
+        if not can_share or array.ctypes.data % _ALIGNMENT:
             return tf.constant(array)
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-
-
-def fingerprint(kind: str, identity: str, size: int, resize: str, count: int) -> str:
-    """Joins what defines a source; `identity` is digested to 12 hex digits."""
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    return f"{kind}:{digest}:{size}px:{resize}:{count}"

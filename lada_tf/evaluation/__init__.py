@@ -1,12 +1,12 @@
-"""The paper's five metrics as the guided-diffusion (ADM) evaluator defines them.
+"""The paper's five metrics, as the guided-diffusion (ADM) evaluator defines them.
 
 FID and sFID are `frechet_distance` on two kinds of Inception features.
 """
 
-from lada_tf.evaluation.frechet import (
-    frechet_distance,
-    frechet_distance_of_statistics,
-)
+# `inception_score` and `precision_recall` name both a module and its function. These
+# imports bind the functions here; import other names of the modules with
+# `from lada_tf.evaluation.precision_recall import ...`.
+from lada_tf.evaluation.frechet import frechet_distance, frechet_distance_of_statistics
 from lada_tf.evaluation.inception_score import inception_score
 from lada_tf.evaluation.kid import kernel_distance
 from lada_tf.evaluation.precision_recall import precision_recall

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from lada_tf.evaluation.extract_features import gather
-from lada_tf.evaluation.extractor import Extractor
+from lada_tf.data import ImageSource
+from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.frechet import frechet_distance
-from lada_tf.evaluation.images import ImageSource, batches, generate, quantized
+from lada_tf.evaluation.image_sets import ImageSet, generated_images
+from lada_tf.evaluation.statistics import split_rows
 
 SEED = 0
 
@@ -91,7 +92,7 @@ class FrechetDistanceCallback(IntervalCallback):
         self.best = best
         self._batch_size = batch_size
         self._real: np.ndarray | None = None
-        self._generator: Callable | None = None
+        self._generated: ImageSet | None = None
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
@@ -103,20 +104,16 @@ class FrechetDistanceCallback(IntervalCallback):
 
     def act(self, images_seen: int) -> None:
         """Measure and log the distance."""
-        if self._real is None or self._generator is None:
+        if self._real is None or self._generated is None:
             self._real = real_features(
                 self._source, self._extractor, self._num_images, self._batch_size
             )
-            self._generator = quantized(self.model.ema_generator)
-        generated = generate(
-            self._generator,
-            self.model.latent_dim,
-            self._num_images,
-            SEED,
-            self._batch_size,
-        )
-        features = gather(generated, self._num_images, self._extractor).features
-        distance = frechet_distance(self._real, features)
+            self._generated = generated_images(
+                self.model.ema_generator, self.model.latent_dim, SEED, self._batch_size
+            )
+        batches = self._generated.batches(self._num_images)
+        generated = compute_features(batches, self._num_images, self._extractor)
+        distance = frechet_distance(self._real, generated.features)
         self._log(images_seen, {self._extractor.metric_name("FID"): distance})
         if distance < self.best:
             self.best = distance
@@ -133,5 +130,6 @@ def real_features(
     The choice of the images is always the same.
     """
     order = np.random.default_rng(SEED).permutation(len(source))
-    real = batches(source, order[:num_images], batch_size)
-    return gather(real, num_images, extractor).features
+    parts = split_rows(order[:num_images], batch_size)
+    batches = (source.images(part) for part in parts)
+    return compute_features(batches, num_images, extractor).features

@@ -1,23 +1,114 @@
-"""One pass over images: everything that any of the metrics needs of them."""
+"""Feature extractors, and one pass of an extractor over a set of images."""
 
+import abc
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
+import tqdm
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation.extractor import Extractor
 from lada_tf.evaluation.statistics import FeatureStatistics, StreamingStatistics
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Gathered:
+class Features:
+    """Features of one batch of images.
+
+    Attributes:
+        pool: float32 (n, d), one vector per image.
+        spatial: float32 (n, d'), flattened feature maps for sFID, or None.
+        probabilities: float32 (n, classes), rows that sum to 1, for the Inception
+            score, or None.
+    """
+
+    pool: np.ndarray
+    spatial: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+
+
+class Extractor(abc.ABC):
+    """A network that maps images to features.
+
+    Attributes:
+        label: suffix, in parentheses, of every metric's name. None for the 2015
+            Inception graph, the only network whose Fréchet distance is called FID.
+        identity: string that changes when the features change. It is part of the key of
+            cached statistics.
+    """
+
+    label: str | None
+    identity: str
+
+    def __call__(self, images: np.ndarray) -> Features:
+        """Extract the features of a batch.
+
+        Args:
+            images: uint8 (n, height, width, 3), n >= 1, RGB.
+
+        Raises:
+            UserError: images of another shape or dtype.
+        """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise UserError(
+                "images must be uint8 (n, height, width, 3), not "
+                f"{images.dtype} {images.shape}"
+            )
+        return self.extract(images)
+
+    def metric_name(self, metric: str) -> str:
+        """Return the metric's name with the label: "FID", or "FD (label)"."""
+        if self.label is None:
+            return metric
+        return f"{metric.replace('FID', 'FD')} ({self.label})"
+
+    @abc.abstractmethod
+    def extract(self, images: np.ndarray) -> Features:
+        """Extract the features of a batch that `__call__` has checked."""
+
+
+def open_extractor(
+    features: str = "inception",
+    inception_graph: str | None = None,
+    inception_sha256: str | None = None,
+) -> Extractor:
+    """Open a feature extractor.
+
+    Args:
+        features: "inception" (the 2015 graph, for FID), "keras_inception_v3",
+            "small_classifier" (part of the package, works offline), or the path of a
+            `.keras` file or SavedModel directory.
+        inception_graph: file of the 2015 graph; by default it is in the cache
+            directory.
+        inception_sha256: checksum of a graph other than the public one.
+
+    Raises:
+        UserError: the network or its weights are missing or invalid.
+    """
+    # Lazy imports: each network's module takes seconds to import.
+    if features == "inception":
+        from lada_tf.evaluation.inception_graph import InceptionGraph
+
+        return InceptionGraph(inception_graph, inception_sha256)
+    if features == "small_classifier":
+        from lada_tf.evaluation.small_classifier import SmallClassifier
+
+        return SmallClassifier()
+    from lada_tf.evaluation.model_features import KerasInceptionV3, ModelFeatures
+
+    if features == "keras_inception_v3":
+        return KerasInceptionV3()
+    return ModelFeatures(features)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureSet:
     """Features of a set of images.
 
     Attributes:
         pool: statistics of the pool features.
         spatial: statistics of the spatial features; None if the extractor has none.
-        features: float32 (n, d), the pool features of the first images.
+        features: float32 (n, d), the pool features of the first n images.
         probabilities: float32 (N, classes); None if the extractor has none.
     """
 
@@ -27,54 +118,51 @@ class Gathered:
     probabilities: np.ndarray | None
 
 
-def gather(
+def compute_features(
     image_batches: Iterable[np.ndarray],
     num_images: int,
     extractor: Extractor,
     num_features: int | None = None,
-    progress: Callable[[Iterable], Iterable] | None = None,
-) -> Gathered:
-    """Runs images through an extractor.
+    progress: str | None = None,
+) -> FeatureSet:
+    """Extract the features of a set of images in one pass.
 
     Args:
-        image_batches: uint8 arrays (n, height, width, 3), `num_images` in all.
-        num_images: how many there are.
-        extractor: of the features.
-        num_features: of how many images, the first, the pool features themselves are
-            kept; by default all.
-        progress: wraps `image_batches`, as `tqdm` does.
+        image_batches: uint8 arrays (n, height, width, 3).
+        num_images: total number of images in the batches.
+        extractor: the feature extractor.
+        num_features: number of images whose pool features are returned; all by default.
+            The statistics always cover all images.
+        progress: label of a progress bar on stderr; None shows no bar.
 
     Raises:
-        UserError: another number of images than said, or features that are not finite.
+        UserError: the batches do not hold `num_images` images, or a feature is NaN or
+            infinite.
     """
-    kept = num_images if num_features is None else min(num_features, num_images)
+    num_features = num_images if num_features is None else num_features
     pool, spatial = StreamingStatistics(), StreamingStatistics()
-    features: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    start = 0
-    for batch in progress(image_batches) if progress else image_batches:
-        found, end = extractor(batch), start + len(batch)
-        if end > num_images:
-            break
-        pool.update(found.pool)
-        if features is None:
-            features = np.empty((kept, found.pool.shape[1]), np.float32)
-        features[start:end] = found.pool[: max(kept - start, 0)]
-        if found.spatial is not None:
-            spatial.update(found.spatial)
-        if found.probabilities is not None:
-            if probabilities is None:
-                shape = num_images, found.probabilities.shape[1]
-                probabilities = np.empty(shape, np.float32)
-            probabilities[start:end] = found.probabilities
-        start = end
-    else:
-        end = start
-    if end != num_images or features is None:
-        raise UserError(f"{num_images} images were announced, {end} or more came")
-    return Gathered(
+    features: list[np.ndarray] = []
+    probabilities: list[np.ndarray] = []
+    # disable=None: no bar unless stderr is a terminal.
+    disable = None if progress else True
+    with tqdm.tqdm(total=num_images, desc=progress, unit="img", disable=disable) as bar:
+        for images in image_batches:
+            batch = extractor(images)
+            features.append(batch.pool[: max(num_features - pool.count, 0)].copy())
+            pool.update(batch.pool)
+            if batch.spatial is not None:
+                spatial.update(batch.spatial)
+            if batch.probabilities is not None:
+                probabilities.append(batch.probabilities)
+            bar.update(len(images))
+    if pool.count != num_images:
+        raise UserError(
+            f"num_images={num_images} does not match the {pool.count} images of the "
+            "batches"
+        )
+    return FeatureSet(
         pool.result(),
         spatial.result() if spatial.count else None,
-        features,
-        probabilities,
+        np.concatenate(features),
+        np.concatenate(probabilities) if probabilities else None,
     )

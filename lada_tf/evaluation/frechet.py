@@ -2,35 +2,40 @@
 
     ‖μ₁-μ₂‖² + tr C₁ + tr C₂ - 2 tr (C₁C₂)^½        (Dowson and Landau 1982)
 
-For any roots Cᵢ = RᵢᵀRᵢ the last trace is the sum of the singular values of R₁R₂ᵀ. That
-form is real and non-negative by construction. Which root is cheap depends on the rank:
+For any roots Cᵢ = RᵢᵀRᵢ the last trace is the sum of the singular values of R₁R₂ᵀ. This
+sum is always real and non-negative. The fastest accurate root depends on the rank:
 
-- fewer images than channels: the centred features are the root, and the product is
-  small (n₁ x n₂);
-- both covariances well inside the positive definite ones: with C₁ = LLᵀ those singular
-  values are the square roots of the eigenvalues of LᵀC₂L, symmetric, the fastest form;
-- anything else: Cholesky factors, pivoted and cut at the numerical rank where singular,
-  are the roots. Eigenvalues would turn a rounding error ε near zero into √ε.
+- Fewer images than channels: the centered features are a root, and R₁R₂ᵀ is small
+  (n₁ x n₂).
+- Both covariances are well-conditioned: with C₁ = LLᵀ the singular values are the
+  square roots of the eigenvalues of the symmetric matrix LᵀC₂L.
+- Otherwise: Cholesky factors, pivoted and cut at the numerical rank if singular. Here
+  eigenvalues would turn a rounding error ε near zero into √ε.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import linalg
 
-from lada_tf.errors import UserError
-from lada_tf.evaluation import checks
-from lada_tf.evaluation.statistics import FeatureStatistics, statistics_of
+from lada_tf.evaluation.statistics import (
+    FeatureStatistics,
+    as_features,
+    check_same_width,
+    fit_statistics,
+)
 
 EPSILON = np.finfo(np.float64).eps
-# Of the traces: a distance of 1e-4 of them, as of close sets, keeps seven digits.
+# Largest error relative to the traces. Close sets have distances of about 1e-4 of the
+# traces; this keeps seven digits of them.
 TOLERANCE = 1e-11
 
 
-def frechet_distance(real_features, generated_features) -> float:
-    """Fréchet distance between Gaussians fitted to two sets of features.
+def frechet_distance(real_features: ArrayLike, generated_features: ArrayLike) -> float:
+    """Compute the Fréchet distance between Gaussians fitted to two sets of features.
 
-    With the 2015 Inception graph's `pool_3` features this is FID (Heusel et al. 2017),
-    with the first 7 channels of `mixed_6/conv` sFID (Nash et al. 2021). Symmetric.
-    Computed in float64 whatever the dtype of the features.
+    With the 2015 Inception graph this is FID for the `pool_3` features (Heusel et al.
+    2017), and sFID for the first 7 channels of `mixed_6/conv` (Nash et al. 2021). The
+    distance is symmetric and always computed in float64.
 
     Args:
         real_features: array (N, d), N >= 2.
@@ -42,33 +47,29 @@ def frechet_distance(real_features, generated_features) -> float:
     Raises:
         UserError: NaN, fewer than two images, or different widths.
     """
-    real = checks.as_features(real_features, "real_features")
-    generated = checks.as_features(generated_features, "generated_features")
-    checks.check_same_width(real, generated)
+    real = as_features(real_features, "real_features")
+    generated = as_features(generated_features, "generated_features")
+    check_same_width(real, generated)
     return _distance(_fit(real), _fit(generated))
 
 
 def frechet_distance_of_statistics(
     real: FeatureStatistics, generated: FeatureStatistics
 ) -> float:
-    """`frechet_distance` from means and covariances, such as a reference file's.
+    """Compute `frechet_distance` from means and covariances.
 
-    Where there were fewer images than channels, `frechet_distance` on the features
-    themselves is faster and keeps more digits.
+    With fewer images than channels, `frechet_distance` on the features themselves is
+    faster and more accurate.
 
     Raises:
         UserError: different widths.
     """
-    if real.mean.shape != generated.mean.shape:
-        raise UserError(
-            f"real statistics have {len(real.mean)} channels and generated ones "
-            f"{len(generated.mean)}: take both from the same extractor"
-        )
-    return _distance(_Full(real), _Full(generated))
+    check_same_width(real.mean, generated.mean)
+    return _distance(_Dense(real), _Dense(generated))
 
 
-class _Full:
-    """A Gaussian that is held as its mean and covariance."""
+class _Dense:
+    """A Gaussian stored as mean and covariance."""
 
     def __init__(self, statistics: FeatureStatistics):
         self.mean = statistics.mean
@@ -76,11 +77,11 @@ class _Full:
         self._covariance = statistics.covariance
 
     def covariance(self, live: np.ndarray) -> np.ndarray:
-        """The covariance (d', d') of the live channels."""
+        """Return the covariance (d', d') of the live channels."""
         return self._covariance[np.ix_(live, live)]
 
     def root(self, live: np.ndarray) -> np.ndarray:
-        """R (r, d') with RᵀR the live channels' covariance, r its numerical rank."""
+        """Return R (r, d'), RᵀR = covariance of the live channels, r its rank."""
         covariance = self.covariance(live)
         factor = _cholesky(covariance)
         if factor is not None:
@@ -92,7 +93,7 @@ class _Full:
 
 
 class _Thin:
-    """A Gaussian of fewer images than channels: its covariance is never formed."""
+    """A Gaussian of fewer images than channels, stored as mean and root."""
 
     def __init__(self, features: np.ndarray):
         features = features.astype(np.float64)
@@ -101,17 +102,17 @@ class _Thin:
         self.variances = np.square(self._root).sum(axis=0)
 
     def root(self, live: np.ndarray) -> np.ndarray:
-        """R (n, d') with RᵀR the live channels' covariance."""
+        """Return R (n, d'), RᵀR = covariance of the live channels."""
         return self._root[:, live]
 
 
-def _fit(features: np.ndarray) -> _Full | _Thin:
+def _fit(features: np.ndarray) -> _Dense | _Thin:
     images, width = features.shape
-    return _Thin(features) if images <= width else _Full(statistics_of(features))
+    return _Thin(features) if images <= width else _Dense(fit_statistics(features))
 
 
-def _distance(first: _Full | _Thin, second: _Full | _Thin) -> float:
-    # A channel that is constant in either set adds nothing to the trace of the root.
+def _distance(first: _Dense | _Thin, second: _Dense | _Thin) -> float:
+    # A channel that is constant in one set adds nothing to the trace of the root.
     live = (first.variances > 0) & (second.variances > 0)
     distance = (
         np.square(first.mean - second.mean).sum()
@@ -123,12 +124,12 @@ def _distance(first: _Full | _Thin, second: _Full | _Thin) -> float:
 
 
 def _trace_of_root(
-    first: _Full | _Thin, second: _Full | _Thin, live: np.ndarray
+    first: _Dense | _Thin, second: _Dense | _Thin, live: np.ndarray
 ) -> float:
-    """tr (C₁C₂)^½ over the live channels."""
+    """Return tr (C₁C₂)^½ over the live channels."""
     if not live.any():
         return 0.0
-    if isinstance(first, _Full) and isinstance(second, _Full):
+    if isinstance(first, _Dense) and isinstance(second, _Dense):
         trace = _by_eigenvalues(first.covariance(live), second.covariance(live))
         if trace is not None:
             return trace
@@ -137,13 +138,13 @@ def _trace_of_root(
 
 
 def _by_eigenvalues(first: np.ndarray, second: np.ndarray) -> float | None:
-    """tr (C₁C₂)^½, or None where rounding would cost digits."""
+    """Return tr (C₁C₂)^½, or None if rounding would exceed `TOLERANCE`."""
     factor = _cholesky(first)
     if factor is None or _cholesky(second) is None:
         return None
     product = factor.T @ second @ factor
     eigenvalues = linalg.eigvalsh(product, overwrite_a=True, check_finite=False)
-    rounding = EPSILON * eigenvalues[-1]  # of each eigenvalue
+    rounding = EPSILON * eigenvalues[-1]  # error of each eigenvalue
     roots = np.sqrt(np.maximum(eigenvalues, rounding))
     error = (rounding / (2 * roots)).sum()
     accurate = error < TOLERANCE * (np.trace(first) + np.trace(second))
@@ -151,7 +152,7 @@ def _by_eigenvalues(first: np.ndarray, second: np.ndarray) -> float | None:
 
 
 def _cholesky(covariance: np.ndarray) -> np.ndarray | None:
-    """L with LLᵀ = C, or None where C is not positive definite to working precision."""
+    """Return L with LLᵀ = C, or None if C is not numerically positive definite."""
     try:
         factor = linalg.cholesky(covariance, lower=True, check_finite=False)
     except linalg.LinAlgError:

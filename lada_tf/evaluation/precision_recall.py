@@ -1,156 +1,129 @@
-"""Improved precision and recall (Kynkäänniemi et al. 2019), exact, in bounded memory.
+"""Improved precision and recall (Kynkäänniemi et al. 2019) in bounded memory.
 
-A set's manifold is the union of balls around its features, each out to the k-th nearest
-neighbour in the set. Precision is the share of generated features inside the real
-manifold, recall the share of real ones inside the generated manifold.
-
-Distances come from float32 matrix products, and ‖a‖² + ‖b‖² - 2ab rounds. So a product
-only sorts the pairs into surely nearer, surely farther, and undecided; the few that are
-undecided are measured again in float64 from the differences. The result depends on no
-block size, BLAS or machine, and duplicates are at distance exactly zero.
+The manifold of a set is the union of balls around its features. The radius of a ball is
+the distance to the k-th nearest neighbor in the same set. Precision is the share of
+generated features inside the real manifold; recall is the share of real features inside
+the generated manifold.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation import checks
+from lada_tf.evaluation.statistics import as_features, check_same_width
 
-ROWS = 512  # of a block of distances
-COLUMNS = 8192
+BLOCK_ROWS = 2048  # a block of distances has at most 2048 x 2048 entries
+ADM_BLOCK_ROWS = 10_000
+# Relative to the squared norms: above the rounding errors of float64 distances (1e-15),
+# below those due to float32 features.
+TOLERANCE = 1e-12
 
 
 def precision_recall(
-    real_features,
-    generated_features,
+    real_features: ArrayLike,
+    generated_features: ArrayLike,
     nearest_k: int = 3,
-    arithmetic: str = "float32",
+    arithmetic: str = "float64",
 ) -> tuple[float, float]:
-    """Improved precision and recall.
+    """Compute improved precision and recall.
 
-    As in the reference code and the guided-diffusion evaluator: squared L2 distances, a
-    ball's radius is the distance to the `nearest_k`-th neighbour other than the feature
-    itself, and its border belongs to it.
+    As in the reference code and the guided-diffusion (ADM) evaluator, distances are
+    squared L2, the k-th neighbor does not count the feature itself, and the border
+    belongs to the ball.
 
     Args:
-        real_features: array (N, d), N > nearest_k; used as float32.
-        generated_features: array (M, d), M > nearest_k; used as float32.
-        nearest_k: which neighbour sets the radius; the papers use 3.
-        arithmetic: "float32" is exact. "adm_float16" computes the distances in half
-            precision, as the guided-diffusion evaluator does; figures published with
-            that evaluator carry its error (up to 0.05), so compare like with like.
+        real_features: array (N, d), N > nearest_k; cast to float32.
+        generated_features: array (M, d), M > nearest_k; cast to float32.
+        nearest_k: which neighbor sets the radius; the papers use 3.
+        arithmetic: "float64" or "adm_float16". The latter computes distances in float16
+            as ADM does. Scores published with ADM include its rounding error (up to
+            0.05), so compare only scores of the same arithmetic.
 
     Returns:
         (precision, recall), each in [0, 1].
 
     Raises:
-        UserError: too few images, NaN, different widths, an unknown `arithmetic`.
+        UserError: too few images, NaN, different widths, or an unknown `arithmetic`.
     """
     if nearest_k < 1:
         raise UserError(f"nearest_k={nearest_k} must be at least 1")
-    real = _float32(real_features, "real_features", nearest_k)
-    generated = _float32(generated_features, "generated_features", nearest_k)
-    checks.check_same_width(real, generated)
-    if arithmetic == "adm_float16":
-        from lada_tf.evaluation import manifold_float16  # TensorFlow is slow to import
+    real = _as_float32(real_features, "real_features", nearest_k)
+    generated = _as_float32(generated_features, "generated_features", nearest_k)
+    check_same_width(real, generated)
+    if arithmetic == "float64":
+        distances, tolerance, block_rows = _float64_distances, TOLERANCE, BLOCK_ROWS
+    elif arithmetic == "adm_float16":
+        distances, tolerance, block_rows = _adm_distances, 0, ADM_BLOCK_ROWS
+    else:
+        raise UserError(f"arithmetic={arithmetic!r} must be float64 or adm_float16")
 
-        return manifold_float16.precision_recall(real, generated, nearest_k)
-    if arithmetic != "float32":
-        raise UserError(f"arithmetic={arithmetic!r} must be float32 or adm_float16")
+    real_radii = _squared_radii(real, nearest_k, distances, block_rows)
+    generated_radii = _squared_radii(generated, nearest_k, distances, block_rows)
+    # Rounding must not move a feature on the border of a ball outside it. This matters
+    # for duplicates, whose radius can be 0.
+    real_radii += tolerance * (real_radii + _squared_norms(real))
+    generated_radii += tolerance * (generated_radii + _squared_norms(generated))
 
-    centre = real[:COLUMNS].mean(axis=0)  # short vectors round less
-    real_set, generated_set = _Set(real, centre), _Set(generated, centre)
-    real_radii = _squared_radii(real_set, nearest_k)
-    generated_radii = _squared_radii(generated_set, nearest_k)
-    return (
-        float(_inside(generated_set, real_set, real_radii).mean()),
-        float(_inside(real_set, generated_set, generated_radii).mean()),
-    )
-
-
-def _float32(features, name: str, nearest_k: int) -> np.ndarray:
-    features = checks.as_features(features, name, minimum=nearest_k + 1)
-    return checks.as_features(features.astype(np.float32, copy=False), name)
-
-
-class _Set:
-    """Features, and the products that their approximate distances are made of."""
-
-    def __init__(self, features: np.ndarray, centre: np.ndarray):
-        self.features = features
-        self._centre = centre
-        self.norms = np.concatenate(
-            [np.square(b - centre).sum(axis=1) for b in checks.row_blocks(features)]
-        )
-        # Bound on |computed - true| / (‖a‖² + ‖b‖²): d roundings of a dot product,
-        # random in sign, and a few of the centring and the sums; 2 for safety.
-        unit = np.finfo(np.float32).eps / 2
-        self.slack = np.float32(2 * unit * (np.sqrt(features.shape[1]) + 8))
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def blocks(self, size: int):
-        """Yields (slice, centred block, norms)."""
-        for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            yield part, self.features[part] - self._centre, self.norms[part]
+    real_inside = np.zeros(len(real), bool)
+    generated_inside = np.zeros(len(generated), bool)
+    for rows in _blocks(real, block_rows):
+        for columns in _blocks(generated, block_rows):
+            block = distances(real[rows], generated[columns])
+            generated_inside[columns] |= (block <= real_radii[rows, None]).any(axis=0)
+            real_inside[rows] |= (block <= generated_radii[columns]).any(axis=1)
+    return float(generated_inside.mean()), float(real_inside.mean())
 
 
-def _squared_radii(points: _Set, nearest_k: int) -> np.ndarray:
-    """Squared distances (N,) to the k-th neighbour, float64."""
-    radii = np.empty(len(points))
-    for part, rows, norms in points.blocks(ROWS):
-        distances = np.empty((len(rows), len(points)), np.float32)
-        for columns, block, block_norms in points.blocks(COLUMNS):
-            np.matmul(rows, -2 * block.T, out=distances[:, columns])
-            distances[:, columns] += block_norms
-        # Now ‖b‖² - 2ab: the row's own norm is missing, which no ranking needs.
-        nearest = np.partition(distances, nearest_k, axis=1)[:, nearest_k]
-        # Any of the true k nearest is computed at most twice the error above this one;
-        # a neighbour at r = nearest + ‖a‖² has ‖b‖² <= 2 (‖a‖² + r).
-        longest = np.minimum(points.norms.max(), 3 * (2 * norms + nearest))
-        limit = nearest + 2 * points.slack * (norms + longest)
-        candidates = np.nonzero(distances <= limit[:, None])
-        exact = _exact(points, part.start + candidates[0], points, candidates[1])
-        order = np.lexsort((exact, candidates[0]))
-        first = np.searchsorted(candidates[0], np.arange(len(rows)))
-        radii[part] = exact[order][first + nearest_k]
+def _as_float32(features: ArrayLike, name: str, nearest_k: int) -> np.ndarray:
+    features = as_features(features, name, minimum=nearest_k + 1)
+    return as_features(features.astype(np.float32, copy=False), name)
+
+
+def _squared_radii(
+    features: np.ndarray, nearest_k: int, distances: Callable, block_rows: int
+) -> np.ndarray:
+    """Return the squared distance (N,) from each feature to its k-th neighbor."""
+    radii = np.empty(len(features))
+    for rows in _blocks(features, block_rows):
+        nearest = np.empty((len(features[rows]), 0), np.float32)
+        for columns in _blocks(features, block_rows):
+            block = distances(features[rows], features[columns])
+            nearest = np.concatenate([nearest, block], axis=1)
+            nearest.partition(min(nearest_k, nearest.shape[1] - 1), axis=1)
+            nearest = nearest[:, : nearest_k + 1]  # includes the feature itself
+        radii[rows] = nearest.max(axis=1)
     return radii
 
 
-def _inside(points: _Set, centres: _Set, radii: np.ndarray) -> np.ndarray:
-    """Which points (N,) lie in at least one ball of `centres`."""
-    inside = np.zeros(len(points), bool)
-    for columns, block, block_norms in centres.blocks(COLUMNS):
-        ball = (1 - centres.slack) * block_norms - radii[columns].astype(np.float32)
-        ball -= centres.slack * radii[columns].astype(np.float32)  # float32 of a radius
-        transposed = -2 * block.T
-        for part, rows, norms in points.blocks(ROWS):
-            # d² - r² less the bound on its error: positive means outside.
-            margin = rows @ transposed
-            margin += ball
-            margin += ((1 - centres.slack) * norms)[:, None]
-            open_rows = np.nonzero(~inside[part] & (margin.min(axis=1) <= 0))[0]
-            best = margin[open_rows].argmin(axis=1)
-            error = norms[open_rows] + block_norms[best] + radii[columns][best]
-            sure = margin[open_rows, best] + 3 * centres.slack * error <= 0
-            inside[part.start + open_rows[sure]] = True
-            open_rows = open_rows[~sure]
-            pairs = np.nonzero(margin[open_rows] <= 0)
-            point, centre = part.start + open_rows[pairs[0]], columns.start + pairs[1]
-            hits = _exact(points, point, centres, centre) <= radii[centre]
-            inside[point[hits]] = True
-    return inside
+def _blocks(features: np.ndarray, block_rows: int) -> list[slice]:
+    starts = range(0, len(features), block_rows)
+    return [slice(start, start + block_rows) for start in starts]
 
 
-def _exact(
-    first: _Set, first_rows: np.ndarray, second: _Set, second_rows: np.ndarray
-) -> np.ndarray:
-    """Squared distances (P,) of P pairs in float64; the same bits either way round."""
-    distances = np.empty(len(first_rows))
-    for start in range(0, len(distances), ROWS):
-        part = slice(start, start + ROWS)
-        difference = first.features[first_rows[part]].astype(np.float64)
-        difference -= second.features[second_rows[part]]
-        distances[part] = np.square(difference).sum(axis=1)
+def _squared_norms(features: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", features, features, dtype=np.float64)
+
+
+def _float64_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return squared distances (n, m) between features (n, d) and (m, d)."""
+    distances = (-2 * first.astype(np.float64)) @ second.T.astype(np.float64)
+    distances += _squared_norms(first)[:, None]
+    distances += _squared_norms(second)
     return distances
+
+
+def _adm_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return distances rounded to float16 at each step, or float32 if they overflow."""
+    import tensorflow as tf  # slow to import and only needed here
+
+    for dtype in (tf.float16, tf.float32):
+        a, b = tf.cast(first, dtype), tf.cast(second, dtype)
+        a_norms = tf.reduce_sum(tf.square(a), axis=1)[:, None]
+        b_norms = tf.reduce_sum(tf.square(b), axis=1)
+        distances = a_norms - 2 * tf.matmul(a, b, transpose_b=True) + b_norms
+        distances = tf.maximum(distances, 0)
+        if tf.reduce_all(tf.math.is_finite(distances)):
+            break
+    return tf.cast(distances, tf.float32).numpy()

@@ -1,7 +1,7 @@
-"""The paper's evaluations by name, as data, and the figures it reports for them.
+"""The paper's evaluations by name, with the metrics that the paper reports.
 
-Every one is FID, sFID, Inception score, precision and recall by the guided-diffusion
-evaluator's definitions (Tables I to IV).
+All of them are FID, sFID, Inception score, precision and recall as defined by the
+guided-diffusion (ADM) evaluator (Tables I to IV).
 """
 
 import dataclasses
@@ -11,107 +11,110 @@ from lada_tf.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """One row of the paper's evaluation.
+    """Which images an evaluation compares.
 
     Attributes:
-        image_size: height and width of the images compared; None for any.
-        num_generated: how many images are generated; None for the user's choice.
-        source: the real images, as `lada_tf.data.open_source` names them; None where
-            nobody may redistribute them or no loader knows them: the user gives a path.
-        num_real: that many random real images; None for all of them.
-        count: how many images the source has, as a check that it is the right one.
-        needs: what the user has to give where `source` is None.
-        resize: how the real images get their size.
-        paper: the metrics that the paper reports.
+        image_size: height and width of the images; None for any.
+        num_generated: number of generated images; None for all images of a set.
+        paper: metrics that the paper reports.
+        real: the real images, a source of `lada_tf.data.open_source` or an ADM
+            reference file. Empty if the images may not be redistributed or have no
+            loader; the user then passes a path.
+        needs: what the user has to pass as `real` if it is empty.
+        source_images: number of images that the source must have; None for any.
+        num_real: number of random real images; None for all.
+        resize: how real images are resized, as in `open_source`.
+        name: name of the paper's protocol; None for the user's own data.
     """
 
     image_size: int | None
     num_generated: int | None
     paper: dict[str, float]
-    source: str | None = None
-    num_real: int | None = None
-    count: int | None = None
+    real: str = ""
     needs: str = ""
+    source_images: int | None = None
+    num_real: int | None = None
     resize: str | None = None
+    name: str | None = None
 
 
+BEDROOM = "LSUN's bedroom_train_lmdb, or records of it"
 PROTOCOLS = {
     "cifar10_50k": Protocol(
-        image_size=32,
-        num_generated=50_000,
-        source="tfds:cifar10:train",
-        count=50_000,
-        paper={
-            "FID": 3.29,
-            "sFID": 3.81,
-            "IS": 9.66,
-            "precision": 0.61,
-            "recall": 0.60,
-        },
+        32,
+        50_000,
+        {"FID": 3.29, "sFID": 3.81, "IS": 9.66, "precision": 0.61, "recall": 0.60},
+        real="tfds:cifar10:train",
+        source_images=50_000,
     ),
     "cifar10_10k": Protocol(
-        image_size=32,
-        num_generated=10_000,
-        source="tfds:cifar10:test",
-        count=10_000,
-        paper={"FID": 7.58},
+        32, 10_000, {"FID": 7.58}, real="tfds:cifar10:test", source_images=10_000
     ),
     "celeba64_19k": Protocol(
-        image_size=64,
-        num_generated=19_962,
-        source="tfds:celeb_a:test",
-        count=19_962,
-        paper={"FID": 2.89},
+        64, 19_962, {"FID": 2.89}, real="tfds:celeb_a:test", source_images=19_962
     ),
     "celeba64_50k": Protocol(
-        image_size=64,
-        num_generated=50_000,
-        source="tfds:celeb_a:train",
-        count=162_770,
-        paper={"FID": 1.81},
+        64, 50_000, {"FID": 1.81}, real="tfds:celeb_a:train", source_images=162_770
     ),
     "ffhq128_50k": Protocol(
-        image_size=128,
-        num_generated=50_000,
-        needs="a folder, zip or records of the 70,000 FFHQ images",
-        count=70_000,
-        paper={"FID": 4.48},
+        128,
+        50_000,
+        {"FID": 4.48},
+        needs="a directory, zip or records of the 70,000 FFHQ images",
+        source_images=70_000,
     ),
     "bedroom128_30k": Protocol(
-        image_size=128,
-        num_generated=30_000,
-        needs="LSUN's bedroom_train_lmdb, or records of it",
-        num_real=30_000,
-        paper={"FID": 5.08},
+        128, 30_000, {"FID": 5.08}, needs=BEDROOM, num_real=30_000
     ),
     "bedroom128_50k": Protocol(
-        image_size=128,
-        num_generated=50_000,
-        needs="LSUN's bedroom_train_lmdb, or records of it",
-        num_real=50_000,
-        paper={"FID": 4.60},
+        128, 50_000, {"FID": 4.60}, needs=BEDROOM, num_real=50_000
     ),
     "bedroom256_50k": Protocol(
-        image_size=256,
-        num_generated=50_000,
+        256,
+        50_000,
+        {"FID": 6.36},
         needs="ADM's reference batch VIRTUAL_lsun_bedroom256.npz (statistics of 50,000 "
         "training images), or LSUN's bedroom_train_lmdb",
         num_real=50_000,
         resize="lsun",
-        paper={"FID": 6.36},
     ),
 }
 
 
-def protocol(name: str) -> Protocol:
-    """The protocol of that name.
+def choose_protocol(
+    name: str | None = None,
+    real: str | None = None,
+    num_generated: int | None = None,
+    num_real: int | None = None,
+    resize: str | None = None,
+) -> Protocol:
+    """Return a protocol of the paper, or one for the user's own data.
+
+    Args:
+        name: a key of `PROTOCOLS`; None for the user's own data.
+        real: replaces the real images of a named protocol.
+        num_generated, num_real, resize: as in `Protocol`, for the user's own data only.
 
     Raises:
-        UserError: no such protocol.
+        UserError: an unknown name, no real images, or an argument that the named
+            protocol fixes.
     """
+    if name is None:
+        if real is None:
+            raise UserError("set protocol=NAME, or real=SOURCE to compare with")
+        return Protocol(
+            None, num_generated, {}, real=real, num_real=num_real, resize=resize
+        )
     if name not in PROTOCOLS:
         raise UserError(
-            f"--protocol={name} is none of {', '.join(PROTOCOLS)}; for other data give "
-            "--real=SOURCE and --num_generated=N"
+            f"protocol={name} is not one of {', '.join(PROTOCOLS)}. For other data set "
+            "real=SOURCE and num_generated=N"
         )
-    return PROTOCOLS[name]
+    if (num_generated, num_real, resize) != (None, None, None):
+        raise UserError(
+            f"protocol={name} fixes num_generated, num_real and resize: leave them out"
+        )
+    protocol = PROTOCOLS[name]
+    if not (real or protocol.real):
+        raise UserError(f"protocol={name} needs real=PATH: {protocol.needs}")
+    return dataclasses.replace(protocol, name=name, real=real or protocol.real)

@@ -1,42 +1,43 @@
-"""A small convolutional classifier whose weights lie in the package.
+"""A small convolutional classifier whose weights are part of the package.
 
-It makes a Fréchet distance possible where nothing can be downloaded: the demo, a
-training run's own curve, Fashion-MNIST. Its distances rank models on one data set; they
-are not FID, and say little about detail finer than 32x32. The weights, float16 in
-`small_classifier.npz`, were made by `scripts/train_small_classifier.py` from
-Fashion-MNIST's labels and the identity of each of the package's portraits.
+It gives a Fréchet distance where nothing can be downloaded: in the demo, during a
+training run, for Fashion-MNIST. Its distances rank models on one data set. They are not
+FID, and they are insensitive to detail finer than 32x32.
+
+`scripts/train_small_classifier.py` trained the weights on the labels of Fashion-MNIST
+and the identities of the package's portraits. They are stored in float16.
 """
 
 import hashlib
 import importlib.resources
+import io
 
 import keras
 import numpy as np
 
-from lada_tf.evaluation.extractor import Extractor, Features
+from lada_tf.evaluation.extract_features import Extractor, Features
 
 SIZE = 32
 WIDTHS = (24, 48, 48, 96, 96)
 STRIDES = (1, 2, 1, 2, 1)
 WEIGHTS = "small_classifier.npz"
-SCALE = 0.1  # brings the distances to the size that one knows from FID
+SCALE = 0.1  # gives distances of the same order of magnitude as FID
 
 
 class SmallClassifier(Extractor):
-    """144 features an image: the averages of the last layers at 16x16 and 8x8.
+    """Extract 144 features per image: the mean maps of the last 16x16 and 8x8 layers.
 
-    Images of another size are scaled to 32x32 with an antialiasing filter.
+    Images of another size are resized to 32x32 with an antialiasing filter.
     """
 
     label = "small classifier"
 
-    def __init__(self):
+    def __init__(self) -> None:
         resource = importlib.resources.files("lada_tf.evaluation") / WEIGHTS
         data = resource.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        self.identity = f"small_classifier:{digest[:12]}"
-        self._model = build()
-        with resource.open("rb") as file, np.load(file) as arrays:
+        self.identity = f"small_classifier:{hashlib.sha256(data).hexdigest()[:12]}"
+        self._model = build_model()
+        with np.load(io.BytesIO(data)) as arrays:
             self._model.set_weights([arrays[key] for key in sorted(arrays.files)])
 
     def extract(self, images: np.ndarray) -> Features:
@@ -48,8 +49,8 @@ class SmallClassifier(Extractor):
         return Features(pool=np.asarray(self._model.predict_on_batch(scaled)))
 
 
-def build() -> keras.Model:
-    """float32 (B, 32, 32, 3) in [0, 255] -> float32 (B, 144)."""
+def build_model() -> keras.Model:
+    """Return the network, float32 (B, 32, 32, 3) in [0, 255] -> float32 (B, 144)."""
     x = inputs = keras.Input((SIZE, SIZE, 3))
     x = keras.layers.Rescaling(1 / 127.5, -1)(x)
     averages = []

@@ -1,11 +1,53 @@
-"""Mean and covariance of features, gathered batch by batch."""
+"""Feature arrays: validation, mean and covariance."""
 
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation import checks
+
+BLOCK_ROWS = 2048  # bounds the memory of temporary arrays
+
+
+def as_features(features: ArrayLike, name: str, minimum: int = 2) -> np.ndarray:
+    """Return `features` as a 2-D array of finite floats.
+
+    Args:
+        features: array-like (N, d) of any real dtype. Floats are not copied.
+        name: name of the argument in error messages.
+        minimum: smallest valid N.
+
+    Raises:
+        UserError: not two-dimensional, fewer rows than `minimum`, no columns, or a NaN
+            or infinite value.
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise UserError(
+            f"{name} must be a matrix with one row per image, but its shape is "
+            f"{features.shape}"
+        )
+    if len(features) < minimum:
+        raise UserError(
+            f"{name} has {len(features)} row(s); at least {minimum} images are needed"
+        )
+    if not np.issubdtype(features.dtype, np.floating):
+        if not np.can_cast(features.dtype, np.float64, casting="same_kind"):
+            raise UserError(f"{name} must hold real numbers, not {features.dtype}")
+        features = features.astype(np.float64)
+    if not all(np.isfinite(block).all() for block in split_rows(features, BLOCK_ROWS)):
+        raise UserError(f"{name} holds NaN or infinite values")
+    return features
+
+
+def check_same_width(real: np.ndarray, generated: np.ndarray) -> None:
+    """Raise `UserError` if features, or their means, have different widths."""
+    if real.shape[-1] != generated.shape[-1]:
+        raise UserError(
+            f"real features have {real.shape[-1]} channels and generated features "
+            f"{generated.shape[-1]}: use the same extractor for both"
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -15,7 +57,7 @@ class FeatureStatistics:
     Attributes:
         mean: float64 (d,).
         covariance: float64 (d, d), the unbiased estimate (divided by count - 1).
-        count: number of images, or None where a file does not tell.
+        count: number of images; None if unknown.
     """
 
     mean: np.ndarray
@@ -25,7 +67,7 @@ class FeatureStatistics:
     def __post_init__(self):
         if self.mean.ndim != 1 or self.covariance.shape != 2 * self.mean.shape:
             raise UserError(
-                f"statistics need a mean (d,) and a covariance (d, d), not "
+                "statistics need a mean (d,) and a covariance (d, d), not "
                 f"{self.mean.shape} and {self.covariance.shape}"
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
@@ -33,46 +75,41 @@ class FeatureStatistics:
 
 
 class StreamingStatistics:
-    """Mean and covariance of any number of features; no feature is kept.
+    """Mean and covariance of features that arrive in batches.
 
-    The batches are merged by the parallel update of Chan, Golub and LeVeque (1979) in
-    float64: a large common offset costs no digits, and a constant channel's variance is
-    exactly zero.
-
-    Example:
-        statistics = StreamingStatistics()
-        for batch in batches:
-            statistics.update(extractor(batch).pool)
-        fitted = statistics.result()
+    Batches are merged in float64 by the parallel update of Chan, Golub and LeVeque
+    (1979). A large common offset costs no digits, and the variance of a constant
+    channel is exactly 0.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
         self._mean = np.zeros(0)
         self._scatter = np.zeros((0, 0))
 
-    def update(self, features) -> None:
-        """Takes in one batch.
+    def update(self, features: ArrayLike) -> None:
+        """Add a batch.
 
         Args:
-            features: array (n, d), n >= 1; d must not change between calls.
+            features: array (n, d), n >= 1, with the same d in every call.
 
         Raises:
-            UserError: another width than before, or NaN or infinite values.
+            UserError: the width changed, or a value is NaN or infinite.
         """
-        features = checks.as_features(features, "features", minimum=1)
+        features = as_features(features, "features", minimum=1)
         if self.count and features.shape[1] != len(self._mean):
             raise UserError(
-                f"features are {features.shape[1]} wide after {len(self._mean)}"
+                f"features have {features.shape[1]} channels; earlier batches had "
+                f"{len(self._mean)}"
             )
-        for block in checks.row_blocks(features):
+        for block in split_rows(features, BLOCK_ROWS):
             self._merge(block)
 
     def result(self) -> FeatureStatistics:
-        """The statistics so far.
+        """Return the statistics of all batches up to now.
 
         Raises:
-            UserError: fewer than two images: there is no covariance of one.
+            UserError: fewer than two images.
         """
         if self.count < 2:
             raise UserError(f"statistics need at least 2 images, not {self.count}")
@@ -84,8 +121,8 @@ class StreamingStatistics:
         block = block.astype(np.float64)
         # Averaging offsets from the first row is exact for a constant channel.
         mean = block[0] + (block - block[0]).mean(axis=0)
-        centred = block - mean
-        scatter = centred.T @ centred
+        centered = block - mean
+        scatter = centered.T @ centered
         if not self.count:
             self.count, self._mean, self._scatter = len(block), mean, scatter
             return
@@ -97,8 +134,14 @@ class StreamingStatistics:
         self.count = total
 
 
-def statistics_of(features) -> FeatureStatistics:
-    """`FeatureStatistics` of one array (N, d), N >= 2, in bounded extra memory."""
+def fit_statistics(features: ArrayLike) -> FeatureStatistics:
+    """Return the `FeatureStatistics` of one array (N, d), N >= 2."""
     statistics = StreamingStatistics()
     statistics.update(features)
     return statistics.result()
+
+
+def split_rows(array: np.ndarray, num_rows: int) -> list[np.ndarray]:
+    """Split an array into views of at most `num_rows` rows."""
+    starts = range(0, len(array), num_rows)
+    return [array[start : start + num_rows] for start in starts]

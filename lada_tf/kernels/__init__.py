@@ -17,7 +17,7 @@ from lada_tf.kernels.orthogonal import Orthogonal
 from lada_tf.kernels.xla_kernel import cpu_only_with_xla, xla_kernel
 
 if keras.backend.backend() == "tensorflow":
-    from lada_tf.kernels import few_channel_conv, upsample_conv, winograd
+    from lada_tf.kernels import upsample_conv, winograd
     from lada_tf.kernels.adam import FusedAdam
     from lada_tf.kernels.batch_norm import (
         cpu_batch_norm_leaky_relu,
@@ -87,22 +87,18 @@ def batch_norm_leaky_relu(x, gamma, beta, epsilon):
 
 def conv2d(x, kernel, strides=1, padding="valid", dilation_rate=1):
     """2-D convolution, see `reference.conv2d`."""
-    *window, channels, filters = kernel.shape
-    is_plain = (
-        _all_ones(strides) and _all_ones(dilation_rate) and channels == x.shape[-1]
-    )
-    if is_plain and _is_fast_on_cpu() and _is_float32_of_known_size(x):
-        fewer = min(channels, filters)
-        if fewer <= few_channel_conv.MAX_FEW_CHANNELS:
-            return few_channel_conv.convolve(x, kernel, padding)
-        has_even_sides = x.shape[1] % 2 == x.shape[2] % 2 == 0
-        if (
-            fewer >= winograd.MIN_CHANNELS
-            and window == [3, 3]
-            and padding == "same"
-            and has_even_sides
-        ):
-            return winograd.convolve(x, kernel)
+    if (
+        _is_fast_on_cpu()
+        and _is_float32_of_known_size(x)
+        and tuple(kernel.shape[:2]) == (3, 3)
+        and kernel.shape[2] == x.shape[-1]  # one group
+        and min(kernel.shape[2:]) >= winograd.MIN_CHANNELS
+        and padding == "same"
+        and _all_ones(strides)
+        and _all_ones(dilation_rate)
+        and x.shape[1] % 2 == x.shape[2] % 2 == 0
+    ):
+        return winograd.convolve(x, kernel)
     return reference.conv2d(x, kernel, strides, padding, dilation_rate)
 
 

@@ -22,19 +22,8 @@ class SplitJoin(NamedTuple):
     join: Callable  # such a list → tensor
 
 
-class BilinearOp(NamedTuple):
-    """The three functions that map two of x, w and z to a tensor like the third.
-
-    z has the shape of the outputs y. Each function is linear in both arguments.
-    """
-
-    to_outputs: Callable  # (x, w) → y
-    to_inputs: Callable  # (z, w) → gradient of ⟨z, y⟩ by x
-    to_kernel: Callable  # (x, z) → gradient of ⟨z, y⟩ by w
-
-
-def matmul_op(inputs: SplitJoin, kernel: SplitJoin, outputs: SplitJoin) -> BilinearOp:
-    """Return the differentiable operation that these three maps define."""
+def bilinear_op(inputs: SplitJoin, kernel: SplitJoin, outputs: SplitJoin) -> Callable:
+    """Return the operation (x, w) → y of these maps, with derivatives of any order."""
 
     def to_outputs(x, w):
         factors = inputs.split(x)
@@ -50,40 +39,30 @@ def matmul_op(inputs: SplitJoin, kernel: SplitJoin, outputs: SplitJoin) -> Bilin
         w = _matmuls(_after(factors, inputs.split, x), factors, transpose_a=True)
         return kernel.join(w)
 
-    return differentiable_op(to_outputs, to_inputs, to_kernel)
-
-
-def differentiable_op(
-    to_outputs: Callable, to_inputs: Callable, to_kernel: Callable
-) -> BilinearOp:
-    """Return the three functions with derivatives of any order.
-
-    ⟨z, y⟩ is linear in x, in w and in z, and its gradient by one of them is linear in
-    the other two. Each function's gradients are therefore the other two functions.
-    """
-
+    # z has the shape of y. ⟨z, y⟩ is linear in x, w and z, and its gradient by one of
+    # them is linear in the other two: each function's gradients are the other two.
     @tf.custom_gradient
-    def outputs(x, w):
+    def y_of(x, w):
         def gradient(z):
-            return _in_order((inputs, z, w), (kernel, x, z))
+            return _in_order((x_gradient, z, w), (w_gradient, x, z))
 
         return to_outputs(*stop_gradients((x, w))), gradient
 
     @tf.custom_gradient
-    def inputs(z, w):
+    def x_gradient(z, w):
         def gradient(x):
-            return _in_order((outputs, x, w), (kernel, x, z))
+            return _in_order((y_of, x, w), (w_gradient, x, z))
 
         return to_inputs(*stop_gradients((z, w))), gradient
 
     @tf.custom_gradient
-    def kernel(x, z):
+    def w_gradient(x, z):
         def gradient(w):
-            return _in_order((inputs, z, w), (outputs, x, w))
+            return _in_order((x_gradient, z, w), (y_of, x, w))
 
         return to_kernel(*stop_gradients((x, z))), gradient
 
-    return BilinearOp(outputs, inputs, kernel)
+    return y_of
 
 
 def _matmuls(left, right, **transposed):

@@ -15,7 +15,7 @@ import functools
 
 import tensorflow as tf
 
-from lada_tf.kernels.bilinear import SplitJoin, matmul_op
+from lada_tf.kernels.bilinear import SplitJoin, bilinear_op
 from lada_tf.kernels.xla_kernel import xla_kernel
 
 # With fewer channels, in or out, reading and writing takes longer than it saves.
@@ -35,13 +35,13 @@ def convolve(inputs, kernel):
         float32 (B, 2H, 2W, K).
     """
     _, height, width, _ = inputs.shape
-    return _convolution(height, width).to_outputs(inputs, tf.convert_to_tensor(kernel))
+    return _convolution(height, width)(inputs, tf.convert_to_tensor(kernel))
 
 
 @functools.cache
 def _convolution(height, width):
     """The algorithm for maps of one size."""
-    return matmul_op(_inputs(height, width), _kernel(), _outputs(height, width))
+    return bilinear_op(_inputs(height, width), _kernel(), _outputs(height, width))
 
 
 def _inputs(height, width):

@@ -18,7 +18,7 @@ import operator
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.kernels.bilinear import SplitJoin, matmul_op
+from lada_tf.kernels.bilinear import SplitJoin, bilinear_op
 from lada_tf.kernels.xla_kernel import xla_kernel
 
 # With fewer channels, in or out, reading and writing takes longer than it saves.
@@ -42,14 +42,14 @@ def convolve(inputs, kernel):
         float32 (B, H, W, K).
     """
     _, height, width, _ = inputs.shape
-    return _convolution(height, width).to_outputs(inputs, tf.convert_to_tensor(kernel))
+    return _convolution(height, width)(inputs, tf.convert_to_tensor(kernel))
 
 
 @functools.cache
 def _convolution(height, width):
     """The algorithm for maps of one size."""
     size = (height, width)
-    return matmul_op(
+    return bilinear_op(
         inputs=SplitJoin(
             _to_points(_data, *size), _from_points(_data_transposed, *size)
         ),

@@ -1,0 +1,19 @@
+"""Sampling: latents, generated images, and pictures of them."""
+
+from lada_tf.sampling.generate import (
+    forward_function,
+    generate_images,
+    interpolate_latents,
+    write_samples,
+)
+from lada_tf.sampling.latents import latents_of_seed
+from lada_tf.sampling.uint8 import to_uint8
+
+__all__ = [
+    "forward_function",
+    "generate_images",
+    "interpolate_latents",
+    "latents_of_seed",
+    "to_uint8",
+    "write_samples",
+]

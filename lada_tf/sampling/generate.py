@@ -1,6 +1,7 @@
-"""Images from a generator, by seed, and how they are written."""
+"""Generate images, interpolate between latents, and write images to files."""
 
 import io
+import os
 from pathlib import Path
 
 import keras
@@ -9,87 +10,98 @@ import tensorflow as tf
 
 from lada_tf.errors import UserError
 from lada_tf.io import write_atomically
-from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes, to_uint8
+from lada_tf.models import Generator
+from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes
+from lada_tf.sampling.uint8 import to_uint8
 
 
-def generate(
-    generator,
-    num_images,
+def generate_images(
+    generator: Generator,
+    num_images: int,
     *,
-    seed=0,
-    interpolation_steps=0,
-    spherical=False,
-    batch_size=64,
-    attention_maps=False,
-):
-    """Images of fixed latents, made in batches.
+    seed: int = 0,
+    interpolation_steps: int = 0,
+    spherical: bool = False,
+    batch_size: int = 64,
+    attention_maps: bool = False,
+) -> tuple[np.ndarray, list[np.ndarray] | None]:
+    """Generate images from random latents, in batches.
 
     Args:
         generator: a `Generator`.
-        num_images: int, latents to draw.
-        seed: int; the same seed draws the same latents, whatever the batch.
-        interpolation_steps: int. If above 0, each latent is followed by this many
-            images in all on the way to the next latent; the last one goes back to the
-            first.
-        spherical: bool, whether that way is an arc and not a straight line.
-        batch_size: int, images at a time.
-        attention_maps: bool, whether to return the maps too.
+        num_images: number of latents.
+        seed: seed of the latents. `batch_size` does not change them.
+        interpolation_steps: if above 0, generate this many images per latent, on the
+            path from it to the next latent (see `interpolate_latents`).
+        spherical: whether that path is an arc instead of a straight line.
+        batch_size: images per batch.
+        attention_maps: whether to return attention maps.
 
     Returns:
-        The pair of images, float32 (N, H, W, 3) about [-1, 1], and attention maps, a
-        list with a float32 array (N, heads, tokens) a stage, or None.
+        A pair: the images, a float32 array (N, H, W, 3) in about [-1, 1], and the
+        attention maps, a list with one float32 array (N, heads, tokens) per stage, or
+        None.
     """
     latents = np.asarray(
         keras.random.normal((num_images, generator.latent_dim), seed=seed)
     )
     if interpolation_steps:
-        latents = interpolate(latents, interpolation_steps, spherical)
-    images, maps = [], []
-    make = compiled(generator)
+        latents = interpolate_latents(latents, interpolation_steps, spherical)
+    forward = forward_function(generator)
+    names = ["images"]
+    if attention_maps:
+        names += [f"attention_{i}" for i in range(len(generator.resolutions))]
+    batches = []
     for start in range(0, len(latents), batch_size):
-        made, made_maps = make(latents[start : start + batch_size])
-        images.append(np.asarray(made))
-        if attention_maps:
-            maps.append([np.asarray(stage) for stage in made_maps])
-    if not attention_maps:
-        return np.concatenate(images), None
-    return np.concatenate(images), [
-        np.concatenate(stage) for stage in zip(*maps, strict=True)
-    ]
+        outputs = forward(latents[start : start + batch_size])
+        batches.append([outputs[name].numpy() for name in names])
+    images, *maps = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    return images, maps if attention_maps else None
 
 
-def compiled(generator, jit_compile=False):
-    """A generator as a graph: latents → images, attention maps.
-
-    Called layer by layer, from Python, an image takes several times as long.
+def forward_function(
+    generator: Generator, jit_compile: bool = False
+) -> tf.types.experimental.PolymorphicFunction:
+    """Return a generator's inference as a `tf.function`, for speed and for export.
 
     Args:
         generator: a `Generator`.
-        jit_compile: bool, whether XLA compiles the graph, at the first call with each
-            batch size (a second on 2 cores): what makes a few images at a time again
-            and again is faster for it.
+        jit_compile: whether XLA compiles the graph, once per batch size.
+
+    Returns:
+        A `tf.function` that maps latents, float32 (B, latent_dim), to a dictionary:
+        `images`, float32 (B, H, W, 3) in about [-1, 1], and `attention_0`,
+        `attention_1`, … for the stages, float32 (B, heads, tokens).
     """
-    latents = tf.TensorSpec((None, generator.latent_dim), tf.float32)
+    spec = tf.TensorSpec((None, generator.latent_dim), tf.float32, name="latents")
+    grids = zip(generator.num_heads, generator.resolutions, strict=True)
+    shapes = [(None, heads, side**2) for heads, side in grids]
 
-    @tf.function(input_signature=[latents], jit_compile=jit_compile or None)
-    def make(latents):
-        return generator(latents, training=False, return_attention_maps=True)
+    @tf.function(input_signature=[spec], jit_compile=jit_compile or None)
+    def forward(latents):
+        images, maps = generator(latents, training=False, return_attention_maps=True)
+        images.set_shape((None, generator.image_size, generator.image_size, 3))
+        for stage, shape in zip(maps, shapes, strict=True):
+            stage.set_shape(shape)
+        return {"images": images} | {f"attention_{i}": m for i, m in enumerate(maps)}
 
-    return make
+    return forward
 
 
-def interpolate(latents, steps, spherical=False):
-    """From each latent to the next, and from the last to the first.
+def interpolate_latents(
+    latents: np.ndarray, steps: int, spherical: bool = False
+) -> np.ndarray:
+    """Interpolate from each latent to the next, and from the last to the first.
 
     Args:
         latents: float array (N, L).
-        steps: int, latents from one to the next, without the next.
-        spherical: bool. If True, along the arc between the two directions (slerp), on
-            which latents keep the length that is usual for normal ones; else along the
-            straight line, in whose middle they are shorter.
+        steps: number of latents per segment, including its start but not its end.
+        spherical: whether to follow the arc between two latents (slerp) instead of the
+            straight line. The arc keeps the length of normal latents; the middle of the
+            line is shorter.
 
     Returns:
-        A float32 array (N·steps, L).
+        A float32 array (N * steps, L).
     """
     end = np.roll(latents, -1, axis=0)[:, None]
     start = latents[:, None]  # (N, 1, L)
@@ -98,55 +110,58 @@ def interpolate(latents, steps, spherical=False):
         norms = np.linalg.norm(start, axis=-1) * np.linalg.norm(end, axis=-1)
         cosine = np.sum(start * end, axis=-1) / norms
         angle = np.arccos(np.clip(cosine, -1, 1))[..., None]
-        # At an angle of 0 the arc is the line.
-        sine = np.where(angle > 1e-6, np.sin(angle), 1)
-        from_start = np.where(angle > 1e-6, np.sin((1 - weight) * angle), 1 - weight)
-        from_end = np.where(angle > 1e-6, np.sin(weight * angle), weight)
-        path = (start * from_start + end * from_end) / sine
+        angle = np.maximum(angle, 1e-6)  # its sine is a divisor
+        path = start * np.sin((1 - weight) * angle) + end * np.sin(weight * angle)
+        path = path / np.sin(angle)
     else:
         path = start * (1 - weight) + end * weight
     return path.reshape(-1, latents.shape[-1]).astype(np.float32)
 
 
-def write_samples(output, images, maps=None, columns=None) -> None:
-    """Writes images as one picture (.png), one array (.npz) or a folder of PNGs.
+def write_samples(
+    output: str | os.PathLike,
+    images: np.ndarray,
+    maps: list[np.ndarray] | None = None,
+    columns: int | None = None,
+) -> None:
+    """Write images as one picture, as one array, or as a directory of PNG files.
 
     Args:
-        output: path.
-        images: floats (N, H, W, 3) about [-1, 1].
-        maps: attention maps, to be shown beside the images of a picture.
-        columns: int, images in a row of the picture; about a square by default.
+        output: path of a .png file (a grid), an .npz file (an array `images`), or a
+            directory (one PNG file per image).
+        images: float array (N, H, W, 3) in about [-1, 1].
+        maps: attention maps to draw next to the images of a grid.
+        columns: images per row of the grid. The default makes it about square.
 
     Raises:
-        UserError: if the output cannot be written, or is a folder with files in it.
+        UserError: if the output cannot be written, or is a directory that is not empty.
     """
     output = Path(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.suffix == ".png":
-            columns = columns or int(np.ceil(len(images) ** 0.5))
-            picture = (
-                image_grid(images, columns)
-                if maps is None
-                else attention_grid(images, maps)
-            )
+            if maps is None:
+                columns = columns or int(np.ceil(len(images) ** 0.5))
+                picture = image_grid(images, columns)
+            else:
+                picture = attention_grid(images, maps)
             write_atomically(output, png_bytes(picture))
         elif output.suffix == ".npz":
             stream = io.BytesIO()
             np.savez_compressed(stream, images=to_uint8(images))
             write_atomically(output, stream.getbuffer())
         else:
-            _write_folder(output, to_uint8(images))
+            _write_png_files(output, np.asarray(to_uint8(images)))
     except OSError as error:
         raise UserError(
-            f"--output={output}: cannot be written ({error.strerror})"
+            f"output={output}: cannot be written ({error.strerror})"
         ) from error
 
 
-def _write_folder(folder, images):
-    folder.mkdir(exist_ok=True)
-    if any(folder.iterdir()):
-        raise UserError(f"--output={folder}: the folder is not empty")
+def _write_png_files(directory: Path, images: np.ndarray) -> None:
+    directory.mkdir(exist_ok=True)
+    if any(directory.iterdir()):
+        raise UserError(f"output={directory}: the directory is not empty")
     digits = len(str(len(images) - 1))
     for i, image in enumerate(images):
-        (folder / f"{i:0{digits}}.png").write_bytes(png_bytes(image))
+        (directory / f"{i:0{digits}}.png").write_bytes(png_bytes(image))

@@ -1,4 +1,4 @@
-"""Pictures of what a generator makes: grids of images and of attention maps."""
+"""Pictures: grids of images and of attention maps."""
 
 import io
 
@@ -6,21 +6,16 @@ import numpy as np
 from PIL import Image
 
 from lada_tf.errors import UserError
+from lada_tf.sampling.uint8 import to_uint8
 
-# Black, violet, red, orange, pale yellow: dark to light, readable in grey as well.
-HEAT = np.array(
+# RGB from low to high attention. The colors get lighter, so they also work in gray.
+HEAT_COLORS = np.array(
     [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], float
 )
 
 
-def to_uint8(images) -> np.ndarray:
-    """Floats about [-1, 1] to uint8 0..255: clipped, rounded to the nearest."""
-    scaled = np.asarray(images, np.float32) * 127.5 + 127.5
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-
 def tile(images: np.ndarray, columns: int, gap: int = 0) -> np.ndarray:
-    """Images uint8 (N, H, W, 3), row by row, as one picture on white."""
+    """Arrange uint8 images (N, H, W, C) in rows on white, with `gap` pixels between."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     canvas = np.full(
@@ -35,67 +30,62 @@ def tile(images: np.ndarray, columns: int, gap: int = 0) -> np.ndarray:
 
 
 def magnify(images: np.ndarray, side: int) -> np.ndarray:
-    """Repeats pixels so that images (N, H, W, 3) have at least about `side` pixels."""
+    """Repeat the pixels of images (N, H, W, C) so that H is close to `side`."""
     factor = max(1, round(side / images.shape[1]))
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def heat_maps(maps: np.ndarray, side: int) -> np.ndarray:
-    """Attention of one head, (N, tokens), as uint8 pictures (N, side, side, 3).
+    """Draw one head's maps (N, tokens) as uint8 heat maps (N, side, side, 3).
 
-    Each map is scaled by its own largest value: it shows where a head looks, not how
+    Each map is divided by its maximum: colors show where a head attends, not how
     sharply.
     """
     grid = round(maps.shape[-1] ** 0.5)
     scaled = maps / maps.max(axis=-1, keepdims=True)
-    colours = np.stack(
-        [
-            np.interp(scaled, np.linspace(0, 1, len(HEAT)), HEAT[:, channel])
-            for channel in range(3)
-        ],
-        axis=-1,
-    )
-    pictures = colours.reshape(-1, grid, grid, 3).astype(np.uint8)
+    levels = np.linspace(0, 1, len(HEAT_COLORS))
+    colors = [np.interp(scaled, levels, channel) for channel in HEAT_COLORS.T]
+    pictures = np.stack(colors, axis=-1).reshape(-1, grid, grid, 3).astype(np.uint8)
     return pictures.repeat(side // grid, axis=1).repeat(side // grid, axis=2)
 
 
-def one_head(maps, head: int) -> list[np.ndarray]:
-    """Of maps (N, heads, tokens), one a stage, those of one head: (N, 1, tokens).
+def one_head(maps: list[np.ndarray], head: int) -> list[np.ndarray]:
+    """Select one head: (N, heads, tokens) per stage becomes (N, 1, tokens).
 
     Raises:
         UserError: if a stage has no such head.
     """
     heads = min(stage.shape[1] for stage in maps)
     if head >= heads:
-        raise UserError(f"--head={head}: the generator has heads 0 to {heads - 1}")
-    return [np.asarray(stage[:, head : head + 1]) for stage in maps]
+        raise UserError(f"head={head}: the generator has heads 0 to {heads - 1}")
+    return [stage[:, head : head + 1] for stage in maps]
 
 
-def image_grid(images, columns: int, side: int = 64) -> np.ndarray:
-    """Floats (N, H, W, 3) about [-1, 1] as one uint8 picture."""
-    return tile(magnify(to_uint8(images), side), columns)
+def image_grid(images: np.ndarray, columns: int, side: int = 64) -> np.ndarray:
+    """Draw a uint8 grid of float images in [-1, 1], each about `side` pixels high."""
+    return tile(magnify(np.asarray(to_uint8(images)), side), columns)
 
 
-def attention_grid(images, maps, side: int = 64) -> np.ndarray:
-    """A row for each image: the image, then every head's map at every stage.
+def attention_grid(
+    images: np.ndarray, maps: list[np.ndarray], side: int = 64
+) -> np.ndarray:
+    """Draw one row per image: the image, then the map of every head of every stage.
 
     Args:
-        images: floats (N, H, W, 3) about [-1, 1].
-        maps: a list of floats (N, heads, tokens), one a stage.
-        side: int, about how large a tile is to be.
+        images: float array (N, H, W, 3) in [-1, 1].
+        maps: one float array (N, heads, tokens) per stage.
+        side: approximate height of an image in the grid, in pixels.
     """
-    pictures = magnify(to_uint8(images), side)
-    side = pictures.shape[1]
-    columns = [pictures]
-    for stage in maps:
-        stage = np.asarray(stage)
+    columns = [magnify(np.asarray(to_uint8(images)), side)]
+    side = columns[0].shape[1]
+    for stage in map(np.asarray, maps):
         columns += [heat_maps(stage[:, head], side) for head in range(stage.shape[1])]
     rows = np.stack(columns, axis=1)  # (N, columns, side, side, 3)
     return tile(rows.reshape(-1, *rows.shape[2:]), len(columns), gap=2)
 
 
 def png_bytes(picture: np.ndarray) -> bytes:
-    """A uint8 picture (H, W, 3) as PNG."""
+    """Encode a uint8 picture (H, W, 3) as PNG."""
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, format="PNG")
     return stream.getvalue()

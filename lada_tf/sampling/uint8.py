@@ -1,9 +1,11 @@
-"""Float images to bytes."""
+"""Convert float images to uint8."""
+
+from typing import Any
 
 from keras import ops
 
 
-def to_uint8(images):
+def to_uint8(images: Any) -> Any:
     """Convert float images in [-1, 1] to uint8 in 0..255: round, then clip.
 
     Args:

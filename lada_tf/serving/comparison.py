@@ -1,32 +1,34 @@
-"""How an exported model's images differ from those of Keras, and how long they take."""
+"""Compare an exported model with the generator it was exported from."""
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
-from lada_tf.evaluation.extract_features import gather
+from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.frechet import frechet_distance_of_statistics
 from lada_tf.evaluation.small_classifier import SmallClassifier
+from lada_tf.models import Generator
 from lada_tf.runtime import without_tf32
-from lada_tf.sampling.grids import to_uint8
+from lada_tf.sampling import to_uint8
+from lada_tf.serving.exported import ExportedModel
 
-NUM_LATENTS = 64
-DISTANCE_IMAGES = 512
 BATCH = 64
+NUM_DISTANCE_IMAGES = 512
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Exported model against Keras on the same latents.
+    """Differences between an exported model and Keras, for images in [-1, 1].
 
     Attributes:
-        max_error: largest difference of a pixel, images meant for [-1, 1].
+        max_error: maximum absolute difference of a pixel.
         mean_error: mean absolute difference of the pixels.
-        map_error: largest difference in the attention maps.
-        time_ratio: seconds for a batch of 64, over those of TensorFlow's graph.
-        distance: "FD (small classifier)" between the images of either; None where it
-            was not asked for.
+        map_error: maximum absolute difference in the attention maps.
+        time_ratio: seconds for a batch of 64, relative to a `tf.function` of Keras.
+        distance: "FD (small classifier)" between both sets of images, if computed.
     """
 
     max_error: float
@@ -47,20 +49,21 @@ class Comparison:
 
 
 @without_tf32()
-def compare(model, generator, with_distance: bool = False) -> Comparison:
-    """Compares an `ExportedModel` with the `Generator` that it was made from.
+def compare(
+    model: ExportedModel, generator: Generator, with_distance: bool = False
+) -> Comparison:
+    """Compare an exported model with its generator on 64 latents.
 
-    The differences are of 64 latents; the distance, of 512 images of either.
+    Args:
+        model: the exported model.
+        generator: the generator it was exported from.
+        with_distance: whether to compute the Fréchet distance, on 512 latents.
     """
-    import tensorflow as tf
-
-    graph = tf.function(generator)
-    latents = np.random.default_rng(0).standard_normal(
-        (DISTANCE_IMAGES if with_distance else NUM_LATENTS, generator.latent_dim)
-    )
-    batches = np.split(latents.astype(np.float32), len(latents) // BATCH)
+    count = NUM_DISTANCE_IMAGES if with_distance else BATCH
+    latents = np.random.default_rng(0).standard_normal((count, generator.latent_dim))
+    batches = np.split(latents.astype(np.float32), count // BATCH)
     pixel_errors, map_errors = [], []
-    # Not at once: a runtime may get its first call right and the next one wrong.
+    # Several calls: a runtime can be right at its first call and wrong at the next one.
     for few in np.split(batches[0], 4):
         images, maps = model(few, return_attention_maps=True)
         expected, expected_maps = generator(few, return_attention_maps=True)
@@ -70,11 +73,11 @@ def compare(model, generator, with_distance: bool = False) -> Comparison:
             for stage, other in zip(maps, expected_maps, strict=True)
         ]
     error = np.stack(pixel_errors)
+    graph = tf.function(generator)
     distance = None
     if with_distance:
         distance = frechet_distance_of_statistics(
-            _statistics(lambda z: graph(z).numpy(), batches),
-            _statistics(model, batches),
+            _statistics(graph, batches), _statistics(model, batches)
         )
     return Comparison(
         float(error.max()),
@@ -85,20 +88,21 @@ def compare(model, generator, with_distance: bool = False) -> Comparison:
     )
 
 
-def _statistics(model, batches):
-    images = (to_uint8(_finite(model(batch))) for batch in batches)
-    count = sum(map(len, batches))
-    return gather(images, count, SmallClassifier(), num_features=0).pool
+def _statistics(model: Callable, batches: list[np.ndarray]):
+    """Return the statistics of the small classifier's features of a model's images."""
+    images = (np.asarray(to_uint8(_check_finite(model(batch)))) for batch in batches)
+    count = len(batches) * BATCH
+    return compute_features(images, count, SmallClassifier(), num_features=0).pool
 
 
-def _finite(images):
+def _check_finite(images):
     if not np.isfinite(images).all():
         raise ValueError("images have NaN or infinite pixels")
     return images
 
 
-def _seconds(model, latents) -> float:
-    """The least of 3, after one that warms up."""
+def _seconds(model: Callable, latents: np.ndarray) -> float:
+    """Return the minimum time of 3 calls, after one for warm-up."""
     times = []
     for _ in range(4):
         start = time.perf_counter()

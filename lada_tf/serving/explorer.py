@@ -1,114 +1,135 @@
-"""What the demo page shows of a generator, computed from numbers alone."""
+"""The demo page's pictures and rate limit: everything that does not need Gradio."""
 
 import functools
+import threading
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lada_tf.sampling.generate import interpolate
-from lada_tf.sampling.grids import heat_maps, to_uint8
-from lada_tf.sampling.latents import latents_of_seed
+from lada_tf.models import Generator
+from lada_tf.sampling import interpolate_latents, latents_of_seed, to_uint8
+from lada_tf.sampling.grids import heat_maps
+from lada_tf.serving.exported import ExportedModel
 
 MAX_IMAGES = 64
 NUM_DIRECTIONS = 6
 DIRECTION_SAMPLES = 256
-OVERLAY = 0.55  # share of the attention map in a picture of it
+HEAT_OPACITY = 0.55  # of an attention map on top of its image
+MAX_CLIENTS = 10_000  # clients that a rate limit remembers
 
 
 class Explorer:
-    """Pictures of a generator for a visitor, who names latents by seed and number.
+    """Pictures of one generator, for images that a visitor names by seed and index.
 
-    Latent number i of a seed is the one that an exported model's `generate` takes.
+    Index i of a seed is the same latent as in an exported model's `generate`.
 
     Args:
-        generator: callable as `Generator` is, with `latent_dim` and `image_size`: the
-            EMA generator of a run, or an `ExportedModel`.
+        generator: the EMA generator of a run, or an `ExportedModel`.
     """
 
-    def __init__(self, generator):
+    def __init__(self, generator: Generator | ExportedModel):
         self._generator = generator
-
-    def latents(self, seed: int, count: int) -> np.ndarray:
-        """The first latents of a seed, float32 (count, latent_dim)."""
-        return latents_of_seed(seed, count, self._generator.latent_dim).numpy()
-
-    def images(self, latents: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W, 3)."""
-        return to_uint8(self._generator(latents.astype(np.float32)))
+        self._latent_dim = generator.latent_dim
 
     def gallery(self, seed: int, count: int) -> np.ndarray:
-        """The first images of a seed, uint8 (count, H, W, 3)."""
-        return self.images(self.latents(seed, count))
+        """Return the first images of a seed, uint8 (count, H, W, 3)."""
+        return self._images(self._latents(seed, range(count)))
 
     def between(
         self, seed: int, first: int, second: int, steps: int, spherical: bool
     ) -> np.ndarray:
-        """Images from one of a seed to another, both included, uint8 (steps, …)."""
-        ends = self._numbers(seed, [first, second])
-        # The way goes there and back, each time without its end: one step less.
-        path = interpolate(ends, steps - 1, spherical)[:steps]
-        return self.images(path)
+        """Return images from one index to another, uint8 (steps, H, W, 3)."""
+        ends = self._latents(seed, [first, second])
+        # The path also returns to the first latent. Keep its first half and the end.
+        return self._images(interpolate_latents(ends, steps - 1, spherical)[:steps])
 
-    def moved(self, seed: int, number: int, amounts: list[float]) -> np.ndarray:
-        """An image of a seed, moved along the principal directions, uint8 (H, W, 3).
+    def moved(self, seed: int, index: int, amounts: list[float]) -> np.ndarray:
+        """Return an image moved along the principal directions, uint8 (H, W, 3).
 
         Args:
-            seed: of the latents.
-            number: which one.
-            amounts: how far, in standard deviations of a latent; one a direction.
+            seed: seed of the latents.
+            index: index of the latent.
+            amounts: distance along each direction, in standard deviations of a latent.
         """
-        latent = self._numbers(seed, [number])
-        if any(amounts):  # the directions take a while when first asked for
+        latent = self._latents(seed, [index])
+        if any(amounts):  # computing the directions takes a while
             latent = latent + np.asarray(amounts) @ self.directions[: len(amounts)]
-        return self.images(latent)[0]
+        return self._images(latent)[0]
 
-    def attention(self, seed: int, number: int) -> list[tuple[np.ndarray, str]]:
-        """A row for each stage: the image, then each head's map laid over it.
+    def attention(self, seed: int, index: int) -> list[tuple[np.ndarray, str]]:
+        """Return, per stage, the image and every head's attention map on top of it.
 
-        uint8 (H, W, 3) each, with what is to be seen there.
+        Each picture is uint8 (H, W, 3) and has a caption.
         """
         images, maps = self._generator(
-            self._numbers(seed, [number]), return_attention_maps=True
+            self._latents(seed, [index]), return_attention_maps=True
         )
-        image = to_uint8(images)[0]
-        shown = []
-        for stage in maps:
-            stage = np.asarray(stage)
+        image = np.asarray(to_uint8(images))[0]
+        pictures = []
+        for stage in map(np.asarray, maps):
             grid = round(stage.shape[-1] ** 0.5)
-            shown.append((image, "the image"))
+            pictures.append((image, "the image"))
             for head in range(stage.shape[1]):
                 heat = heat_maps(stage[:, head], image.shape[0])[0]
-                mixed = (1 - OVERLAY) * image + OVERLAY * heat
+                mixed = (1 - HEAT_OPACITY) * image + HEAT_OPACITY * heat
                 caption = f"{grid}×{grid}, head {head + 1}"
-                shown.append((mixed.astype(np.uint8), caption))
-        return shown
+                pictures.append((mixed.astype(np.uint8), caption))
+        return pictures
 
     @functools.cached_property
     def directions(self) -> np.ndarray:
-        """Orthonormal latent directions, by how much the images change along them.
+        """Orthonormal latent directions along which the images change most.
 
-        The images of random latents are regressed linearly on the latents; the
-        directions are the right singular vectors of the coefficients. It needs nothing
-        of the generator but its images. Float64 (NUM_DIRECTIONS, latent_dim).
+        A linear regression predicts the images of random latents from the latents. The
+        directions are the left singular vectors of its coefficients (latent_dim,
+        pixels), largest singular value first. Float64 (NUM_DIRECTIONS, latent_dim).
         """
+        dim = self._latent_dim
         latents = np.random.default_rng(0).standard_normal(
-            (max(DIRECTION_SAMPLES, 2 * self.latent_dim), self.latent_dim)
+            (max(DIRECTION_SAMPLES, 2 * dim), dim)
         )
-        images = np.concatenate(
-            [
-                self.images(latents[i : i + MAX_IMAGES])
-                for i in range(0, len(latents), MAX_IMAGES)
-            ]
-        )
-        values = images.reshape(len(images), -1).astype(np.float64)
-        values -= values.mean(0)
-        coefficients = np.linalg.lstsq(latents, values, rcond=None)[0]  # (L, pixels)
-        # Pixels are many and latents few: the small Gram matrix has the same vectors.
+        starts = range(0, len(latents), MAX_IMAGES)
+        images = [self._images(latents[i : i + MAX_IMAGES]) for i in starts]
+        pixels = np.concatenate(images).reshape(len(latents), -1).astype(np.float64)
+        pixels -= pixels.mean(0)
+        coefficients = np.linalg.lstsq(latents, pixels, rcond=None)[0]
+        # The Gram matrix (latent_dim, latent_dim) has the same vectors and is small.
         _, vectors = np.linalg.eigh(coefficients @ coefficients.T)
         return vectors.T[::-1][:NUM_DIRECTIONS]
 
-    @property
-    def latent_dim(self) -> int:
-        return self._generator.latent_dim
+    def _latents(self, seed: int, indices: Sequence[int]) -> np.ndarray:
+        return latents_of_seed(seed, max(indices) + 1, self._latent_dim).numpy()[
+            indices
+        ]
 
-    def _numbers(self, seed: int, numbers: list[int]) -> np.ndarray:
-        return self.latents(seed, max(numbers) + 1)[numbers]
+    def _images(self, latents: np.ndarray) -> np.ndarray:
+        return np.asarray(to_uint8(self._generator(latents.astype(np.float32))))
+
+
+class RateLimit:
+    """A token bucket per client.
+
+    Args:
+        per_minute: requests that a client may make per minute.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic):
+        self._per_minute = per_minute
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}  # tokens left, time
+        self._lock = threading.Lock()
+
+    def allows(self, client: str) -> bool:
+        """Return whether the client may make a request now, and count it if so."""
+        with self._lock:
+            now = self._clock()
+            tokens, then = self._buckets.pop(client, (self._per_minute, now))
+            refill = (now - then) * self._per_minute / 60
+            tokens = min(self._per_minute, tokens + refill)
+            allowed = tokens >= 1
+            self._buckets[client] = (tokens - allowed, now)  # moves to the end
+            if len(self._buckets) > MAX_CLIENTS:
+                del self._buckets[next(iter(self._buckets))]
+        return allowed

@@ -1,81 +1,46 @@
-"""Exported generators, loaded in the runtime of their format."""
+"""Export formats, and exported generators in the runtime of their format."""
 
 import abc
+import dataclasses
+import importlib.util
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
 
+import lada_tf.models  # noqa: F401  registers the classes of .keras files
 from lada_tf.errors import UserError
-from lada_tf.serving.formats import FORMATS, SAVED_MODEL, require
 
-
-def load_exported(path) -> "ExportedModel":
-    """Loads what `lada_tf.export` wrote.
-
-    Args:
-        path: the exported folder, or its `.onnx`, `.tflite` or `.keras` file.
-
-    Returns:
-        An `ExportedModel`.
-
-    Raises:
-        UserError: if nothing that was exported is there, or its runtime is not
-            installed, or cannot read it.
-    """
-    name, file = _find(Path(path))
-    require(FORMATS[name])
-    loaders: dict[str, Callable[[Path], ExportedModel]] = {
-        "savedmodel": SavedModel,
-        "keras": KerasFile,
-        "onnx": OnnxFile,
-        "litert": LiteRtFile,
-    }
-    try:
-        return loaders[name](file)
-    except Exception as error:  # each runtime has its own
-        raise UserError(f"{file}: cannot be loaded ({_first_line(error)})") from error
-
-
-def _find(path: Path) -> tuple[str, Path]:
-    """The format and the model's file or folder."""
-    if (path / SAVED_MODEL).is_file():
-        return "savedmodel", path
-    for name, form in FORMATS.items():
-        file = path / form.file if path.is_dir() else path
-        if name != "savedmodel" and file.suffix == form.suffix and file.is_file():
-            return name, file
-    files = ", ".join(form.file for form in FORMATS.values())
-    raise UserError(f"{path}: no exported model there ({files})")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+SAVED_MODEL = "saved_model.pb"
 
 
 class ExportedModel(abc.ABC):
-    """A generator in another runtime, called as `Generator` is; threads may share it.
+    """A generator in another runtime. Call it like a `Generator`, from any thread.
 
     Attributes:
-        latent_dim: int.
-        image_size: int, pixels.
+        latent_dim: length of a latent.
+        image_size: height and width of an image in pixels.
 
     Call arguments:
-        latents: floats (B, latent_dim).
-        return_attention_maps: bool.
+        latents: float array (B, latent_dim).
+        return_attention_maps: bool. If True, also return the attention maps.
 
     Returns:
-        Images, a float32 array (B, H, W, 3) meant for [-1, 1]; with
-        `return_attention_maps` the pair of them and a list with a float32 array
-        (B, heads, tokens) a stage.
+        Images, a float32 array (B, H, W, 3) in about [-1, 1]. With
+        `return_attention_maps`, a pair of them and a list with one float32 array
+        (B, heads, tokens) per stage.
     """
 
     latent_dim: int
     image_size: int
 
-    def __call__(self, latents, return_attention_maps=False):
+    def __call__(self, latents: ArrayLike, return_attention_maps: bool = False) -> Any:
         outputs = self._forward(np.asarray(latents, np.float32))
         images = np.asarray(outputs["images"])
         if not return_attention_maps:
@@ -85,49 +50,39 @@ class ExportedModel(abc.ABC):
 
     @abc.abstractmethod
     def _forward(self, latents: np.ndarray) -> dict:
-        """`images`, `attention_0`, … of float32 latents."""
+        """Return `images`, `attention_0`, … of float32 latents."""
 
 
 class SavedModel(ExportedModel):
-    """A SavedModel, by `tf.saved_model.load`."""
+    """A SavedModel in TensorFlow."""
 
-    def __init__(self, folder: Path):
-        import tensorflow as tf
-
-        self._model = tf.saved_model.load(str(folder))  # owns the variables
+    def __init__(self, directory: Path):
+        self._model = tf.saved_model.load(str(directory))  # owns the variables
         self._run = self._model.signatures["forward"]
         (spec,) = self._run.structured_input_signature[1].values()
         self.latent_dim = spec.shape[1]
         self.image_size = self._run.structured_outputs["images"].shape[1]
 
     def _forward(self, latents):
-        import tensorflow as tf
-
         return self._run(latents=tf.constant(latents))
 
 
 class KerasFile(ExportedModel):
-    """A `.keras` file, in whichever backend Keras runs."""
+    """A `.keras` file in Keras, on the active backend."""
 
     def __init__(self, file: Path):
-        import keras
-
-        import lada_tf.models  # noqa: F401  Keras has to know the classes
-
         self._generator = keras.saving.load_model(file, compile=False)
         self.latent_dim = self._generator.latent_dim
         self.image_size = self._generator.image_size
 
     def _forward(self, latents):
-        import keras
-
         images, maps = self._generator(latents, return_attention_maps=True)
         outputs = {"images": images} | {f"attention_{i}": m for i, m in enumerate(maps)}
         return {k: keras.ops.convert_to_numpy(v) for k, v in outputs.items()}
 
 
 class OnnxFile(ExportedModel):
-    """An ONNX file, in ONNX Runtime on the processor."""
+    """An ONNX file in ONNX Runtime, on the CPU."""
 
     def __init__(self, file: Path):
         import onnxruntime
@@ -146,23 +101,127 @@ class OnnxFile(ExportedModel):
 
 
 class LiteRtFile(ExportedModel):
-    """A `.tflite` file, in LiteRT on the processor."""
+    """A `.tflite` file in LiteRT, on the CPU."""
 
     def __init__(self, file: Path):
         from ai_edge_litert.interpreter import Interpreter
 
-        # The runner does not own the interpreter: without this name it would crash.
-        self._interpreter = Interpreter(
-            model_path=str(file), num_threads=os.cpu_count()
-        )
+        # The runner does not keep the interpreter alive and crashes without it.
+        self._interpreter = Interpreter(str(file), num_threads=os.cpu_count())
         self._run = self._interpreter.get_signature_runner()
         self._lock = threading.Lock()
         details = self._run.get_input_details()["latents"]
         self.latent_dim = int(details["shape_signature"][1])
-        # The file leaves the sides of its outputs open.
+        # The file does not store the shapes of its outputs.
         self.image_size = self(np.zeros((1, self.latent_dim))).shape[1]
 
     def _forward(self, latents):
-        with self._lock:  # an interpreter has one set of tensors
+        with self._lock:  # all calls share the interpreter's tensors
             outputs = self._run(latents=latents)
             return {name: np.array(value) for name, value in outputs.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """An export format.
+
+    Attributes:
+        file: name of the model's main file in the exported directory.
+        load: opens the export for inference.
+        precisions: possible precisions of the weights, the default first. Arithmetic is
+            float32, except for 8-bit matmuls in `int8`, and in `bfloat16`.
+        suffix: suffix of the file if the model is a single file, else empty.
+        modules: Python modules that it needs besides lada_tf's own requirements.
+        extra: the extra of lada_tf that installs them.
+    """
+
+    file: str
+    load: Callable[[Path], ExportedModel]
+    precisions: tuple[str, ...] = ("float32",)
+    suffix: str = ""
+    modules: tuple[str, ...] = ()
+    extra: str = ""
+
+
+# Modules, and the extra that installs them.
+ONNX = (("onnx", "onnxruntime", "tf2onnx"), "onnx")
+LITERT = (("ai_edge_litert",), "litert")
+FORMATS = {
+    "savedmodel": Format(SAVED_MODEL, SavedModel, ("float32", "bfloat16")),
+    "keras": Format("generator.keras", KerasFile, suffix=".keras"),
+    "onnx": Format("generator.onnx", OnnxFile, ("float32", "float16"), ".onnx", *ONNX),
+    "web": Format("index.html", OnnxFile, ("float16", "float32"), "", *ONNX),
+    "litert": Format(
+        "generator.tflite",
+        LiteRtFile,
+        ("float32", "float16", "int8"),
+        ".tflite",
+        *LITERT,
+    ),
+}
+
+
+def get_format(name: str, precision: str | None = None) -> tuple[Format, str]:
+    """Return a format and a precision, by default the format's first one.
+
+    Raises:
+        UserError: if the format does not exist, does not have the precision, or needs a
+            module that is not installed.
+    """
+    if name not in FORMATS:
+        raise UserError(f"format={name}: must be one of {', '.join(FORMATS)}")
+    form = FORMATS[name]
+    precision = precision or form.precisions[0]
+    if precision not in form.precisions:
+        raise UserError(
+            f"precision={precision}: format={name} has {', '.join(form.precisions)}"
+        )
+    _require_modules(form)
+    return form, precision
+
+
+def load_exported(path: str | os.PathLike) -> ExportedModel:
+    """Load a model that `lada_tf.export` wrote.
+
+    Args:
+        path: the exported directory, or its `.onnx`, `.tflite` or `.keras` file.
+
+    Returns:
+        An `ExportedModel`.
+
+    Raises:
+        UserError: if there is no exported model, or its runtime is not installed or
+            cannot load it.
+    """
+    form, file = _find_model(Path(path))
+    _require_modules(form)
+    try:
+        return form.load(file)
+    except Exception as error:  # runtimes raise exceptions of their own types
+        raise UserError(f"{file}: cannot be loaded ({first_line(error)})") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the start of an error's message, which may contain a whole graph."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _find_model(path: Path) -> tuple[Format, Path]:
+    """Return the format, and the path that its runtime loads."""
+    if (path / SAVED_MODEL).is_file():
+        return FORMATS["savedmodel"], path
+    for form in FORMATS.values():
+        file = path / form.file if path.is_dir() else path
+        if form.suffix and file.suffix == form.suffix and file.is_file():
+            return form, file
+    files = ", ".join(form.file for form in FORMATS.values())
+    raise UserError(f"{path}: no exported model found. Expected one of {files}")
+
+
+def _require_modules(form: Format) -> None:
+    missing = [name for name in form.modules if not importlib.util.find_spec(name)]
+    if missing:
+        raise UserError(
+            f"{form.file} needs {', '.join(missing)}: "
+            f"pip install 'lada_tf[{form.extra}]'"
+        )

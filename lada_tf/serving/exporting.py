@@ -1,160 +1,189 @@
-"""One export: written aside, checked in its own runtime, then moved into place."""
+"""Export a generator: convert it, verify it in its own runtime, then publish it."""
 
 import contextlib
 import os
-import shutil
+import string
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lada_tf.errors import ExportFailed, UserError
-from lada_tf.io import default_cache_dir
-from lada_tf.serving.comparison import Comparison, compare
-from lada_tf.serving.exported import load_exported
-from lada_tf.serving.formats import FORMATS, TOLERANCES, Format, get_format
-from lada_tf.serving.model_card import CARD, ModelCard, card_text
-from lada_tf.serving.saved_model import MAX_BATCH, write_saved_model
+import numpy as np
 
+from lada_tf.errors import ExportFailed, UserError
+from lada_tf.io import replacing, replacing_directory
+from lada_tf.models import Generator, LadaGAN
+from lada_tf.models.pretrained import save_pretrained
+from lada_tf.serving.comparison import Comparison, compare
+from lada_tf.serving.converters import write_litert, write_onnx
+from lada_tf.serving.exported import (
+    FORMATS,
+    Format,
+    first_line,
+    get_format,
+    load_exported,
+)
+from lada_tf.serving.saved_model import MAX_BATCH, write_saved_model
+from lada_tf.serving.web_page import write_web_page
+
+CARD_FILE = "README.md"
+# Maximum error of pixels in [-1, 1]: of any pixel for float32, else on average.
+TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2, "int8": 0.15}
 USAGES = {
     "savedmodel": """```python
-model = tf.saved_model.load(folder)
+model = tf.saved_model.load(directory)
 model.signatures["serving_default"](latents=latents)["images"]  # uint8
 ```""",
     "keras": """```python
 import keras, lada_tf
 
-generator = keras.saving.load_model("generator.keras")  # any backend of Keras
-images = generator(latents)  # about [-1, 1]
+generator = keras.saving.load_model("generator.keras")  # any Keras backend
+images = generator(latents)  # in about [-1, 1]
 ```""",
     "onnx": """```python
 session = onnxruntime.InferenceSession("generator.onnx")
-(images,) = session.run(["images"], {"latents": latents})  # about [-1, 1]
+(images,) = session.run(["images"], {"latents": latents})  # in about [-1, 1]
 ```""",
     "web": """```sh
 python -m http.server --directory .  # or any other web host
 ```""",
     "litert": """```python
 interpreter = ai_edge_litert.interpreter.Interpreter("generator.tflite")
-outputs = interpreter.get_signature_runner()(latents=latents)  # about [-1, 1]
+outputs = interpreter.get_signature_runner()(latents=latents)  # in about [-1, 1]
 ```""",
+    "hub": """```python
+import huggingface_hub, lada_tf
+
+directory = huggingface_hub.snapshot_download("NAME/OF-THIS-REPOSITORY")
+gan = lada_tf.LadaGAN.from_pretrained(directory)
+images = gan.ema_generator(gan.sample_latents(16))  # in about [-1, 1]
+```
+
+`generator.keras` is the generator alone, for Keras on TensorFlow, JAX or PyTorch:
+`import lada_tf; keras.saving.load_model("generator.keras")`.""",
 }
 
 
 def export_generator(
-    generator,
-    output,
+    generator: Generator,
+    output: str | os.PathLike,
     format: str = "savedmodel",
     precision: str | None = None,
-    card: ModelCard | None = None,
+    card: str | None = None,
     max_batch: int = MAX_BATCH,
     jit_compile: bool = False,
 ) -> Comparison:
-    """Exports a generator, and checks what was written.
+    """Export a generator, and verify the export against Keras on 64 latents.
 
-    The model is loaded in its own runtime and compared with Keras on 64 latents before
-    it gets its name: an invalid file is never left behind.
+    If the export fails or is not accurate, `output` is not created.
 
     Args:
         generator: a built `Generator`, such as `LadaGAN.ema_generator`.
-        output: path of a new folder; or of a file with the format's ending, whose card
-            then lies beside it as `NAME.md`.
+        output: path of a new directory, or of a file with the format's suffix.
         format: one of `FORMATS`.
-        precision: one of the format's; its first by default.
-        card: written beside the model as README.md, if given.
-        max_batch: int, images that one request to a SavedModel may ask for.
-        jit_compile: bool, whether XLA compiles a SavedModel where it is run.
+        precision: one of the format's precisions. The default is its first one.
+        card: model card (see `model_card`), written into the directory as README.md, or
+            next to the file as NAME.md.
+        max_batch: maximum number of images per request to a SavedModel.
+        jit_compile: whether XLA compiles a SavedModel on the server.
 
     Returns:
-        How the exported model compares with Keras.
+        The comparison of the exported model with Keras.
 
     Raises:
         UserError: if the format or precision is unknown, a package is missing, or the
             output exists or cannot be written.
-        ExportFailed: if a converter fails, or the result cannot be loaded or differs
-            from Keras by more than the precision's tolerance.
+        ExportFailed: if the converter fails, or the exported model cannot be loaded or
+            exceeds the tolerance of its precision.
     """
     form, precision = get_format(format, precision)
-    with new_folder(output, form) as folder:
+    with _new_output(output, form) as directory:
         try:
-            path = folder / form.file
-            _write(generator, path, format, precision, max_batch, jit_compile)
-            model = load_exported(folder)
+            path = directory / form.file
+            _convert(generator, path, format, precision, max_batch, jit_compile)
+            model = load_exported(directory)
             comparison = compare(model, generator, with_distance=precision != "float32")
-        except Exception as error:  # every converter and runtime has its own
-            raise ExportFailed(f"--format={format}: {_short(error)}") from error
-        _check(comparison, format, precision)
+        except Exception as error:  # converters raise exceptions of their own types
+            raise ExportFailed(f"format={format}: {first_line(error)}") from error
+        _check_accuracy(comparison, format, precision)
         if card:
             fidelity = f"Stored as {precision}. On 64 latents: {comparison}."
-            text = card_text(card, USAGES[format], fidelity)
-            (folder / CARD).write_text(text)
+            _write_card(directory, card, format, fidelity)
     return comparison
 
 
-def _write(generator, path: Path, format, precision, max_batch, jit_compile) -> None:
-    # Each converter's import costs seconds that the others do not need.
+def export_for_hub(gan: LadaGAN, output: str | os.PathLike, card: str) -> None:
+    """Write a directory that `huggingface_hub.upload_folder` can upload as it is.
+
+    Raises:
+        UserError: if the output exists or cannot be written.
+        ExportFailed: if the exported generator returns different images.
+    """
+    with _new_output(output) as directory:
+        save_pretrained(gan, directory)
+        _write_card(directory, card, "hub", "The EMA weights, float32.")
+        latents = np.zeros((1, gan.latent_dim), np.float32)
+        images = LadaGAN.from_pretrained(directory).ema_generator(latents)
+        if not np.array_equal(images, gan.ema_generator(latents)):
+            raise ExportFailed(f"{output}: the exported generator's images differ")
+
+
+def _convert(generator, path: Path, format, precision, max_batch, jit_compile) -> None:
     if format == "savedmodel":
         write_saved_model(generator, path.parent, max_batch, jit_compile, precision)
     elif format == "keras":
         generator.save(path)
     elif format == "onnx":
-        from lada_tf.serving.onnx_file import write_onnx
-
         write_onnx(generator, path, precision)
     elif format == "web":
-        from lada_tf.serving.web_page import write_web_page
-
-        write_web_page(generator, path.parent, precision, Path(default_cache_dir()))
+        write_web_page(generator, path.parent, precision)
     else:
-        from lada_tf.serving.litert_file import write_litert
-
         write_litert(generator, path, precision)
 
 
-def _short(error: Exception) -> str:
-    """A converter's message may be its whole graph."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+def _write_card(directory: Path, card: str, usage: str, fidelity: str) -> None:
+    text = string.Template(card).safe_substitute(usage=USAGES[usage], fidelity=fidelity)
+    (directory / CARD_FILE).write_text(text)
 
 
-def _check(comparison: Comparison, format: str, precision: str) -> None:
-    limit = TOLERANCES[precision]
-    exact = precision == "float32"
-    error = comparison.max_error if exact else comparison.mean_error
-    if not error <= limit:  # NaN is not, either
+def _check_accuracy(comparison: Comparison, format: str, precision: str) -> None:
+    statistic = "max" if precision == "float32" else "mean"
+    error = getattr(comparison, f"{statistic}_error")
+    if not error <= TOLERANCES[precision]:  # also if it is NaN
         raise ExportFailed(
-            f"--format={format} --precision={precision}: images differ from Keras' by "
-            f"{error:.2g} ({'at most' if exact else 'in the mean'}), more than {limit}"
+            f"format={format}, precision={precision}: the {statistic} pixel error is "
+            f"{error:.2g}, above {TOLERANCES[precision]}"
         )
 
 
 @contextlib.contextmanager
-def new_folder(output, form: Format | None = None) -> Iterator[Path]:
-    """Yields an empty folder, and moves it to `output` once all went well.
-
-    Where `output` names a file of the format, its file and card are moved instead.
+def _new_output(
+    output: str | os.PathLike, form: Format | None = None
+) -> Iterator[Path]:
+    """Yield an empty directory; move it or its file to `output` if the body succeeds.
 
     Raises:
-        UserError: if there is something already, or it cannot be written.
+        UserError: if the output exists or cannot be written.
     """
     output = Path(output)
-    as_file = form is not None and form.suffix and output.suffix == form.suffix
-    if not as_file and output.suffix in {f.suffix for f in FORMATS.values()} - {""}:
-        raise UserError(f"--output={output}: the ending is that of another format")
-    if output.is_dir() and not any(output.iterdir()):
-        output.rmdir()
-    if output.exists():
-        raise UserError(f"--output={output}: exists already; give another")
-    partial = output.with_name(f".{output.name}.partial-{os.getpid()}")
+    is_file = form is not None and output.suffix == form.suffix != ""
+    if not is_file and output.suffix in {f.suffix for f in FORMATS.values()} - {""}:
+        raise UserError(f"output={output}: the suffix belongs to another format")
+    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise UserError(f"output={output}: already exists. Choose another path")
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        if as_file and form:
-            if (partial / CARD).exists():
-                os.replace(partial / CARD, output.with_suffix(".md"))
-            os.replace(partial / form.file, output)
-        else:
-            os.replace(partial, output)
+        if form is None or not is_file:
+            with replacing_directory(output) as directory:
+                yield Path(directory)
+            return
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent) as directory:
+            yield Path(directory)
+            moves = {CARD_FILE: output.with_suffix(".md"), form.file: output}
+            for name, target in moves.items():
+                if (source := Path(directory, name)).exists():
+                    with replacing(target) as temporary:
+                        source.replace(temporary)
     except OSError as error:
         raise UserError(
-            f"--output={output}: cannot be written ({error.strerror or error})"
+            f"output={output}: cannot be written ({error.strerror or error})"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""gRPC: TensorFlow Serving's `PredictionService`, for its stock clients."""
+"""gRPC server: TensorFlow Serving's `PredictionService`, for standard clients."""
 
 import math
 from concurrent.futures import Executor
@@ -13,20 +13,21 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from lada_tf.serving.predictor import BadRequest, Predictor
+from lada_tf.serving.predictor import DEFAULT_SIGNATURE, BadRequest, Predictor
 
-DEFAULT_SIGNATURE = "serving_default"
-MAX_REPEATED = 2**20
+MAX_REPEATED = 2**20  # elements that a request may give as one repeated number
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """`Predict` and `GetModelMetadata` of one model; the rest is UNIMPLEMENTED."""
+    """`Predict` and `GetModelMetadata` of one model. Others are UNIMPLEMENTED."""
 
     def __init__(self, name: str, predictor: Predictor):
         self._name = name
         self._predictor = predictor
 
-    def Predict(self, request, context):
+    def Predict(
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
         self._check_model(request.model_spec, context)
         signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
         try:
@@ -34,27 +35,30 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             outputs = self._predictor.predict(signature, inputs)
         except BadRequest as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        wanted = list(request.output_filter) or list(outputs)
-        if absent := set(wanted) - set(outputs):
-            text = f"output_filter: no output {', '.join(sorted(absent))}"
+        names = list(request.output_filter) or list(outputs)
+        if missing := set(names) - set(outputs):
+            text = f"output_filter: no output {', '.join(sorted(missing))}"
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
         response = predict_pb2.PredictResponse()
         self._fill(response.model_spec, signature)
-        for name in wanted:
+        for name in names:
             response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
         return response
 
-    def GetModelMetadata(self, request, context):
+    def GetModelMetadata(
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        context: grpc.ServicerContext,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         self._check_model(request.model_spec, context)
         if list(request.metadata_field) != ["signature_def"]:
-            text = 'metadata_field has to be "signature_def"'
+            text = 'metadata_field must be "signature_def"'
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for name, function in self._predictor.signatures.items():
             signature = signatures.signature_def[name]
             signature.method_name = tf.saved_model.PREDICT_METHOD_NAME
-            specs = self._predictor.input_specs(name)
-            for key, spec in specs.items():
+            for key, spec in self._predictor.input_specs(name).items():
                 _describe(signature.inputs[key], spec)
             for key, spec in function.structured_outputs.items():
                 _describe(signature.outputs[key], spec)
@@ -80,21 +84,20 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 def _array(name, proto):
-    """A tensor of a request, without the memory that its shape alone would claim."""
-    sides = [side.size for side in proto.tensor_shape.dim]
-    numbers = max(
-        len(proto.tensor_content),
-        len(proto.float_val),
-        len(proto.int_val),
-        len(proto.int64_val),
-    )
-    # One number may stand for all, but not for more than a request could hold.
-    if min(sides, default=0) < 0 or math.prod(sides) > max(numbers, MAX_REPEATED):
-        raise BadRequest(f"{name}: fewer numbers than its shape {sides} has")
+    """Convert a tensor of a request to an array.
+
+    A tensor may give one number for all of its elements. Reject a shape that is larger
+    than `MAX_REPEATED` before allocating memory for it.
+    """
+    shape = [side.size for side in proto.tensor_shape.dim]
+    values = (proto.tensor_content, proto.float_val, proto.int_val, proto.int64_val)
+    limit = max(MAX_REPEATED, *map(len, values))
+    if min(shape, default=0) < 0 or math.prod(shape) > limit:
+        raise BadRequest(f"{name}: fewer numbers than its shape {shape} has")
     try:
         return tf.make_ndarray(proto)
     except (TypeError, ValueError) as error:
-        raise BadRequest(f"{name}: no array of the shape {sides}") from error
+        raise BadRequest(f"{name}: no array of the shape {shape}") from error
 
 
 def _describe(info: meta_graph_pb2.TensorInfo, spec: tf.TensorSpec):
@@ -111,13 +114,13 @@ def grpc_server(
     port: int,
     max_bytes: int,
 ) -> grpc.Server:
-    """A server of one model, not started yet."""
+    """Return a server of one model, not started yet."""
     server = grpc.server(
         executor,
         options=[
             ("grpc.max_receive_message_length", max_bytes),
             ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),  # a port in use is an error
+            ("grpc.so_reuseport", 0),  # fail if the port is in use
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(

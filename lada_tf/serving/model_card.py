@@ -1,153 +1,69 @@
-"""The model card: what a generator was made of, how good it is, and its limits."""
+"""Model card: what a generator was trained on, how good it is, and its limits."""
 
 import dataclasses
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import lada_tf
 from lada_tf.errors import UserError
-from lada_tf.models import LadaGAN
-from lada_tf.models.presets import PRESETS
+from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.training.run_directory import RunDirectory
 
-CARD = "README.md"
 UNKNOWN = "not recorded"
-# Licences of the data sets that have a name here: (identifier, words).
-LICENCES = {
+# Licenses of named data sets: Hugging Face identifier, text.
+LICENSES = {
     "portraits": ("apache-2.0", "Apache-2.0 (images of Noto emoji)"),
     "fashion_mnist": ("mit", "MIT"),
     "tfds:cifar10": ("unknown", "none stated by its authors"),
     "tfds:celeb_a": ("other", "non-commercial research only"),
     "tfds:lsun/bedroom": ("unknown", "none stated by its authors"),
 }
-CITATION = "https://arxiv.org/abs/2401.09596"
-TITLE = "LadaGAN"
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelCard:
-    """What the card says, but for the exported file itself.
-
-    Attributes:
-        data: the data set's name or path, as training was told.
-        fingerprint: of the images that training saw.
-        licence: of the data: an identifier of Hugging Face's list, and words.
-        preset: its name, or `"custom"`.
-        images_seen: real images, repetitions counted.
-        settings: every setting of the run, by name.
-        metrics: by name.
-        metrics_made: how the metrics were made.
-        commit: of the code that exported.
-    """
-
-    data: str
-    fingerprint: str
-    licence: tuple[str, str]
-    preset: str
-    images_seen: int
-    image_size: int
-    settings: dict
-    metrics: dict[str, float]
-    metrics_made: str
-    commit: str
-
-
-def describe(run_dir, gan: LadaGAN, evaluation=None, data_licence=None) -> ModelCard:
-    """The card of a run.
-
-    Args:
-        run_dir: path of the run folder.
-        gan: the `LadaGAN` loaded from it.
-        evaluation: path of a file with the JSON line of `lada_tf.evaluate`. Without it,
-            the Fréchet distance that training measured, if it did, stands in the card.
-        data_licence: str, licence of the training data, where the card cannot know it.
-
-    Raises:
-        UserError: if the evaluation cannot be read.
-    """
-    folder = RunDirectory(run_dir)
-    preset = folder.read_preset()
-    names = [name for name, other in PRESETS.items() if other == preset]
-    licence = LICENCES.get(preset.data, ("other", UNKNOWN))
-    if data_licence:
-        licence = (data_licence.lower(), data_licence)
-    metrics, made = (
-        _read_evaluation(Path(evaluation)) if evaluation else _read_log(folder, gan)
-    )
-    # A card is published: a path tells of the machine that it was trained on.
-    data = preset.data if preset.data in LICENCES else Path(preset.data).name
-    return ModelCard(
-        data=data,
-        fingerprint=folder.read_setting("data fingerprint", UNKNOWN),
-        licence=licence,
-        preset=names[0] if names else "custom",
-        images_seen=gan.images_seen,
-        image_size=preset.image_size,
-        settings=dataclasses.asdict(preset) | {"data": data},
-        metrics=metrics,
-        metrics_made=made,
-        commit=_commit(),
-    )
-
-
-def card_text(card: ModelCard, usage: str, fidelity: str) -> str:
-    """The card as Markdown, with the front matter of Hugging Face's Hub.
-
-    Args:
-        card: what it is to say.
-        usage: Markdown, how the exported files are used.
-        fidelity: how they compare with Keras.
-    """
-    identifier, licence = card.licence
-    settings = "\n".join(
-        f"| {name} | {json.dumps(value)} |" for name, value in card.settings.items()
-    )
-    metrics = "\n".join(f"- {name}: {v:.4g}" for name, v in card.metrics.items())
-    return f"""---
+TEMPLATE = """---
 library_name: keras
 pipeline_tag: unconditional-image-generation
-license: {identifier}
+license: {license_id}
 tags:
 - gan
 - ladagan
 - linear-attention
 ---
 
-# {TITLE}, {card.data}, {card.image_size}×{card.image_size}
+# LadaGAN, {data}, {image_size}×{image_size}
 
-The averaged (EMA) generator of a LadaGAN: latents of {card.settings["latent_dim"]}
-standard normal numbers to RGB images. [The paper]({CITATION}).
+The EMA generator of a LadaGAN. It maps {latent_dim} standard normal numbers to an RGB
+image. [The paper](https://arxiv.org/abs/2401.09596).
 
 ## Use
 
-{usage}
+$usage
 
-{fidelity}
+$fidelity
 
 ## Training
 
-- Data: {card.data} ({card.fingerprint})
-- Licence of the data: {licence}
-- Preset: {card.preset}
-- Images seen: {card.images_seen:,}
-- Exported by: lada_tf {lada_tf.__version__}, commit {card.commit}
+- Data: {data} ({fingerprint})
+- License of the data: {license_text}
+- Preset: {preset}
+- Images seen: {images_seen:,}
+- Exported by: lada_tf {version}, commit {commit}
 
 ## Metrics
 
-{metrics or "None measured."}
+{metrics}
 
-{card.metrics_made}
+{metrics_source}
 
 ## Limits
 
-- It makes images like those it learned from, at one size, without a condition. What
-  the data lacks or misrepresents, the images lack or misrepresent too.
-- A small data set can be memorized: look for the nearest training images before you
-  call an image new.
-- Images of people that do not exist can deceive: say that they are generated.
-- A Fréchet distance over features other than the 2015 Inception graph's is no FID, and
-  distances of different numbers of images are not comparable.
+- The images resemble the training data and have one size. Gaps and biases of the data
+  reappear in the images. There is no class label or other condition.
+- A generator can memorize a small data set. Compare an image with the nearest training
+  images before you call it new.
+- Images of people who do not exist can deceive. Say that they are generated.
+- Only a Fréchet distance over the features of the 2015 Inception graph is an FID.
+  Distances of different numbers of images are not comparable.
 
 ## Settings
 
@@ -157,41 +73,92 @@ standard normal numbers to RGB images. [The paper]({CITATION}).
 """
 
 
-def _read_evaluation(path: Path) -> tuple[dict, str]:
+def model_card(
+    run_dir: str | os.PathLike,
+    gan: LadaGAN,
+    evaluation: str | os.PathLike | None = None,
+    data_license: str | None = None,
+) -> str:
+    """Return the model card of a run, with front matter for the Hugging Face Hub.
+
+    Args:
+        run_dir: path of the run directory.
+        gan: the `LadaGAN` loaded from it.
+        evaluation: path of a file with the JSON line of `lada_tf.evaluate`. The default
+            is the last Fréchet distance measured during training.
+        data_license: license of the training data, if it is not a named data set.
+
+    Returns:
+        Markdown with the placeholders `$usage` and `$fidelity`, which depend on the
+        exported files.
+
+    Raises:
+        UserError: if the evaluation cannot be read.
+    """
+    run = RunDirectory(run_dir)
+    preset = run.read_preset()
+    names = [name for name, other in PRESETS.items() if other == preset]
+    license_id, license_text = LICENSES.get(preset.data, ("other", UNKNOWN))
+    if data_license:
+        license_id, license_text = data_license.lower(), data_license
+    # Cards are published: do not include the directories of a local path.
+    data = preset.data if preset.data in LICENSES else Path(preset.data).name
+    settings = dataclasses.asdict(preset) | {"data": data}
+    if evaluation:
+        metrics, metrics_source = _read_evaluation(evaluation)
+    else:
+        metrics, metrics_source = _read_log(run, gan)
+    metric_lines = [f"- {name}: {value:.4g}" for name, value in metrics.items()]
+    return TEMPLATE.format(
+        data=data,
+        fingerprint=run.read_setting("data fingerprint", UNKNOWN),
+        license_id=license_id,
+        license_text=license_text,
+        preset=names[0] if names else "custom",
+        image_size=preset.image_size,
+        latent_dim=preset.latent_dim,
+        images_seen=gan.images_seen,
+        version=lada_tf.__version__,
+        commit=_commit(),
+        metrics="\n".join(metric_lines) or "None measured.",
+        metrics_source=metrics_source,
+        settings="\n".join(f"| {k} | {json.dumps(v)} |" for k, v in settings.items()),
+    )
+
+
+def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
     try:
-        record = json.loads(path.read_text().strip().splitlines()[-1])
+        record = json.loads(Path(path).read_text().strip().splitlines()[-1])
         metrics = {name: float(value) for name, value in record["metrics"].items()}
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
-            f"--evaluation={path}: no JSON line of lada_tf.evaluate ({error})"
+            f"evaluation={path}: no JSON line of lada_tf.evaluate ({error})"
         ) from error
-    return metrics, f"Made by `lada_tf.evaluate`: `{json.dumps(record)}`"
+    return metrics, f"Computed by `lada_tf.evaluate`: `{json.dumps(record)}`"
 
 
-def _read_log(folder: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
-    """The last distance that training measured up to the images seen."""
-    if folder.metrics_file.exists():
-        for text in reversed(folder.metrics_file.read_text().splitlines()):
-            line = json.loads(text)
-            found = {name: v for name, v in line.items() if name.startswith("FD")}
-            if found and line["images"] <= gan.images_seen:
-                samples = folder.read_setting("fd_samples", UNKNOWN)
-                return found, (
-                    f"Measured during training at {line['images']:,} images, "
-                    f"{samples} generated images against the training data."
-                )
-    return {}, "`lada_tf.evaluate` measures; `--evaluation` puts its result here."
+def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
+    """Return the last Fréchet distance measured up to the number of images seen."""
+    file = run.metrics_file
+    lines = file.read_text().splitlines() if file.exists() else []
+    for record in map(json.loads, reversed(lines)):
+        metrics = {name: v for name, v in record.items() if name.startswith("FD")}
+        if metrics and record["images"] <= gan.images_seen:
+            samples = run.read_setting("fd_samples", UNKNOWN)
+            return metrics, (
+                f"Measured during training at {record['images']:,} images seen, with "
+                f"{samples} generated images against the training data."
+            )
+    return {}, "Run `lada_tf.evaluate`, and export again with its output."
 
 
 def _commit() -> str:
-    """Of the checkout that this code runs from, if it is one."""
-    folder = Path(__file__).parent
+    """Return the git commit of this source checkout, if it is one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         result = subprocess.run(
-            ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True,
-            text=True,
+            command, cwd=Path(__file__).parent, capture_output=True, text=True
         )
-    except OSError:  # no git
+    except OSError:  # git is not installed
         return UNKNOWN
     return result.stdout.strip() if result.returncode == 0 else UNKNOWN

@@ -1,37 +1,41 @@
-"""An exported SavedModel behind a server: requests in, checked; arrays out."""
+"""Run an exported SavedModel for a server's clients: check requests, return arrays."""
 
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import UserError
-from lada_tf.serving.formats import SAVED_MODEL
+from lada_tf.serving.exported import SAVED_MODEL
+
+DEFAULT_SIGNATURE = "serving_default"
 
 
 class BadRequest(ValueError):
-    """What a client sent is wrong; the message says what, and goes back to it."""
+    """A client's request is invalid. The server returns the message to the client."""
 
 
 class Predictor:
-    """Runs the signatures of a SavedModel for clients that may send anything.
+    """Run the signatures of a SavedModel on untrusted requests.
 
     Args:
-        folder: path of the SavedModel, or of a folder of numbered versions, the
-            highest of which is taken.
+        model: path of the SavedModel, or of a directory of numbered versions, from
+            which the highest one is loaded.
 
     Attributes:
-        version: int, the number that the SavedModel's folder is named; 1 if it is none.
-        signatures: names to `tf.Function`s.
-        has_bfloat16: bool, whether weights are of that type.
+        version: number that the SavedModel's directory is named after, or 1.
+        signatures: `tf.Function`s by name.
+        has_bfloat16: whether weights are bfloat16.
 
     Raises:
         UserError: if there is no SavedModel.
     """
 
-    def __init__(self, folder):
-        path = _newest_version(Path(folder))
+    def __init__(self, model: str | os.PathLike):
+        path = _find_newest_version(Path(model))
         self.version = int(path.name) if path.name.isdigit() else 1
         self._model = tf.saved_model.load(str(path))  # owns the variables
         self.signatures = dict(self._model.signatures)
@@ -42,25 +46,25 @@ class Predictor:
         )
 
     def input_specs(self, signature: str) -> dict[str, tf.TensorSpec]:
-        """The inputs of a signature, by name.
+        """Return the inputs of a signature by name.
 
         Raises:
             BadRequest: if there is no such signature.
         """
         if signature not in self.signatures:
             names = ", ".join(sorted(self.signatures))
-            raise BadRequest(f"there is no signature {signature!r}: one of {names}")
+            raise BadRequest(f"there is no signature {signature!r}, only {names}")
         return self.signatures[signature].structured_input_signature[1]
 
-    def predict(self, signature: str, inputs: dict) -> dict[str, np.ndarray]:
-        """Runs a signature.
+    def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Run a signature.
 
         Args:
-            signature: its name.
-            inputs: arrays, or nested lists as JSON gives them, by name.
+            signature: name of the signature.
+            inputs: arrays, or nested lists from JSON, by name.
 
         Raises:
-            BadRequest: if names, shapes, types or values are not what it takes.
+            BadRequest: if a name, shape, type or value is invalid.
         """
         specs = self.input_specs(signature)
         if set(inputs) != set(specs):
@@ -68,58 +72,63 @@ class Predictor:
                 f"signature {signature!r} takes {', '.join(sorted(specs))}; "
                 f"the request has {', '.join(map(str, inputs)) or 'nothing'}"
             )
-        arrays = {name: to_array(inputs[name], spec) for name, spec in specs.items()}
-        tensors = {name: tf.constant(array) for name, array in arrays.items()}
+        tensors = {
+            name: tf.constant(to_array(inputs[name], spec))
+            for name, spec in specs.items()
+        }
         try:
             outputs = self.signatures[signature](**tensors)
         except tf.errors.InvalidArgumentError as error:
-            raise BadRequest(_message(error)) from None
+            raise BadRequest(_assertion_message(error)) from None
         return {name: value.numpy() for name, value in outputs.items()}
 
 
-def to_array(value, spec: tf.TensorSpec) -> np.ndarray:
-    """A value of a request as an array of the shape and type that an input has.
+def to_array(value: Any, spec: tf.TensorSpec) -> np.ndarray:
+    """Convert an input of a request to an array of the shape and dtype of `spec`.
 
     Raises:
-        BadRequest: if it cannot be one without loss.
+        BadRequest: if it cannot be converted without loss.
     """
-    wanted = spec.dtype.as_numpy_dtype
+    is_float = spec.dtype.is_floating
     try:
         array = np.asarray(value)
-    except ValueError:
-        array = np.asarray(None)  # lists of different lengths
-    kinds = "iuf" if spec.dtype.is_floating else "iu"
-    if array.size and array.dtype.kind not in kinds:
-        what = "numbers" if spec.dtype.is_floating else "integers"
-        raise BadRequest(f"{spec.name} has to be an array of {what}")
+    except ValueError:  # nested lists of different lengths
+        array = np.asarray(None)
+    if array.size and array.dtype.kind not in ("iuf" if is_float else "iu"):
+        numbers = "numbers" if is_float else "integers"
+        raise BadRequest(f"{spec.name} must be an array of {numbers}")
     if not spec.shape.is_compatible_with(array.shape):
         raise BadRequest(
-            f"{spec.name} has the shape {_words(array.shape)}, not {_words(spec.shape)}"
+            f"{spec.name} has the shape {_shape_text(array.shape)}, "
+            f"not {_shape_text(spec.shape)}"
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        converted = array.astype(wanted)
-    if not spec.dtype.is_floating and (converted != array).any():
+        converted = array.astype(spec.dtype.as_numpy_dtype)
+    if not is_float and (converted != array).any():
         raise BadRequest(f"{spec.name} does not fit into {spec.dtype.name}")
     return converted
 
 
-def _words(shape) -> str:
+def _shape_text(shape) -> str:
     return f"({', '.join('n' if side is None else str(side) for side in shape)})"
 
 
-def _message(error: tf.errors.InvalidArgumentError) -> str:
-    """The words of the assertion in the graph that failed."""
-    found = re.search(r"assertion failed: (\[.*\])", error.message)
-    if not found:
+def _assertion_message(error: tf.errors.InvalidArgumentError) -> str:
+    """Return the message of the assertion in the graph that failed."""
+    match = re.search(r"assertion failed: (\[.*\])", error.message)
+    if not match:
         return error.message.splitlines()[0]
-    return " ".join(re.findall(r"\[(.*?)\]", found.group(1)))
+    return " ".join(re.findall(r"\[(.*?)\]", match.group(1)))
 
 
-def _newest_version(folder: Path) -> Path:
-    if (folder / SAVED_MODEL).is_file():
-        return folder
-    versions = [p for p in folder.glob("*/") if (p / SAVED_MODEL).is_file()]
-    numbered = [p for p in versions if p.name.isdigit()]
-    if not numbered:
-        raise UserError(f"--model={folder}: no SavedModel there, nor numbered versions")
-    return max(numbered, key=lambda path: int(path.name))
+def _find_newest_version(path: Path) -> Path:
+    if (path / SAVED_MODEL).is_file():
+        return path
+    models = [file.parent for file in path.glob(f"*/{SAVED_MODEL}")]
+    versions = [model for model in models if model.name.isdigit()]
+    if not versions:
+        raise UserError(
+            f"model={path}: no SavedModel found. Expected {SAVED_MODEL}, or "
+            "directories of numbered versions"
+        )
+    return max(versions, key=lambda version: int(version.name))

@@ -1,19 +1,20 @@
-"""REST by KServe: TensorFlow Serving's `predict` JSON (v1), and Open Inference (v2).
+"""REST server on KServe: TensorFlow Serving's `predict` (v1), and Open Inference (v2).
 
     POST /v1/models/NAME:predict
         {"signature_name": "generate", "inputs": {"seed": 1, "num_images": 4, …}}
-        {"instances": [[0.1, …], …]}          one latent each: `serving_default`
+        {"instances": [[0.1, …], …]}          one latent per row: `serving_default`
     POST /v2/models/NAME/infer
         {"inputs": [{"name": "latents", "shape": […], "datatype": "FP32", "data": […]}],
          "parameters": {"signature_name": "attention"}}
 
-Whatever a client gets wrong is answered with 4xx and a message.
+Invalid requests get a 4xx status and a message.
 """
 
 import asyncio
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Any
 
 import kserve
 import numpy as np
@@ -23,14 +24,13 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.server import RESTServer
 from starlette.responses import JSONResponse
 
-from lada_tf.serving.predictor import BadRequest, Predictor
+from lada_tf.serving.predictor import DEFAULT_SIGNATURE, BadRequest, Predictor
 
-DEFAULT_SIGNATURE = "serving_default"
 _DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
 
 
 class KServeModel(kserve.Model):
-    """A `Predictor` as KServe calls it, in threads of an executor."""
+    """Let KServe call a `Predictor`, in the threads of an executor."""
 
     def __init__(self, name: str, predictor: Predictor, executor: Executor):
         super().__init__(name)
@@ -38,7 +38,10 @@ class KServeModel(kserve.Model):
         self._executor = executor
         self.load()
 
-    async def predict(self, payload, headers=None, response_headers=None):
+    async def predict(
+        self, payload: Any, headers=None, response_headers=None
+    ) -> dict | kserve.InferResponse:
+        """Answer a v1 or v2 request."""
         is_v2 = isinstance(payload, kserve.InferRequest)
         answer: Callable = self._answer_v2 if is_v2 else self._answer_v1
         loop = asyncio.get_running_loop()
@@ -49,10 +52,10 @@ class KServeModel(kserve.Model):
 
     def _answer_v1(self, payload) -> dict:
         if not isinstance(payload, dict):
-            raise BadRequest("the request has to be a JSON object")
+            raise BadRequest("the request must be a JSON object")
         signature = payload.get("signature_name", DEFAULT_SIGNATURE)
         if ("instances" in payload) == ("inputs" in payload):
-            raise BadRequest('give either "instances" (rows) or "inputs" (columns)')
+            raise BadRequest('expected either "instances" (rows) or "inputs" (columns)')
         if "inputs" in payload:
             outputs = self._predict(signature, payload["inputs"])
             return {"outputs": _single(outputs)}
@@ -64,11 +67,11 @@ class KServeModel(kserve.Model):
 
     def _predict(self, signature, inputs) -> dict[str, np.ndarray]:
         if not isinstance(signature, str):
-            raise BadRequest("signature_name has to be a string")
+            raise BadRequest("signature_name must be a string")
         specs = self._predictor.input_specs(signature)
         if not isinstance(inputs, dict):
             if len(specs) > 1:
-                raise BadRequest(f'give "inputs" with {", ".join(sorted(specs))}')
+                raise BadRequest(f'expected "inputs" with {", ".join(sorted(specs))}')
             (name,) = specs
             inputs = {name: inputs}
         return self._predictor.predict(signature, inputs)
@@ -77,7 +80,7 @@ class KServeModel(kserve.Model):
         signature = (request.parameters or {}).get("signature_name", DEFAULT_SIGNATURE)
         outputs = self._predict(signature, {i.name: _array(i) for i in request.inputs})
         return kserve.InferResponse(
-            request.id or str(uuid.uuid4()),  # KServe cannot answer without one
+            request.id or str(uuid.uuid4()),  # KServe requires one
             self.name,
             [
                 kserve.InferOutput(
@@ -91,14 +94,14 @@ class KServeModel(kserve.Model):
 
 
 def _single(outputs: dict):
-    """TensorFlow Serving leaves out the name of an only output."""
+    """Drop the name of a single output, like TensorFlow Serving."""
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
 
 def _columns(rows):
-    """Rows, `[{"latents": …}, …]` or plain values, as columns."""
+    """Convert rows, `[{"latents": …}, …]` or plain values, to columns."""
     if not isinstance(rows, list):
-        raise BadRequest('"instances" has to be a list')
+        raise BadRequest('"instances" must be a list')
     if not rows or not all(isinstance(row, dict) for row in rows):
         return rows
     if len({frozenset(row) for row in rows}) > 1:
@@ -110,15 +113,15 @@ def _array(tensor: kserve.InferInput) -> np.ndarray:
     shape = list(tensor.shape)
     try:
         array = np.asarray(tensor.as_numpy())
-    except Exception as error:  # KServe's own, NumPy's, struct's
+        if list(array.shape) != shape:
+            raise ValueError(f"the data has the shape {array.shape}")
+    except Exception as error:  # of KServe, NumPy or struct
         raise BadRequest(f"{tensor.name}: no array of the shape {shape}") from error
-    if list(array.shape) != shape:
-        raise BadRequest(f"{tensor.name}: no array of the shape {shape}")
     return array
 
 
 class CheckedDataPlane(DataPlane):
-    """KServe's, where a malformed binary request is the client's mistake."""
+    """KServe's data plane, with status 400 for malformed binary requests."""
 
     def decode(self, *args, **kwargs):
         try:
@@ -130,7 +133,7 @@ class CheckedDataPlane(DataPlane):
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for a request whose body is longer than it may be."""
+    """ASGI middleware that answers 413 if a request's body exceeds `max_bytes`."""
 
     def __init__(self, app, max_bytes: int):
         self.app = app
@@ -158,7 +161,7 @@ class BodyLimit:
 
 
 def rest_server(model: KServeModel, host: str, port: int, max_bytes: int) -> RESTServer:
-    """A server of one model; `run()` serves until SIGTERM or SIGINT."""
+    """Return a server of one model. `run()` serves until SIGTERM or SIGINT."""
     server = kserve.ModelServer(http_port=port, enable_grpc=False)
     server.register_model(model)
     app.add_middleware(BodyLimit, max_bytes=max_bytes)
@@ -168,5 +171,5 @@ def rest_server(model: KServeModel, host: str, port: int, max_bytes: int) -> RES
         server.model_repository_extension,
         port,
     )
-    rest.config.host = host  # KServe itself always takes all interfaces
+    rest.config.host = host  # KServe always listens on all interfaces
     return rest

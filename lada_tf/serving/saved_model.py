@@ -1,146 +1,139 @@
-"""A SavedModel with all that one asks of a generator, for TensorFlow Serving.
+"""Write a generator as a SavedModel, for TensorFlow Serving and other servers.
 
-It needs neither Keras nor this package to load. Whatever a request gets wrong is found
-inside the graph, so that any server answers it with a message (`InvalidArgument`; 400
-over REST).
+Loading it needs neither Keras nor this package. The graph checks its inputs, so every
+server answers an invalid request with a message (`InvalidArgument`, or 400 over REST).
 """
+
+from pathlib import Path
 
 import tensorflow as tf
 
-from lada_tf.evaluation.images import to_uint8
+from lada_tf.models import Generator
 from lada_tf.models.networks import in_precision
-from lada_tf.sampling.latents import latents_of_seed
-from lada_tf.serving.graph import as_module, forward_function
+from lada_tf.sampling import forward_function, latents_of_seed, to_uint8
 
 MAX_BATCH = 256
 
 
 def write_saved_model(
-    generator,
-    folder,
+    generator: Generator,
+    directory: str | Path,
     max_batch: int = MAX_BATCH,
     jit_compile: bool = False,
     precision: str = "float32",
 ) -> None:
-    """Writes a generator as a SavedModel.
+    """Write a generator as a SavedModel.
 
-    Signatures, all for any batch up to `max_batch`; images are uint8 (n, H, W, 3):
+    Signatures, for batches n of up to `max_batch`; `images` are uint8 (n, H, W, 3):
 
     - `serving_default`: `latents` (n, latent_dim) → `images`.
-    - `generate`: `seed`, `num_images`, `truncation` → `images`. Image i depends on the
-      seed and i alone. The latents are multiplied by the truncation, in (0, 1]; 1 is
-      none.
+    - `generate`: `seed`, `num_images`, `truncation` → `images`. Image i depends only on
+      the seed and on i. `truncation`, in (0, 1], multiplies the latents.
     - `interpolate`: `first_seed`, `second_seed`, `steps` → `images` on the straight
-      line between the first latents of two seeds, both ends included.
-    - `attention`: `latents` → `images`, and `attention_0`, …, float32
-      (n, heads, tokens), one a stage.
-    - `forward`: `latents` → as `attention`, with `images` as the generator makes them,
-      float32, meant for [-1, 1].
+      line between the first latents of two seeds, including both ends.
+    - `attention`: `latents` → `images`, and one `attention_0`, `attention_1`, … per
+      stage, float32 (n, heads, tokens).
+    - `forward`: like `attention`, with `images` in float32, in about [-1, 1].
 
     Args:
-        generator: a built `Generator`; batch normalization is frozen as it is.
-        folder: path of the SavedModel's folder.
-        max_batch: int, images that one request may ask for.
-        jit_compile: bool, whether XLA compiles the generator where the SavedModel is
-            run, at the first request of each number of images.
-        precision: of weights and products, see `in_precision`.
+        generator: a built `Generator`.
+        directory: path of the SavedModel.
+        max_batch: maximum number of images per request.
+        jit_compile: whether XLA compiles the generator on the server, at the first
+            request of each number of images.
+        precision: precision of weights and matmuls, see `in_precision`.
     """
     generator = in_precision(generator, precision)
     functions = _signatures(generator, max_batch, jit_compile)
     module = as_module(generator, **functions)
-    tf.saved_model.save(module, str(folder), signatures=functions)
+    tf.saved_model.save(module, str(directory), signatures=functions)
+
+
+def as_module(generator: Generator, **functions) -> tf.Module:
+    """Return a `tf.Module` that owns a generator's weights and some functions of it.
+
+    A Keras model would add its classes and configuration to the SavedModel.
+    """
+    module = tf.Module()
+    module.weights = [weight.value for weight in generator.weights]
+    for name, function in functions.items():
+        setattr(module, name, function)
+    return module
 
 
 def _signatures(generator, max_batch, jit_compile):
     dim = generator.latent_dim
     forward = forward_function(generator, jit_compile)
-    latents_spec = tf.TensorSpec((None, dim), tf.float32, name="latents")
 
-    def images_of(latents):
+    def images(latents):
         return {"images": to_uint8(forward(latents)["images"])}
 
-    @tf.function(input_signature=[latents_spec])
-    def serving_default(latents):
-        with tf.control_dependencies(_latents_checks(latents, max_batch)):
-            return images_of(tf.identity(latents))
+    def images_and_attention(latents):
+        outputs = forward(latents)
+        return outputs | {"images": to_uint8(outputs["images"])}
 
-    @tf.function(input_signature=[latents_spec])
-    def attention(latents):
-        with tf.control_dependencies(_latents_checks(latents, max_batch)):
-            outputs = forward(tf.identity(latents))
-            return outputs | {"images": to_uint8(outputs["images"])}
+    def checked(outputs):
+        @tf.function(input_signature=[tf.TensorSpec((None, dim), name="latents")])
+        def signature(latents):
+            batch = tf.shape(latents)[0]
+            checks = [
+                _check_count(batch, "the batch of latents", 1, max_batch),
+                tf.debugging.Assert(
+                    tf.reduce_all(tf.math.is_finite(latents)),
+                    ["latents must be finite: there is a NaN or an infinity"],
+                ),
+            ]
+            with tf.control_dependencies(checks):
+                return outputs(tf.identity(latents))
 
-    @tf.function(input_signature=[latents_spec])
-    def checked_forward(latents):
-        with tf.control_dependencies(_latents_checks(latents, max_batch)):
-            return forward(tf.identity(latents))
+        return signature
 
-    @tf.function(
-        input_signature=[
-            _scalar(tf.int64, "seed"),
-            _scalar(tf.int32, "num_images"),
-            _scalar(tf.float32, "truncation"),
-        ]
-    )
+    @_function_of_scalars(seed=tf.int64, num_images=tf.int32, truncation=tf.float32)
     def generate(seed, num_images, truncation):
         checks = [
             _check_seed(seed, "seed"),
-            *_check_count(num_images, "num_images", 1, max_batch),
+            _check_count(num_images, "num_images", 1, max_batch),
             tf.debugging.Assert(
-                (truncation > 0) & (truncation <= 1),  # NaN is not, either
-                ["truncation has to be above 0 and at most 1, not", truncation],
+                (truncation > 0) & (truncation <= 1),  # False for NaN
+                ["truncation must be above 0 and at most 1, not", truncation],
             ),
         ]
         with tf.control_dependencies(checks):
-            latents = latents_of_seed(seed, num_images, dim)
-            return images_of(latents * truncation)
+            return images(latents_of_seed(seed, num_images, dim) * truncation)
 
-    @tf.function(
-        input_signature=[
-            _scalar(tf.int64, "first_seed"),
-            _scalar(tf.int64, "second_seed"),
-            _scalar(tf.int32, "steps"),
-        ]
-    )
+    @_function_of_scalars(first_seed=tf.int64, second_seed=tf.int64, steps=tf.int32)
     def interpolate(first_seed, second_seed, steps):
         checks = [
             _check_seed(first_seed, "first_seed"),
             _check_seed(second_seed, "second_seed"),
-            *_check_count(steps, "steps", 2, max_batch),
+            _check_count(steps, "steps", 2, max_batch),
         ]
         with tf.control_dependencies(checks):
             first = latents_of_seed(first_seed, 1, dim)
             second = latents_of_seed(second_seed, 1, dim)
             weight = tf.linspace(0.0, 1.0, steps)[:, None]
-            return images_of(first * (1 - weight) + second * weight)
+            return images(first * (1 - weight) + second * weight)
 
     return {
-        "serving_default": serving_default,
+        "serving_default": checked(images),
         "generate": generate,
         "interpolate": interpolate,
-        "attention": attention,
-        "forward": checked_forward,
+        "attention": checked(images_and_attention),
+        "forward": checked(forward),
     }
 
 
-def _scalar(dtype, name):
-    return tf.TensorSpec((), dtype, name=name)
-
-
-def _latents_checks(latents, max_batch):
-    return [
-        *_check_count(tf.shape(latents)[0], "the batch of latents", 1, max_batch),
-        tf.debugging.Assert(
-            tf.reduce_all(tf.math.is_finite(latents)),
-            ["latents have to be finite: there is a NaN or an infinity"],
-        ),
-    ]
+def _function_of_scalars(**dtypes):
+    specs = [tf.TensorSpec((), dtype, name=name) for name, dtype in dtypes.items()]
+    return tf.function(input_signature=specs)
 
 
 def _check_seed(seed, name):
-    return tf.debugging.Assert(seed >= 0, [f"{name} has to be at least 0, not", seed])
+    return tf.debugging.Assert(seed >= 0, [f"{name} must be at least 0, not", seed])
 
 
-def _check_count(count, name, least, most):
-    message = f"{name} has to be from {least} to {most}, not"
-    return [tf.debugging.Assert((count >= least) & (count <= most), [message, count])]
+def _check_count(count, name, minimum, maximum):
+    message = f"{name} must be from {minimum} to {maximum}, not"
+    return tf.debugging.Assert(
+        (count >= minimum) & (count <= maximum), [message, count]
+    )

@@ -12,7 +12,7 @@ from absl import logging
 from lada_tf.data import ImageSource, batch_indices
 from lada_tf.errors import TrainingDiverged, UserError
 from lada_tf.evaluation.callback import FrechetDistanceCallback, IntervalCallback
-from lada_tf.evaluation.open_extractor import open_extractor
+from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.io import reporting_full_disk
 from lada_tf.models import LadaGAN, Preset
 from lada_tf.training.callbacks import (

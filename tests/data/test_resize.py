@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lada_tf.data.reader import BadImage
+from lada_tf.data.decoding import BadImage
 from lada_tf.data.resize import RESIZES, lsun, pad, plain
 
 
@@ -11,37 +11,37 @@ def noise(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(218, 178), (64, 64), (65, 100)])
-def test_plain_is_the_authors_resize_rounded(height, width):
+def test_plain_is_the_rounded_tensorflow_resize(height, width):
     image = noise(height, width)
-    theirs = tf.image.resize(image, [64, 64]).numpy()
-    np.testing.assert_array_equal(plain(image, 64), np.rint(theirs))
+    expected = tf.image.resize(image, [64, 64]).numpy()
+    np.testing.assert_array_equal(plain(image, 64), np.rint(expected))
 
 
-def test_lsun_averages_boxes_of_the_short_side_and_crops_the_centre():
+def test_lsun_averages_boxes_and_crops_the_center():
     image = noise(64, 100)
     cropped = image[:, 18:82].astype(float)
     expected = cropped.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
-    # Pillow rounds the result of each of two passes.
+    # Pillow rounds after each of its two passes.
     assert np.abs(lsun(image, 32) - expected).max() <= 1
     np.testing.assert_array_equal(lsun(image.swapaxes(0, 1), 32).shape, (32, 32, 3))
 
 
-def test_pad_changes_no_pixel():
+def test_pad_keeps_all_pixels():
     image = noise(28, 27)
     padded = pad(image, 32)
     np.testing.assert_array_equal(padded[2:30, 2:29], image)
     assert padded.sum() == image.sum(dtype=int)
-    with pytest.raises(BadImage, match="27x28 does not fit in 20x20"):
+    with pytest.raises(BadImage, match="27x28 is larger than 20x20"):
         pad(image, 20)
 
 
 @pytest.mark.parametrize("name", ["plain", "lsun"])
-def test_nothing_is_enlarged(name):
+def test_images_are_never_enlarged(name):
     with pytest.raises(BadImage, match="40x20 is smaller than 32x32"):
         RESIZES[name](noise(20, 40), 32)
 
 
 @pytest.mark.parametrize("name", list(RESIZES))
-def test_an_image_of_the_right_size_is_left_alone(name):
+def test_an_image_of_the_training_size_is_unchanged(name):
     image = noise(32, 32)
     np.testing.assert_array_equal(RESIZES[name](image, 32), image)

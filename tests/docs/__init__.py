@@ -1,1 +1,1 @@
-"""Whether the words of the README and the documentation are true."""
+"""Tests of the README and the documentation: commands, links, numbers."""

@@ -1,4 +1,4 @@
-"""The project's Markdown pages, and what is in them."""
+"""Read the project's Markdown pages: blocks, prose, tables."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ MARKER = re.compile(r"<!-- not run here: ([^>]+) -->\s*$")
 
 
 class Block(NamedTuple):
-    """A fenced block; `reason` is that of a marker above it, why it is not run."""
+    """A fenced block. `reason` tells why it does not run, from the comment above it."""
 
     page: str
     line: int
@@ -26,24 +26,24 @@ class Block(NamedTuple):
 
     @property
     def commands(self) -> list[str]:
-        """Of a shell block: its lines, continued ones joined, comments left out."""
+        """The lines of a shell block: continued ones joined, without comments."""
         joined = re.sub(r"\\\n\s*", "", self.text)
         lines = (re.sub(r"(^|\s+)#.*", "", line) for line in joined.splitlines())
         return [line for line in lines if line.strip()]
 
 
 def blocks() -> list[Block]:
-    """Every fenced block of every page, in order."""
+    """Return every fenced block of every page, in order."""
     return [block for page in PAGES for block in blocks_of(page)]
 
 
 def blocks_of(page: Path) -> list[Block]:
     text = page.read_text()
-    found = []
+    result = []
     for match in FENCE.finditer(text):
         before = text[: match.start()]
         marker = MARKER.search(before)
-        found.append(
+        result.append(
             Block(
                 str(page.relative_to(ROOT)),
                 before.count("\n") + 1,
@@ -52,16 +52,16 @@ def blocks_of(page: Path) -> list[Block]:
                 marker[1] if marker else None,
             )
         )
-    return found
+    return result
 
 
 def prose(page: Path) -> str:
-    """The page without its fenced blocks."""
+    """Return the page without its fenced blocks."""
     return FENCE.sub("", page.read_text())
 
 
 def table(page: Path, first_header: str) -> list[dict[str, str]]:
-    """The rows of the page's table whose first header cell is that one."""
+    """Return the rows of the page's table with this first header cell."""
     lines = page.read_text().splitlines()
     (start,) = [
         i for i, line in enumerate(lines) if line.startswith(f"| {first_header} |")

@@ -1,9 +1,9 @@
 """Every command block of the pages runs, in reduced form, or says why it does not.
 
-Shell blocks run word for word, but for what `INSTEAD` replaces and the flags that
-`SMALLER` appends: tiny networks and few images. Blocks that cannot run here have a
-comment above them, `<!-- not run here: the reason -->`; their commands, modules and
-flags exist all the same.
+Shell blocks run word for word, except for what `INSTEAD` replaces and the flags that
+`SMALLER` appends: small networks and few images. Blocks that cannot run here have a
+comment above them, `<!-- not run here: the reason -->`. Their commands, modules and
+flags must still exist.
 """
 
 import re
@@ -19,31 +19,30 @@ from lada_tf.training.configuration import FIELDS, OPTION_FIELDS
 from lada_tf.training.official_checkpoint import import_official_checkpoint
 from tests.docs.pages import PAGES, ROOT, blocks, prose
 from tests.runner import succeed, succeed_with_source
+from tests.small import SMALL, as_flags
 
 SHELL = ("sh", "bash")
 MODULE = re.compile(r"python -m ((?:lada_tf|experiments|benchmarks)\.[\w.]+)")
 BLOCKS = [block for block in blocks() if block.language in (*SHELL, "python")]
-TINY = (
-    "--g_widths=8,8,8 --d_out_widths=8,8 --g_mlp_dim=8 --d_mlp_dim=8 --batch_size=4 "
-    "--total_images=16 --log_images=8 --sample_images=16 --checkpoint_images=16 "
-    "--fd_images=0 --jit_compile=false"
+TINY = " ".join(as_flags(SMALL)) + (
+    " --total_images=16 --log_images=8 --sample_images=16 --checkpoint_images=16"
+    " --fd_images=0"
 )
-SMALLER = {  # what a train command contains: the flags to append
+SMALLER = {  # part of a train command: the flags to append
     "--preset=celeba64": f"{TINY} --d_widths=4,4,8",
-    "cifar10.cfg": f"{TINY} --d_widths=4,8 --data=portraits",
-    "portraits.cfg": f"{TINY} --d_widths=4,8",
+    "cifar10.cfg": f"{TINY} --data=portraits",
+    "portraits.cfg": TINY,
     "official_cifar10/flags.cfg": "--data=portraits --total_images=20",
 }
-INSTEAD = {  # what cannot be had or would take too long
+INSTEAD = {  # part of a block that cannot run or takes too long: its replacement
     "--protocol=cifar10_50k": "--real=portraits --num_generated=64 "
     "--features=small_classifier",
     "--num_generated=1000": "--num_generated=64",
     "--output=docs/images/curves.png": "--output=curves.png",
-    'from_preset("cifar10")': 'from_preset("cifar10", g_widths=(8, 8, 8), '
-    "d_widths=(4, 8), d_out_widths=(8, 8), g_mlp_dim=(8,), d_mlp_dim=8)",
+    'from_preset("cifar10")': f'from_preset("cifar10", **{SMALL})',
     "steps_per_epoch=1000, epochs=5": "steps_per_epoch=1, epochs=2",
 }
-THEIRS = {  # flags of the authors' train.py
+OFFICIAL_FLAGS = {  # flags of the authors' train.py
     "file_pattern",
     "eval_dir",
     "model_dir",
@@ -52,11 +51,11 @@ THEIRS = {  # flags of the authors' train.py
     "total_iter",
     "max_ckpt_to_keep",
 }
-NOT_HERE = (  # single lines of blocks that run
-    "lada-tf demo ",  # serves until it is stopped; make test-browser does
-    "--format=web",  # fetches its runtime by npm; make test-browser does
+SKIPPED = (  # single lines of blocks that run
+    "lada-tf demo ",  # does not end; make test-browser runs it
+    "--format=web",  # downloads its runtime with npm; make test-browser runs it
 )
-BEFORE = {  # what a Python block takes for granted
+BEFORE = {  # part of a Python block: the code that it assumes
     "gan.fit(dataset": "import numpy, tensorflow as tf\n"
     "dataset = tf.data.Dataset.from_tensors(numpy.zeros((4, 32, 32, 3), 'float32'))\n"
     "dataset = dataset.repeat()\n",
@@ -68,44 +67,44 @@ BEFORE = {  # what a Python block takes for granted
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with what the pages speak of: the checkout, photos, a run, theirs."""
-    folder = tmp_path_factory.mktemp("workplace")
-    (folder / "experiments").symlink_to(ROOT / "experiments")
-    draw = np.random.default_rng(0)
+    """A directory with everything that the pages mention."""
+    directory = tmp_path_factory.mktemp("workplace")
+    (directory / "experiments").symlink_to(ROOT / "experiments")
+    random = np.random.default_rng(0)
     for name in ("photos", "ffhq"):
-        (folder / name).mkdir()
+        (directory / name).mkdir()
         for i in range(24):
-            pixels = draw.integers(0, 256, (140, 160, 3), np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{i}.png")
-    theirs = ROOT / "tests/data/official/pixel32"
-    shutil.copytree(theirs / "after", folder / "cifar10/best-training-checkpoints")
-    shutil.copy(theirs / "config.json", folder / "cifar10")
+            pixels = random.integers(0, 256, (140, 160, 3), np.uint8)
+            Image.fromarray(pixels).save(directory / name / f"{i}.png")
+    official = ROOT / "tests/data/official/pixel32"
+    shutil.copytree(official / "after", directory / "cifar10/best-training-checkpoints")
+    shutil.copy(official / "config.json", directory / "cifar10")
     import_official_checkpoint(
-        theirs / "after", theirs / "config.json", folder / "runs/c10"
+        official / "after", official / "config.json", directory / "runs/c10"
     )
-    return folder
+    return directory
 
 
-def run_command(command, folder):
-    """One line of a shell block."""
-    if any(words in command for words in NOT_HERE):
+def run_command(command, directory):
+    """Run one line of a shell block."""
+    if any(words in command for words in SKIPPED):
         return
-    for words, others in INSTEAD.items():
-        command = command.replace(words, others)
+    for words, replacement in INSTEAD.items():
+        command = command.replace(words, replacement)
     if command.startswith("lada-tf train"):
         (more,) = [flags for words, flags in SMALLER.items() if words in command]
         command = f"{command} {more}"
     match shlex.split(command):
         case ["lada-tf", name, *arguments]:
-            succeed(f"lada_tf.{name}", *arguments, folder=folder)
+            succeed(f"lada_tf.{name}", *arguments, directory=directory)
         case ["python", "-m", module, *arguments]:
-            succeed(module, *arguments, folder=folder)
+            succeed(module, *arguments, directory=directory)
         case ["pip", "install", package]:
             check_extra(package)
         case ["make", target]:
             check_target(target)
         case _:
-            raise AssertionError(f"no way to run: {command}")
+            raise AssertionError(f"unknown command: {command}")
 
 
 def check_extra(package):
@@ -126,8 +125,8 @@ def check_target(target):
 def test_block(block, workplace):
     if block.language == "python":
         source = block.text
-        for words, others in INSTEAD.items():
-            source = source.replace(words, others)
+        for words, replacement in INSTEAD.items():
+            source = source.replace(words, replacement)
         for words, before in BEFORE.items():
             source = before + source if words in source else source
         succeed_with_source(source, workplace)
@@ -136,7 +135,7 @@ def test_block(block, workplace):
 
 
 def test_commands_are_in_blocks_that_say_so():
-    """None hides in a block without a language, where nothing would look at it."""
+    """Blocks without a language are not tested, so they must not have commands."""
     for block in blocks():
         if block.language not in (*SHELL, "python"):
             assert not re.search(r"^(lada-tf|python|pip|make) ", block.text, re.M), (
@@ -146,7 +145,7 @@ def test_commands_are_in_blocks_that_say_so():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_pages_name_exists(page):
-    """Commands, modules, make targets and flags, also in prose."""
+    """Check commands, modules, make targets and flags, also in prose."""
     text = page.read_text().replace("\\\n", " ")
     for name in re.findall(r"\blada-tf ([a-z]\w+)", text):
         assert name in COMMANDS, f"lada-tf {name}"
@@ -155,7 +154,7 @@ def test_what_pages_name_exists(page):
         assert path.with_suffix(".py").exists() or path.is_dir(), module
     for target in re.findall(r"`make ([\w-]+)`", text):
         check_target(target)
-    known = {"help", "version"}.union(*map(flags_of, COMMANDS), THEIRS)
+    known = {"help", "version"}.union(*map(flags_of, COMMANDS), OFFICIAL_FLAGS)
     named = set(re.findall(r"`--(\w+)", prose(page))) - known
     assert not {name for name in named if name.removeprefix("no") not in known}
 
@@ -173,7 +172,7 @@ def test_flags_in_blocks_that_are_not_run_exist(block):
 
 
 def flags_of(command):
-    """The flags that `lada-tf command` defines."""
+    """Return the flags of `lada-tf command`."""
     source = (ROOT / f"lada_tf/{command}.py").read_text()
     names = {"flagfile", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source)}
     return (

@@ -1,4 +1,4 @@
-"""Links and images between the pages lead somewhere."""
+"""Links and images between the pages have targets."""
 
 import re
 
@@ -11,7 +11,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def slugs(page):
-    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    """Return the anchors of a page's headings, as GitHub and MkDocs make them."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     kept = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
     names = re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)

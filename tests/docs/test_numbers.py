@@ -1,4 +1,4 @@
-"""Numbers in the pages' tables are those of the code, or of a file a command wrote."""
+"""Numbers in the pages' tables come from the code or from a file in docs/data."""
 
 import json
 import re
@@ -7,8 +7,8 @@ import statistics
 import pytest
 
 from benchmarks import attention, gpu, peer, sampling, train_step, training_memory
+from benchmarks.report import PAPER_THROUGHPUT
 from experiments.rows import rows_named
-from experiments.table5 import PAPER_THROUGHPUT
 from lada_tf.evaluation.protocols import PROTOCOLS
 from lada_tf.models import PRESETS
 from lada_tf.models.cost import PAPER_COSTS
@@ -21,7 +21,7 @@ PERFORMANCE = ROOT / "docs/performance.md"
 DATA = ROOT / "docs/data"
 SUMMARY = json.loads((DATA / "summary.json").read_text())
 GPU = json.loads((DATA / "gpu.json").read_text())["presets"]
-RESULTS = {  # the README's rows by the protocol that they are of
+RESULTS = {  # row of the README: protocol
     "CIFAR-10, 50,000": "cifar10_50k",
     "CIFAR-10, 10,000": "cifar10_10k",
     "CelebA 64, 19,962": "celeba64_19k",
@@ -34,12 +34,12 @@ RESULTS = {  # the README's rows by the protocol that they are of
 
 
 def hours(name):
-    """Of the paper's images at the paper's rate."""
+    """Return the hours of the paper's images at the paper's rate."""
     return f"{PRESETS[name].total_images / PAPER_THROUGHPUT[name] / 3600:.0f}"
 
 
 def hours_on_gpu(name):
-    """Of the paper's images at the rate of the steps that were measured."""
+    """Return the hours of the paper's images at the measured rate."""
     if name not in GPU:
         return ""
     way = GPU[name]["TF32 graph"]
@@ -99,7 +99,7 @@ def test_protocols_in_the_evaluation_page():
 def test_shares_of_cifar10():
     """Table III, in the guide's table and in the README's advice."""
     fid = {
-        row.name: f"{row.expected['cifar10_50k']['FID']:.2f}"
+        row.name: f"{row.metrics['cifar10_50k']['FID']:.2f}"
         for row in rows_named(["table3"])
     }
     for row, share in zip(
@@ -131,7 +131,7 @@ def test_memory_in_the_guide():
         figures = training_memory.cells(measured[name])
         fixed = SUMMARY[name]["training_bytes"] / 2**20
         batch = PRESETS[name].batch_size
-        at_batch = (fixed + batch * int(figures["an image, MiB"])) / 1024
+        at_batch = (fixed + batch * int(figures["MiB per image"])) / 1024
         assert row == {
             "preset": row["preset"],
             "weights, MiB": f"{fixed:,.0f}",

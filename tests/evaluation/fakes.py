@@ -1,9 +1,9 @@
-"""Stand-ins for a source of images, a network and a generator."""
+"""Fakes of an image source, an extractor and a generator."""
 
 import keras
 import numpy as np
 
-from lada_tf.evaluation.extractor import Extractor, Features
+from lada_tf.evaluation.extract_features import Extractor, Features
 from tests.evaluation.recipes import images
 
 
@@ -23,7 +23,7 @@ class FakeSource:
 
 
 class FakeExtractor(Extractor):
-    """Pixels are the features; all three kinds of them."""
+    """Returns pixels as all three kinds of features."""
 
     def __init__(self, label=None, identity="inception_graph:fake"):
         self.label, self.identity = label, identity
@@ -35,7 +35,7 @@ class FakeExtractor(Extractor):
 
 
 def fake_generator(size=8, latent_dim=128):
-    """Float32 latents (n, latent_dim) -> (n, size, size, 3), seeded weights."""
+    """Return a model with fixed weights: (n, latent_dim) -> (n, size, size, 3)."""
     inputs = keras.Input((latent_dim,))
     x = keras.layers.Dense(
         size * size * 3, kernel_initializer=keras.initializers.RandomNormal(0, 0.05, 1)

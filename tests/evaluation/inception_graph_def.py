@@ -1,7 +1,7 @@
-"""The 2015 Inception graph, node names and operations as in the file, made-up weights.
+"""The 2015 Inception graph with its node names and operations, but random weights.
 
-Written as a GraphDef by hand, so that it has the file's age too: its batch
-normalization is an operation that TensorFlow refuses in graphs of today.
+The GraphDef is written by hand because the file has an obsolete batch normalization
+that TensorFlow cannot create in new graphs.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Seeded inputs of the golden cases: elementwise numpy, the same on any machine."""
+"""Seeded inputs of the golden tests, the same on any machine."""
 
 import json
 import pathlib

@@ -4,7 +4,7 @@ import pytest
 
 from lada_tf.evaluation import frechet_distance
 from lada_tf.evaluation.callback import FrechetDistanceCallback
-from lada_tf.evaluation.images import generate, quantized
+from lada_tf.evaluation.image_sets import generated_images
 from tests.evaluation.fakes import FakeExtractor, FakeSource, fake_generator
 
 BATCH = 8
@@ -77,7 +77,7 @@ def test_a_resumed_run_keeps_the_rhythm(train):
 def test_the_value_is_the_distance_of_the_ema_generator(train):
     gan, source = FakeGan(), FakeSource(count=40)
     logged, _, callback = train(steps=1, gan=gan, source=source)
-    images = np.concatenate(list(generate(quantized(gan.ema_generator), 128, 40)))
+    images = np.concatenate(list(generated_images(gan.ema_generator, 128).batches(40)))
     extractor = FakeExtractor()
     expected = frechet_distance(extractor(source.array).pool, extractor(images).pool)
     [(_, values)] = logged

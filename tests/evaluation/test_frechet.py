@@ -3,7 +3,7 @@ import pytest
 
 from lada_tf import evaluation
 from lada_tf.errors import UserError
-from lada_tf.evaluation.statistics import statistics_of
+from lada_tf.evaluation.statistics import fit_statistics
 from tests.evaluation.recipes import GOLDEN, features, frechet_case
 
 SMALL = [name for name in GOLDEN["frechet"] if "2048" not in name]
@@ -11,14 +11,14 @@ SMALL = [name for name in GOLDEN["frechet"] if "2048" not in name]
 
 @pytest.mark.parametrize("name", GOLDEN["frechet"])
 def test_equals_the_reference(name):
-    # 1e-9: float64 algebra; the absolute part is for the cases whose answer is 0.
+    # 1e-9: float64 algebra. The absolute tolerance is for results of 0.
     expected = pytest.approx(GOLDEN["frechet"][name], rel=1e-9, abs=1e-12)
     assert evaluation.frechet_distance(*frechet_case(name)) == expected
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_from_statistics_equals_from_features(name):
-    real, generated = map(statistics_of, frechet_case(name))
+    real, generated = map(fit_statistics, frechet_case(name))
     expected = pytest.approx(GOLDEN["frechet"][name], rel=1e-9, abs=1e-12)
     assert evaluation.frechet_distance_of_statistics(real, generated) == expected
 
@@ -65,7 +65,7 @@ def singular_value_form(a, b):
     ],
 )
 def test_every_rank_and_scale(real, generated):
-    # The issue asks for 1e-6; 1e-8 leaves room for the reference's own rounding.
+    # 1e-8 leaves room for rounding in the reference.
     expected = pytest.approx(singular_value_form(real, generated), rel=1e-8)
     assert evaluation.frechet_distance(real, generated) == expected
     assert evaluation.frechet_distance(generated, real) == expected
@@ -88,6 +88,6 @@ def test_bad_features(real, generated, message):
 
 
 def test_statistics_of_different_widths():
-    real, generated = statistics_of(features(0, 9, 4)), statistics_of(features(0, 9, 5))
+    real, generated = (fit_statistics(features(0, 9, width)) for width in (4, 5))
     with pytest.raises(UserError, match="same extractor"):
         evaluation.frechet_distance_of_statistics(real, generated)

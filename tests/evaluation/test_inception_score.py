@@ -11,7 +11,7 @@ from tests.evaluation.recipes import GOLDEN, logits_case, softmax
 def test_equals_the_reference(name, dtype):
     probabilities = softmax(logits_case(name)).astype(dtype)
     expected = GOLDEN["inception_score"][name]
-    # 1e-6: the reference had float64 probabilities, float32 ones are rounded.
+    # 1e-6: the reference used float64 probabilities; float32 rounds them.
     score = evaluation.inception_score(probabilities)
     assert score == pytest.approx(expected["chunks_of_5000"], rel=1e-6)
     score = evaluation.inception_score(probabilities, splits=10)
@@ -31,7 +31,7 @@ def test_a_short_last_chunk_weighs_as_much():
         (np.full((5, 3), 0.5), None, "softmax"),
         ([[1.5, -0.5]], None, "softmax"),
         ([[np.nan, 1.0]], None, "NaN"),
-        (np.full((5, 2), 0.5), 6, "between 1 and 5"),
+        (np.full((5, 2), 0.5), 6, "splits=6 .* 5 images"),
     ],
 )
 def test_bad_input(probabilities, splits, message):

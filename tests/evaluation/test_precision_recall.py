@@ -1,29 +1,30 @@
+import importlib
+
 import numpy as np
 import pytest
 
 from lada_tf import evaluation
 from lada_tf.errors import UserError
-from lada_tf.evaluation import precision_recall as manifold
 from tests.evaluation.recipes import GOLDEN, features, manifold_case
 
 
 @pytest.mark.parametrize("name", GOLDEN["precision_recall"])
 def test_equals_the_reference(name):
-    # Shares of counts: equal to the last bit or wrong.
+    # Shares of counts must be equal to the last bit.
     result = evaluation.precision_recall(*manifold_case(name))
     assert list(result) == GOLDEN["precision_recall"][name]
 
 
 @pytest.mark.parametrize("name", GOLDEN["precision_recall_adm_float16"])
-def test_half_precision_is_near_the_guided_diffusion_evaluator(name):
-    # How half-precision products are summed differs between machines; 0.02 is what
-    # that changed here, where the exact answer is up to 0.054 away.
+def test_float16_is_close_to_the_guided_diffusion_evaluator(name):
+    # 0.02: the order of float16 sums differs between machines. The float64 result
+    # differs by up to 0.054.
     result = evaluation.precision_recall(*manifold_case(name), arithmetic="adm_float16")
     expected = GOLDEN["precision_recall_adm_float16"][name]
     assert result == pytest.approx(expected, abs=0.02)
 
 
-def test_half_precision_falls_back_where_it_overflows():
+def test_float16_falls_back_to_float32_on_overflow():
     real, generated = (1e3 * x for x in manifold_case("d16"))
     result = evaluation.precision_recall(real, generated, arithmetic="adm_float16")
     assert list(result) == GOLDEN["precision_recall"]["d16"]
@@ -44,24 +45,24 @@ def brute_force(real, generated, nearest_k):
 
 @pytest.mark.parametrize("nearest_k", [1, 3, 5])
 @pytest.mark.parametrize("offset", [0, 1000])
-def test_block_borders_do_not_matter(monkeypatch, nearest_k, offset):
+def test_blocks_do_not_change_the_result(monkeypatch, nearest_k, offset):
     real, generated = manifold_case("d16")
     real, generated = real + offset, generated + offset
-    monkeypatch.setattr(manifold, "ROWS", 13)
-    monkeypatch.setattr(manifold, "COLUMNS", 29)
+    module = importlib.import_module("lada_tf.evaluation.precision_recall")
+    monkeypatch.setattr(module, "BLOCK_ROWS", 13)
     expected = brute_force(real, generated, nearest_k)
     assert evaluation.precision_recall(real, generated, nearest_k) == expected
 
 
-def test_a_border_belongs_to_the_ball_in_spite_of_rounding():
+def test_the_border_belongs_to_the_ball_despite_rounding():
     """Every generated feature lies exactly on the border of a real one's ball."""
     random = np.random.default_rng(0)
-    centres = random.standard_normal((50, 300)) * 100
+    centers = random.standard_normal((50, 300)) * 100
     steps = random.integers(-8, 9, (50, 300))
-    centres = np.round(centres * 8) / 8  # sums and differences are exact in float32
-    real = np.concatenate([centres, centres + steps])
-    outside = centres - steps * np.float32(1 + 2**-12)
-    for generated, expected in [(centres - steps, 1.0), (outside, 0.0)]:
+    centers = np.round(centers * 8) / 8  # sums and differences are exact in float32
+    real = np.concatenate([centers, centers + steps])
+    outside = centers - steps * np.float32(1 + 2**-12)
+    for generated, expected in [(centers - steps, 1.0), (outside, 0.0)]:
         precision, _ = evaluation.precision_recall(real, generated, nearest_k=1)
         assert precision == expected
 

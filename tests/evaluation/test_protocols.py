@@ -1,12 +1,7 @@
-import json
-
 import pytest
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation import measure
-from lada_tf.evaluation.protocols import PROTOCOLS, protocol
-from lada_tf.evaluation.reference import compute_reference
-from tests.evaluation.fakes import FakeExtractor, FakeSource
+from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
 
 # The paper's table: generated images, real images, size, FID.
 PAPER = {
@@ -22,76 +17,47 @@ PAPER = {
 
 
 def test_the_table_is_the_papers():
-    found = {
-        name: (p.num_generated, p.num_real or p.count, p.image_size, p.paper["FID"])
-        for name, p in PROTOCOLS.items()
-    }
-    assert found == PAPER
+    assert list(PROTOCOLS) == list(PAPER)
+    for name, entry in PROTOCOLS.items():
+        num_real = entry.num_real or entry.source_images
+        row = entry.num_generated, num_real, entry.image_size, entry.paper["FID"]
+        assert row == PAPER[name]
 
 
 def test_every_protocol_has_a_source_or_says_what_it_needs():
     for entry in PROTOCOLS.values():
-        assert bool(entry.source) != bool(entry.needs)
+        assert bool(entry.real) != bool(entry.needs)
 
 
 def test_an_unknown_protocol_lists_the_known():
-    with pytest.raises(UserError, match=r"cifar10_50k.*--real=SOURCE"):
-        protocol("mnist")
+    with pytest.raises(UserError, match=r"protocol=mnist .*cifar10_50k.*real=SOURCE"):
+        choose_protocol("mnist")
 
 
-@pytest.fixture
-def reference():
-    return compute_reference(FakeSource(), FakeExtractor())
+def test_a_named_protocol():
+    protocol = choose_protocol("cifar10_10k")
+    assert (protocol.name, protocol.real) == ("cifar10_10k", "tfds:cifar10:test")
+    assert choose_protocol("cifar10_10k", "mine.zip").real == "mine.zip"
 
 
-def test_the_same_images_are_at_distance_zero(reference):
-    metrics = measure.measure([FakeSource().array], 60, reference, FakeExtractor())
-    assert list(metrics) == ["FID", "sFID", "IS", "precision", "recall"]
-    # Traces of 1e5 in float64.
-    assert metrics["FID"] == pytest.approx(0, abs=1e-8)
-    assert metrics["sFID"] == pytest.approx(0, abs=1e-8)
-    assert (metrics["precision"], metrics["recall"]) == (1, 1)
+def test_the_users_own_data():
+    protocol = choose_protocol(None, "photos", 10, 20, "pad")
+    assert (protocol.name, protocol.real, protocol.image_size) == (None, "photos", None)
+    assert (protocol.num_generated, protocol.num_real) == (10, 20)
+    assert protocol.resize == "pad"
+    assert protocol.paper == {}
 
 
-def test_pool_and_spatial_features_are_not_mixed_up(reference):
-    array = FakeSource().array.copy()
-    array[:, 2:4, :2] //= 2  # where the fake spatial features are taken
-    metrics = measure.measure([array], 60, reference, FakeExtractor())
-    assert metrics["FID"] == pytest.approx(0, abs=1e-8)
-    assert metrics["sFID"] > 1000
+@pytest.mark.parametrize(
+    ("name", "value"), [("num_generated", 4), ("num_real", 4), ("resize", "pad")]
+)
+def test_arguments_that_a_named_protocol_fixes(name, value):
+    with pytest.raises(UserError, match=f"protocol=ffhq128_50k fixes .*{name}"):
+        choose_protocol("ffhq128_50k", "photos", **{name: value})
 
 
-def test_precision_and_recall_are_not_swapped(reference):
-    few = FakeSource().array[:2].repeat(30, axis=0)
-    metrics = measure.measure([few], 60, reference, FakeExtractor())
-    assert metrics["precision"] == 1
-    assert metrics["recall"] < 0.1
-
-
-def test_another_label_is_in_every_name(reference):
-    extractor = FakeExtractor(label="net")
-    metrics = measure.measure([FakeSource().array], 60, reference, extractor)
-    assert list(metrics) == [
-        f"{name} (net)" for name in ("FD", "sFD", "IS", "precision", "recall")
-    ]
-
-
-def test_the_record_is_json_and_complete(reference):
-    record = json.loads(json.dumps(measure.provenance(reference, FakeExtractor())))
-    assert record["reference"] == {
-        "source": "fake:0:60",
-        "num_images": 60,
-        "num_manifold_images": 60,
-    }
-    assert record["features"] == "inception_graph:fake"
-    assert record["precision_recall"] == {"nearest_k": 3, "arithmetic": "float32"}
-    assert record["versions"]["tensorflow"]
-
-
-def test_only_the_same_metric_stands_beside_the_papers():
-    text = measure.table({"FID": 3.5, "FD (net)": 1.0}, {"FID": 3.29})
-    assert [line.split() for line in text.splitlines()] == [
-        ["measured", "paper"],
-        ["FID", "3.5000", "3.29"],
-        ["FD", "(net)", "1.0000"],
-    ]
+def test_missing_real_images():
+    with pytest.raises(UserError, match="real=SOURCE"):
+        choose_protocol()
+    with pytest.raises(UserError, match=r"needs real=.*FFHQ"):
+        choose_protocol("ffhq128_50k")

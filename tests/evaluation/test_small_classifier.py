@@ -1,4 +1,4 @@
-"""Figures of sense: does the distance move as a person would say it should?"""
+"""Does the distance change as a person would expect?"""
 
 import pathlib
 
@@ -7,8 +7,7 @@ import pytest
 from scipy import ndimage
 
 from lada_tf.evaluation import frechet_distance, precision_recall
-from lada_tf.evaluation.extract_features import gather
-from lada_tf.evaluation.open_extractor import open_extractor
+from lada_tf.evaluation.extract_features import compute_features, open_extractor
 
 DATA = pathlib.Path(__file__).parents[1] / "data/evaluation/fashion_mnist.npz"
 
@@ -31,7 +30,7 @@ def garments():
 def features(extractor):
     def features(images):
         parts = np.array_split(images, 6)
-        return gather(parts, len(images), extractor).features
+        return compute_features(parts, len(images), extractor).features
 
     return features
 
@@ -51,19 +50,19 @@ def blurred(images, sigma):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "strengths"), [(noisy, (10, 20, 40)), (blurred, (0.5, 1, 2))]
+    ("distort", "strengths"), [(noisy, (10, 20, 40)), (blurred, (0.5, 1, 2))]
 )
 def test_the_distance_rises_with_noise_and_blur(
-    features, garments, real, spoil, strengths
+    features, garments, real, distort, strengths
 ):
     half = garments[1]
     distances = [frechet_distance(real, features(half))]
     distances += [
-        frechet_distance(real, features(spoil(half, strength)))
+        frechet_distance(real, features(distort(half, strength)))
         for strength in strengths
     ]
     assert distances == sorted(distances)
-    # The two halves differ by chance alone, and by less than the least harm.
+    # The halves differ by chance only, less than by the weakest distortion.
     assert distances[0] < distances[1] / 1.5
 
 
@@ -75,9 +74,9 @@ def test_lost_classes_cost_recall_and_not_precision(features, garments, real):
         partial, complete = features(fewer), features(half[: len(fewer)])
         distances.append(frechet_distance(real, partial))
         precision, recall = precision_recall(real, partial)
-        # Against as many images of all classes, so that the number does not decide.
+        # Compare with the same number of images of all classes.
         precision_of_all, recall_of_all = precision_recall(real, complete)
-        # 0.06: three standard errors of a share of 0.9 among the fewest images, 239.
+        # 0.06: three standard errors of a share of 0.9 among 239 images, the fewest.
         assert precision > precision_of_all - 0.06
         assert recall < recall_of_all
     assert recall < recall_of_all - 0.1

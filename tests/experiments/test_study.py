@@ -11,17 +11,17 @@ from experiments.study.report import COMMON, OURS, table
 from experiments.study.settings import HERE, variant_preset
 from experiments.study.train import ATTENTIONS, RESULTS, VARIANTS
 from lada_tf.models.cost import count_flops
-from lada_tf.models.networks import networks
+from lada_tf.models.networks import make_networks
 from lada_tf.training.official_checkpoint import _preset
 
 
 def multiply_adds(name):
-    generator, _ = networks(variant_preset(name))
+    generator, _ = make_networks(variant_preset(name))
     generator.build()
     return count_flops(generator) / 2e6
 
 
-def test_mixers_are_of_equal_cost_as_their_flagfiles_say():
+def test_attentions_are_of_equal_cost_as_their_flagfiles_say():
     costs = {name: multiply_adds(name) for name in ATTENTIONS}
     for name, cost in costs.items():
         text = (HERE / f"{name}.cfg").read_text()

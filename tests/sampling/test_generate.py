@@ -1,31 +1,67 @@
-"""The ways between latents."""
+"""Generated images, interpolated latents, and files of images."""
 
 import numpy as np
 import pytest
 
-from lada_tf.sampling.generate import interpolate
+from lada_tf.errors import UserError
+from lada_tf.models import Generator
+from lada_tf.sampling import generate_images, interpolate_latents, write_samples
 
 CORNERS = np.array([[3, 0, 0], [0, 3, 0]], np.float32)
 
 
+@pytest.fixture(scope="module")
+def generator():
+    generator = Generator(
+        8, widths=(8, 4), num_heads=2, mlp_dim=8, latent_dim=3, base_resolution=4
+    )
+    generator.build()
+    return generator
+
+
+def test_the_batch_size_does_not_change_images(generator):
+    images, maps = generate_images(generator, 5, seed=1, attention_maps=True)
+    assert (images.shape, images.dtype) == ((5, 8, 8, 3), np.float32)
+    assert [stage.shape for stage in maps] == [(5, 2, 16), (5, 2, 64)]
+    batched, no_maps = generate_images(generator, 5, seed=1, batch_size=2)
+    np.testing.assert_allclose(batched, images, atol=1e-5)
+    assert no_maps is None
+    other, _ = generate_images(generator, 5, seed=2)
+    assert (other != images).mean() > 0.5
+
+
+def test_interpolated_images_start_at_each_latent(generator):
+    images, _ = generate_images(generator, 2)
+    path, _ = generate_images(generator, 2, interpolation_steps=3)
+    assert len(path) == 6
+    np.testing.assert_allclose(path[::3], images, atol=1e-5)
+
+
 @pytest.mark.parametrize("spherical", [False, True])
-def test_interpolation_goes_through_every_latent_and_back(spherical):
-    path = interpolate(CORNERS, 4, spherical)
+def test_paths_visit_every_latent_and_return(spherical):
+    path = interpolate_latents(CORNERS, 4, spherical)
     assert path.dtype == "float32"
     assert path.shape == (8, 3)
     np.testing.assert_allclose(path[[0, 4]], CORNERS, atol=1e-6)
-    np.testing.assert_allclose(path[2], path[6], atol=1e-6)  # half way there and back
+    np.testing.assert_allclose(path[2], path[6], atol=1e-6)  # the middle, both ways
     steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
     np.testing.assert_allclose(steps, steps[0], rtol=1e-5)
 
 
 def test_lines_are_shorter_in_the_middle_and_arcs_are_not():
-    middle = interpolate(CORNERS, 2, spherical=False)[1]
+    middle = interpolate_latents(CORNERS, 2, spherical=False)[1]
     np.testing.assert_allclose(middle, [1.5, 1.5, 0], atol=1e-6)
-    lengths = np.linalg.norm(interpolate(CORNERS, 5, spherical=True), axis=1)
+    lengths = np.linalg.norm(interpolate_latents(CORNERS, 5, spherical=True), axis=1)
     np.testing.assert_allclose(lengths, 3, rtol=1e-6)
 
 
-def test_an_arc_between_equal_latents_stays_there():
-    path = interpolate(np.repeat(CORNERS[:1], 2, axis=0), 3, spherical=True)
+def test_an_arc_between_equal_latents_is_constant():
+    path = interpolate_latents(np.repeat(CORNERS[:1], 2, axis=0), 3, spherical=True)
     np.testing.assert_allclose(path, np.tile(CORNERS[:1], (6, 1)))
+
+
+def test_a_directory_that_is_not_empty_is_refused(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match=f"output={tmp_path}"):
+        write_samples(tmp_path, np.zeros((1, 8, 8, 3), np.float32))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

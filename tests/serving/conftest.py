@@ -1,4 +1,4 @@
-"""A generator and a run folder to export."""
+"""A generator and a run directory to export."""
 
 import importlib.util
 
@@ -16,7 +16,7 @@ collect_ignore = [
     folder for folder, name in NEEDS.items() if not importlib.util.find_spec(name)
 ]
 
-# Every head's operations are in the decoder's, and the paper's attention score.
+# The decoder head contains the operations of the other output heads.
 SMALL = {
     "image_size": 32,
     "base_resolution": 4,
@@ -35,7 +35,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def gan():
-    """Weights and batch statistics are random, as after training."""
+    """A `LadaGAN` with random weights and batch statistics, as after training."""
     gan = LadaGAN.from_preset("tiny", **SMALL)
     random = np.random.default_rng(0)
     for weight in gan.ema_generator.weights:
@@ -54,8 +54,8 @@ def generator(gan):
 
 @pytest.fixture(scope="session")
 def run_dir(gan, tmp_path_factory):
-    folder = RunDirectory(tmp_path_factory.mktemp("runs") / "small")
+    run = RunDirectory(tmp_path_factory.mktemp("runs") / "small")
     fingerprint = "portraits:0123:32px:plain:997"
-    folder.start(get_preset("tiny", **SMALL), {"seed": 0}, fingerprint)
-    Checkpoints(folder.checkpoints, gan).save()
-    return folder.path
+    run.start(get_preset("tiny", **SMALL), {"seed": 0}, fingerprint)
+    Checkpoints(run.checkpoints, gan).save()
+    return run.path

@@ -1,14 +1,13 @@
-"""What the demo page computes, on a generator whose every pixel is known."""
+"""The demo page's pictures, of a generator with known pixels, and its rate limit."""
 
 import numpy as np
 import pytest
 
-from lada_tf.serving.explorer import NUM_DIRECTIONS, Explorer
-from lada_tf.serving.rate_limit import RateLimit
+from lada_tf.serving.explorer import NUM_DIRECTIONS, Explorer, RateLimit
 
 
 class Linear:
-    """Images are linear in latents: 8×8 grey, pixel i is scale i times latent i."""
+    """A linear generator of 8×8 gray images: pixel i is scale i times latent i."""
 
     latent_dim = 16
     image_size = 8

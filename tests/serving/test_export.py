@@ -1,125 +1,27 @@
-"""Every format is the generator it was made from; a failed export leaves nothing."""
+"""The export command: model files, model cards, the Hub's layout, mistakes."""
 
+import os
+import subprocess
+import sys
+
+import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from huggingface_hub import ModelCard as HubCard
 
-from lada_tf.errors import ExportFailed, UserError
-from lada_tf.models.networks import networks
-from lada_tf.models.presets import get_preset
-from lada_tf.serving import FORMATS, export_generator, exporting, load_exported
-from lada_tf.serving.litert_file import write_litert
-from lada_tf.serving.onnx_file import write_onnx
+from lada_tf import LadaGAN
+from lada_tf.errors import UserError
+from lada_tf.serving import load_exported
 from tests import runner
 
-PAIRS = [(name, p) for name, form in FORMATS.items() for p in form.precisions]
-# Images are about [-1, 1]. Weights have 11 bits in float16; products 8 in the others.
-MAX_ERROR = {"float32": 1e-5, "bfloat16": 5e-2, "float16": 2e-2, "int8": 0.5}
-
-
-@pytest.mark.parametrize(("format", "precision"), PAIRS)
-def test_is_the_generator(format, precision, generator, tmp_path):
-    comparison = export_generator(generator, tmp_path / "model", format, precision)
-    assert comparison.max_error < MAX_ERROR[precision]
-    assert (comparison.distance is None) == (precision == "float32")
-    assert [p.name for p in tmp_path.iterdir()] == ["model"]
-
-    model = load_exported(tmp_path / "model")
-    assert (model.latent_dim, model.image_size) == (6, 32)
-    random = np.random.default_rng(1)
-    for batch in (1, 3, 3):
-        latents = random.standard_normal((batch, 6))
-        images, maps = model(latents, return_attention_maps=True)
-        expected, expected_maps = generator(latents, return_attention_maps=True)
-        assert images.dtype == np.float32
-        np.testing.assert_allclose(images, expected, atol=MAX_ERROR[precision])
-        for stage, other in zip(maps, expected_maps, strict=True):
-            np.testing.assert_allclose(stage, other, atol=MAX_ERROR[precision])
-
-
-def test_lower_precision_is_a_smaller_file(tmp_path):
-    generator, _ = networks(get_preset("tiny"))
-    generator.build()
-    megabytes = {}
-    for write, precision in (
-        (write_onnx, "float32"),
-        (write_onnx, "float16"),
-        (write_litert, "float16"),
-        (write_litert, "int8"),
-    ):
-        write(generator, tmp_path / "file", precision)
-        size = (tmp_path / "file").stat().st_size / 1e6
-        megabytes[write.__name__, precision] = size
-    weights = sum(w.numpy().size for w in generator.weights) / 1e6
-    for (_, precision), size in megabytes.items():
-        bytes_each = {"float32": 4, "float16": 2, "int8": 1}[precision]
-        # The graph, and with int8 the position embeddings, which stay float32.
-        assert size < 1.05 * bytes_each * weights + 0.3
-
-
-def test_a_model_that_differs_is_no_export(generator, tmp_path, monkeypatch):
-    write = exporting._write
-
-    def write_another(generator, *rest):
-        other = type(generator).from_config(generator.get_config())
-        other.build()
-        write(other, *rest)
-
-    monkeypatch.setattr(exporting, "_write", write_another)
-    with pytest.raises(ExportFailed, match="images differ from Keras' by"):
-        export_generator(generator, tmp_path / "model", "onnx")
-    assert not list(tmp_path.iterdir())
-
-
-def test_it_is_compared_in_float32_on_gpus_too(generator, tmp_path, monkeypatch):
-    load, within = exporting.load_exported, []
-
-    def load_watched(folder):
-        model = load(folder)
-
-        def watched(*args, **kwargs):
-            within.append(tf.config.experimental.tensor_float_32_execution_enabled())
-            return model(*args, **kwargs)
-
-        return watched
-
-    monkeypatch.setattr(exporting, "load_exported", load_watched)
-    tf.config.experimental.enable_tensor_float_32_execution(True)
-    export_generator(generator, tmp_path / "model", "keras")
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    assert within
-    assert not any(within)
-
-
-def test_an_invalid_file_is_no_export(generator, tmp_path, monkeypatch):
-    def write_garbage(generator, path, *rest):
-        path.write_bytes(b"garbage")
-
-    monkeypatch.setattr(exporting, "_write", write_garbage)
-    for format in ("onnx", "litert", "keras", "savedmodel"):
-        with pytest.raises(ExportFailed, match="cannot be loaded"):
-            export_generator(generator, tmp_path / "model", format)
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_is_there_stays(generator, tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="exists already"):
-        export_generator(generator, tmp_path / "model")
-    assert (tmp_path / "model" / "notes.txt").read_text() == "mine"
-
-
-def test_nothing_to_load(tmp_path):
-    with pytest.raises(UserError, match="no exported model there"):
-        load_exported(tmp_path)
+LATENTS = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
 
 
 def run(*arguments):
     return runner.run("lada_tf.export", *arguments)
 
 
-def test_the_command_writes_a_model_and_its_card(run_dir, tmp_path):
+def test_a_model_and_its_card(run_dir, tmp_path):
     output = tmp_path / "generator.onnx"
     evaluation = tmp_path / "evaluation.json"
     evaluation.write_text('{"metrics": {"FD (small classifier)": 1.25}, "seed": 3}\n')
@@ -150,19 +52,14 @@ def test_the_command_writes_a_model_and_its_card(run_dir, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format=onnx", "--precision=int8"], "--format=onnx has float32, float16"),
-        (
-            ["--format=onnx", "--output=x.tflite"],
-            "the ending is that of another format",
-        ),
-        (
-            ["--format=onnx", "--jit_compile"],
-            "--jit_compile is for --format=savedmodel",
-        ),
-        (["--format=tfjs"], "--format=tfjs: value should be one of"),
-        (["--evaluation=absent.json"], "--evaluation=absent.json"),
-        (["--run_dir=absent"], "--run_dir=absent: no run there"),
-        (["--best"], "no best checkpoint there yet"),
+        (["--format=onnx", "--precision=int8"], "precision=int8"),
+        (["--format=onnx", "--output=x.tflite"], "output=x.tflite"),
+        (["--format=onnx", "--jit_compile"], "--jit_compile"),
+        (["--format=onnx", "--hub_layout"], "--hub_layout"),
+        (["--format=tfjs"], "--format=tfjs"),
+        (["--evaluation=absent.json"], "evaluation=absent.json"),
+        (["--run_dir=absent"], "run_dir=absent"),
+        (["--best"], "best checkpoint"),
     ],
 )
 def test_mistakes_exit_with_2_and_one_line(arguments, message, run_dir, tmp_path):
@@ -173,3 +70,71 @@ def test_mistakes_exit_with_2_and_one_line(arguments, message, run_dir, tmp_path
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def exported(run_dir, tmp_path_factory):
+    path = tmp_path_factory.mktemp("hub") / "small"
+    runner.succeed(
+        "lada_tf.export", f"--run_dir={run_dir}", "--hub_layout", f"--output={path}"
+    )
+    return path
+
+
+def test_the_hub_layout_restores_both_networks(exported, gan):
+    again = LadaGAN.from_pretrained(exported)
+    unnamed = {"name": None}  # Keras numbers the models in a process
+    assert again.get_config() | unnamed == gan.get_config() | unnamed
+    assert again.images_seen == gan.images_seen
+    pairs = [
+        (again.generator, gan.ema_generator),
+        (again.ema_generator, gan.ema_generator),
+        (again.discriminator, gan.discriminator),
+    ]
+    for loaded, saved in pairs:
+        for a, b in zip(loaded.get_weights(), saved.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    again.compile()
+    again.train_on_batch(np.zeros((4, 32, 32, 3), np.float32))
+    assert again.images_seen == gan.images_seen + 4
+
+
+def test_the_hub_reads_the_card(exported):
+    names = {path.name for path in exported.iterdir()}
+    assert names == {
+        "README.md",
+        "config.json",
+        "discriminator.keras",
+        "generator.keras",
+    }
+    card = HubCard.load(exported / "README.md")
+    assert card.data.license == "apache-2.0"
+    assert card.data.pipeline_tag == "unconditional-image-generation"
+    assert "LadaGAN.from_pretrained(directory)" in card.text
+
+
+def test_a_directory_without_a_model(tmp_path):
+    with pytest.raises(UserError, match=str(tmp_path)):
+        LadaGAN.from_pretrained(tmp_path)
+
+
+SAMPLE = """
+import sys
+import keras, lada_tf, numpy as np
+assert keras.backend.backend() == "jax"
+file, latents, output = sys.argv[1:]
+images = keras.saving.load_model(file)(np.load(latents))
+np.save(output, keras.ops.convert_to_numpy(images))
+"""
+
+
+def test_the_generator_runs_on_jax(exported, tmp_path):
+    np.save(tmp_path / "latents.npy", LATENTS)
+    paths = [exported / "generator.keras", tmp_path / "latents.npy", tmp_path / "x.npy"]
+    subprocess.run(
+        [sys.executable, "-c", SAMPLE, *paths],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        check=True,
+    )
+    expected = keras.saving.load_model(paths[0])(LATENTS)
+    np.testing.assert_allclose(np.load(paths[2]), expected, rtol=0, atol=1e-5)

@@ -1,5 +1,5 @@
-// The generator in the visitor's browser: ONNX Runtime's WebAssembly, one thread unless
-// the host isolates the page (COOP and COEP headers).
+// Run the generator in the visitor's browser with ONNX Runtime's WebAssembly. It uses one
+// thread unless the host isolates the page (COOP and COEP headers).
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.mjs";
 
 const IMAGES = 24;
@@ -11,7 +11,7 @@ const byId = (id) => document.getElementById(id);
 const { latent_dim, image_size } = await (await fetch("model.json")).json();
 const session = await ort.InferenceSession.create("generator.onnx");
 
-// Uniform numbers of a seed (mulberry32).
+// Return a generator of uniform random numbers (mulberry32).
 function uniforms(seed) {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
@@ -21,7 +21,7 @@ function uniforms(seed) {
   };
 }
 
-// The first latents of a seed: standard normal numbers (Box-Muller).
+// Return the first latents of a seed: standard normal numbers (Box-Muller).
 function latentsOf(seed, count) {
   const draw = uniforms(seed >>> 0);
   const normal = () =>
@@ -30,7 +30,7 @@ function latentsOf(seed, count) {
     Float32Array.from({ length: latent_dim }, normal));
 }
 
-// A point on the straight line, or on the arc, from one latent to the other.
+// Return a point on the straight line or the arc between two latents.
 function between(a, b, t, arc) {
   let [from, to] = [1 - t, t];
   if (arc) {
@@ -45,7 +45,7 @@ function between(a, b, t, arc) {
   return a.map((value, i) => from * value + to * b[i]);
 }
 
-// One latent's image, floats about [-1, 1], as the pixels of a canvas.
+// Return the image of a latent as the pixels of a canvas.
 async function generate(latent) {
   const latents = new ort.Tensor("float32", latent, [1, latent_dim]);
   const { images } = await session.run({ latents }, ["images"]);
@@ -56,21 +56,20 @@ async function generate(latent) {
   return new ImageData(pixels, image_size, image_size);
 }
 
-// What is to be drawn: one image after the other, and of several that were asked for on
-// one canvas meanwhile, the last.
-const wanted = new Map();
+// Canvases to draw, one after the other. A canvas keeps only its latest latent.
+const pending = new Map();
 let drawing = null;
 
 function draw(canvas, latent) {
-  wanted.set(canvas, latent);
+  pending.set(canvas, latent);
   drawing ??= drawAll();
   return drawing;
 }
 
 async function drawAll() {
   byId("state").textContent = "Drawing …";
-  for (const [canvas, latent] of wanted) {
-    wanted.delete(canvas);
+  for (const [canvas, latent] of pending) {
+    pending.delete(canvas);
     const image = await generate(latent);
     canvas.width = canvas.height = image_size;
     canvas.getContext("2d").putImageData(image, 0, 0);

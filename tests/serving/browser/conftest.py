@@ -1,4 +1,4 @@
-"""Chromium, and what it may reach: this machine and nothing else."""
+"""Chromium, without access to other hosts."""
 
 import shutil
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """A function that opens an address; fails if the page asks any other machine."""
+    """Return a function that opens a URL; fail if the page contacts another host."""
     asked, errors = [], []
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.on("request", lambda request: asked.append(urlsplit(request.url)))

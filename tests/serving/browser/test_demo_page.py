@@ -1,4 +1,4 @@
-"""The demo page, clicked through in Chromium; its pictures are kept in $SCREENSHOTS."""
+"""The demo page, used in Chromium. Set $SCREENSHOTS to keep screenshots."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from PIL import Image
 
 from lada_tf.serving.saved_model import write_saved_model
 
-# Notes every address that the server's process connects to.
+# Records every address that the server's process connects to.
 WATCH = """
 import os, socket
 connect = socket.socket.connect
@@ -30,7 +30,7 @@ socket.socket.connect = watched
 
 @pytest.fixture(scope="module")
 def demo(run_dir, generator, tmp_path_factory):
-    """The page's address, with a run folder and an exported model."""
+    """Start the page with a run and an exported model; yield its address."""
     folder = tmp_path_factory.mktemp("demo")
     (folder / "sitecustomize.py").write_text(WATCH)
     exported = folder / "model" / "7"
@@ -63,10 +63,10 @@ def demo(run_dir, generator, tmp_path_factory):
     process.wait(timeout=30)
     addresses = set((folder / "connections").read_text().split())
     assert addresses <= {"127.0.0.1", "localhost", "unix"}
-    # Gradio prints what it refuses, with a traceback; nothing else may have one.
+    # Gradio prints a traceback for each rejected request. There must be no others.
     lines = log.read_text().splitlines()
-    refused = [line for line in lines if line.startswith("gradio.exceptions.Error")]
-    assert sum(line.startswith("Traceback") for line in lines) == len(refused)
+    rejected = [line for line in lines if line.startswith("gradio.exceptions.Error")]
+    assert sum(line.startswith("Traceback") for line in lines) == len(rejected)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def page(visit, demo):
 
 
 def pixels(page, locator):
-    """The picture that an <img> shows."""
+    """Return the picture that an <img> shows."""
     url = page.locator(locator).first.get_attribute("src")
     return np.asarray(Image.open(io.BytesIO(page.request.get(url).body())))[..., :3]
 
@@ -85,18 +85,18 @@ def pixels(page, locator):
 def screenshot(page, name):
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.wait_for_timeout(500)  # until pictures have faded in
+        page.wait_for_timeout(500)  # pictures fade in
         page.screenshot(path=f"{folder}/{name}.png")
 
 
 def fill(page, label, value):
-    """Types a number into the box beside a slider, or into a field."""
+    """Type a number into the input box of a slider."""
     page.get_by_label(f"number input for {label}").fill(str(value))
     page.keyboard.press("Tab")
 
 
 def wait_for_another(page, locator, before):
-    """Waits until an <img> shows something else; returns that."""
+    """Wait until an <img> shows another picture, and return it."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         now = pixels(page, locator)
@@ -127,7 +127,7 @@ def test_other_models_are_named_by_their_folders(page):
     assert [name.strip("✓ \n") for name in names][1] == "model/7"
     page.get_by_role("option", name="model/7").click()
     page.wait_for_timeout(4000)
-    # The SavedModel was made of the run's generator.
+    # The SavedModel was exported from the run's generator.
     again = pixels(page, ".grid-wrap img").astype(int)
     assert np.abs(again - first).max() <= 1
 
@@ -166,7 +166,7 @@ def test_attention_of_each_stage_and_head(page):
     page.get_by_role("tab", name="Attention").click()
     captions = page.locator("[role=tabpanel]:visible .caption-label")
     captions.first.wait_for()
-    # Stages of 4×4 with two heads and of 8×8 with four, each after the image itself.
+    # The image comes before each stage: 4×4 with two heads, 8×8 with four.
     assert captions.all_inner_texts() == [
         "the image",
         *(f"4×4, head {i}" for i in (1, 2)),
@@ -177,7 +177,7 @@ def test_attention_of_each_stage_and_head(page):
 
 
 def test_files_of_a_gallery(page, generator):
-    page.get_by_role("button", name="Make files of these").click()
+    page.get_by_role("button", name="Prepare files").click()
     links = page.locator("a[download]")
     links.nth(1).wait_for()
     contents = {

@@ -1,4 +1,4 @@
-"""The static page: exported, served by Python's own web server, used in Chromium."""
+"""The static page, served by Python's web server and used in Chromium."""
 
 import functools
 import http.server
@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from lada_tf.sampling.grids import to_uint8
+from lada_tf.sampling import to_uint8
 from lada_tf.serving.exporting import export_generator
 from tests.serving.browser.test_demo_page import screenshot
 
@@ -35,7 +35,7 @@ def page(visit, address):
 
 
 def pixels(page, locator):
-    """What a canvas shows, uint8 (H, W, 3)."""
+    """Return the pixels of a canvas, uint8 (H, W, 3)."""
     values = page.locator(locator).evaluate(
         "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
     )
@@ -51,8 +51,8 @@ def latents(page, seed, count):
 
 
 def check(shown, generator, latent):
-    """Half-precision weights: a few levels of 255 at most, less in the mean."""
-    expected = to_uint8(generator(latent[None]))[0].astype(int)
+    """Compare up to the error of float16 weights, in levels of 255."""
+    expected = np.asarray(to_uint8(generator(latent[None])), int)[0]
     assert np.abs(shown - expected).max() <= 8
     assert np.abs(shown - expected).mean() < 1
 

@@ -1,4 +1,4 @@
-"""The server that a user starts, on an exported model, over loopback."""
+"""A process of the serve command, and a client for it."""
 
 import json
 import socket
@@ -57,7 +57,7 @@ def _wait_until_ready(process, url, log):
 
 @pytest.fixture(scope="session")
 def post(server):
-    """A function that posts JSON, or bytes as they are; returns status and answer."""
+    """Return a function that posts JSON or bytes, and returns status and answer."""
 
     def post(path, body, headers=None):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -1,4 +1,4 @@
-"""REST: both protocols, whatever a client gets wrong, and 200 clients at once."""
+"""The REST server: both protocols, invalid requests, and 200 clients at once."""
 
 import math
 import urllib.error
@@ -10,8 +10,7 @@ import pytest
 from kserve import InferInput, InferRequest, InferResponse
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER as LENGTH
 
-from lada_tf.sampling.grids import to_uint8
-from lada_tf.serving.graph import forward_function
+from lada_tf.sampling import forward_function, to_uint8
 
 LATENTS = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
 V1 = "/v1/models/small:predict"
@@ -27,7 +26,7 @@ def tensor(name="latents", data=LATENTS, shape=None, datatype="FP32"):
 
 @pytest.fixture(scope="module")
 def expected(generator):
-    return to_uint8(forward_function(generator)(LATENTS)["images"])
+    return np.asarray(to_uint8(forward_function(generator)(LATENTS)["images"]))
 
 
 def assert_same_pictures(images, expected):
@@ -99,14 +98,14 @@ BAD_V1 = {
     "ragged": ({"instances": [[1.0], [1.0, 2.0]]}, "an array of numbers"),
     "text": ({"instances": [["a"] * 6]}, "an array of numbers"),
     "null": ({"instances": [[None] * 6]}, "an array of numbers"),
-    "infinite in float32": ({"instances": [[1e39] * 6]}, "have to be finite"),
+    "infinite in float32": ({"instances": [[1e39] * 6]}, "must be finite"),
     "no latent": ({"instances": []}, "the shape (0), not (n, 6)"),
     "batch of 0": (
         {
             "signature_name": "generate",
             "inputs": {"seed": 0, "num_images": 0, "truncation": 1},
         },
-        "num_images has to be from 1 to 8, not 0",
+        "num_images must be from 1 to 8, not 0",
     ),
     "beyond the limit": ({"instances": [[0] * 6] * 9}, "from 1 to 8, not 9"),
     "not a list": ({"instances": 3}, '"instances" to be a list'),
@@ -123,14 +122,14 @@ BAD_V1 = {
     ),
     "rows of scalars": (
         {"signature_name": "generate", "instances": [1]},
-        'give "inputs" with num_images, seed',
+        '"inputs" with num_images, seed',
     ),
     "half an image": (
         {
             "signature_name": "generate",
             "inputs": {"seed": 1, "num_images": 1.5, "truncation": 1},
         },
-        "num_images has to be an array of integers",
+        "num_images must be an array of integers",
     ),
     "seed too large": (
         {
@@ -139,7 +138,7 @@ BAD_V1 = {
         },
         "seed does not fit into int64",
     ),
-    "not an object": ([1, 2], "has to be a JSON object"),
+    "not an object": ([1, 2], "must be a JSON object"),
     "not JSON": (b"{latents", "Unrecognized request format"),
     "NaN": (b'{"instances": [[NaN, 0, 0, 0, 0, 0]]}', "Unrecognized request format"),
     "not UTF-8": (b'{"\xff": 1}', "Unrecognized request format"),

@@ -1,0 +1,104 @@
+"""Decode JPEG, PNG, WebP and BMP files to RGB pixels.
+
+Decoding is strict. It rejects truncated files, wrong checksums, animations and images
+of more than `MAX_PIXELS` pixels. Only PNG has checksums: in the other formats, a
+flipped byte can decode to wrong pixels unnoticed.
+
+Grayscale, palette and CMYK images are converted to RGB. Transparent images are blended
+over white. 16-bit images keep the high byte. The EXIF orientation is applied.
+"""
+
+import io
+
+import numpy as np
+import simplejpeg
+from PIL import ExifTags, Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# 192 MiB when decoded. Pillow itself warns above 89 million pixels.
+MAX_PIXELS = 2**26
+
+
+class BadImage(Exception):
+    """An image that cannot be used. The message is the reason, without the name."""
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decode an image file.
+
+    Args:
+        data: Content of a JPEG, PNG, WebP or BMP file.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        BadImage: The file is damaged or not supported.
+    """
+    if not data:
+        raise BadImage("the file is empty")
+    try:
+        if data.startswith(b"\xff\xd8\xff"):
+            return _decode_jpeg(data)
+        return _decode_with_pillow(data)
+    except BadImage:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise BadImage("not a JPEG, PNG, WebP or BMP image") from error
+    except Exception as error:  # on damaged files, decoders raise almost anything
+        raise BadImage(f"cannot decode the file: {error}") from error
+
+
+def _decode_jpeg(data: bytes) -> np.ndarray:
+    """Decode with libjpeg-turbo, with its warnings as errors. Pillow ignores them."""
+    height, width, color_space, _ = simplejpeg.decode_jpeg_header(data)
+    _check_size(width, height)
+    if color_space not in ("YCbCr", "Gray", "RGB"):
+        return _decode_with_pillow(data)
+    pixels = simplejpeg.decode_jpeg(data, strict=True)
+    if b"Exif\0\0" not in data:
+        return pixels
+    exif = Image.open(io.BytesIO(data), formats=("JPEG",)).getexif()
+    image = Image.fromarray(pixels)
+    orientation = ExifTags.Base.Orientation
+    image.getexif()[orientation] = exif.get(orientation, 1)
+    ImageOps.exif_transpose(image, in_place=True)
+    return np.asarray(image)
+
+
+def _decode_with_pillow(data: bytes) -> np.ndarray:
+    if _is_truncated(data):
+        raise BadImage("the file is truncated")
+    # Unlike `load`, `verify` compares the checksums of a PNG.
+    Image.open(io.BytesIO(data), formats=FORMATS).verify()
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_size(*image.size)
+    if getattr(image, "n_frames", 1) > 1:
+        raise BadImage("the file is an animation")
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I"):
+        if image.has_transparency_data:
+            raise BadImage("16-bit grayscale with transparency is not supported")
+        high_byte = np.asarray(image).astype(np.int32) >> 8
+        return np.asarray(Image.fromarray(high_byte.astype(np.uint8)).convert("RGB"))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _is_truncated(data: bytes) -> bool:
+    """Return True if the end of a PNG or WebP file is missing. Pillow ignores that."""
+    if data.startswith(b"\x89PNG"):
+        return b"\0\0\0\0IEND\xaeB`\x82" not in data
+    if data.startswith(b"RIFF"):
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    return False
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BadImage(f"{width}x{height} is more than {MAX_PIXELS} pixels")

@@ -1,0 +1,143 @@
+"""Open a dataset by name or path."""
+
+import os
+
+from absl import logging
+
+from lada_tf.data import arrays
+from lada_tf.data.decoding import EXTENSIONS
+from lada_tf.data.loading import BadImages, load_into_memory
+from lada_tf.data.prepare import prepare_records
+from lada_tf.data.readers import FolderReader, LmdbReader, Reader, ZipReader
+from lada_tf.data.records import MANIFEST, RecordSource
+from lada_tf.data.resize import resize_name
+from lada_tf.data.source import ImageSource, MemorySource, SubsetSource
+from lada_tf.data.tfds_reader import TfdsReader
+from lada_tf.errors import UserError
+from lada_tf.io import default_cache_dir
+
+
+def open_source(
+    data: str,
+    image_size: int,
+    *,
+    resize: str | None = None,
+    subset: float = 1.0,
+    subset_seed: int = 0,
+    on_bad_image: str = "error",
+    memory_limit: int = 4 * 2**30,
+    cache_dir: str | None = None,
+    download: bool = False,
+) -> ImageSource:
+    """Open a dataset at the training size.
+
+    Decodes all images once, so that damaged images are found before training starts.
+    If they exceed `memory_limit`, writes them to records on disk, which the next call
+    reuses.
+
+    Args:
+        data: "portraits" (997 emoji portraits of 32x32, part of the package);
+            "fashion_mnist" or "fashion_mnist:test"; "tfds:NAME" or "tfds:NAME:SPLIT";
+            or a path: a directory or `.zip` of images, a directory of records from
+            `prepare_data`, LSUN's LMDB, an IDX file, a `.npy` or a `.npz` file.
+        image_size: Height and width in pixels. Images are never enlarged: an image with
+            fewer pixels is a bad image (except for `resize="pad"`).
+        resize: "plain", "lsun" or "pad"; see `lada_tf.data.resize`. The default is the
+            resize of the records, "pad" for fashion_mnist, "plain" for other data.
+        subset: Fraction of the images to keep, in (0, 1]. Subsets with the same
+            `subset_seed` are nested.
+        subset_seed: An integer >= 0.
+        on_bad_image: "error" to raise UserError at the first damaged image, "skip" to
+            log and skip damaged images.
+        memory_limit: Maximum size of the decoded images in memory, in bytes.
+        cache_dir: Directory of the records. The default is `lada_tf` in XDG_CACHE_HOME
+            or ~/.cache.
+        download: Let TFDS download and prepare the dataset if needed.
+
+    Returns:
+        An `ImageSource`.
+
+    Raises:
+        UserError: The data or an argument is invalid.
+    """
+    if image_size < 1:
+        raise UserError(f"image_size={image_size}: must be at least 1")
+    path = os.path.expanduser(data)
+    if os.path.isfile(os.path.join(path, MANIFEST)):
+        source: ImageSource = _open_records(path, image_size, resize)
+    else:
+        resize = resize_name(data, resize)
+        bad_images = BadImages(on_bad_image)
+        reader = open_reader(data, download=download)
+        if len(reader) * 3 * image_size**2 <= memory_limit:
+            images = load_into_memory(reader, image_size, resize, bad_images)
+            if not len(images):
+                raise UserError(f"data={data}: none of {len(reader)} images is usable")
+            fingerprint = reader.fingerprint(image_size, resize, len(images))
+            source = MemorySource(images, fingerprint)
+        else:
+            name = reader.fingerprint(image_size, resize, len(reader))
+            directory = cache_dir or default_cache_dir()
+            records = os.path.join(directory, name.replace(":", "-"))
+            prepare_records(reader, records, image_size, resize, bad_images)
+            source = RecordSource(records)
+        if bad_images.skipped:
+            logging.warning(
+                "skipped %d of %d images", len(bad_images.skipped), len(reader)
+            )
+    return SubsetSource(source, subset, subset_seed) if subset != 1 else source
+
+
+def _open_records(path: str, image_size: int, resize: str | None) -> RecordSource:
+    source = RecordSource(path)
+    for name, value in {"image_size": image_size, "resize": resize}.items():
+        if value and value != source.manifest[name]:
+            raise UserError(
+                f"{name}={value}: the records in data={path} have "
+                f"{name}={source.manifest[name]}. Prepare other records"
+            )
+    return source
+
+
+def open_reader(data: str, *, download: bool = False) -> Reader:
+    """Open a dataset, except records, without decoding it. See `open_source`.
+
+    Raises:
+        UserError: The data does not exist, is not supported, or contains no images.
+    """
+    reader = _find_reader(data, download)
+    if not len(reader):
+        extensions = ", ".join(EXTENSIONS)
+        raise UserError(f"data={data}: no images found. Supported files: {extensions}")
+    return reader
+
+
+def _find_reader(data: str, download: bool) -> Reader:
+    name, _, rest = data.partition(":")
+    if data == "portraits":
+        return arrays.read_portraits()
+    if name == "fashion_mnist":
+        return arrays.read_fashion_mnist(rest or "train")
+    if name == "tfds":
+        dataset, _, split = rest.partition(":")
+        return TfdsReader(dataset, split or "train", download)
+    path = os.path.expanduser(data)
+    if not os.path.exists(path):
+        raise UserError(
+            f"data={data}: not found. Expected portraits, fashion_mnist, tfds:NAME or "
+            "a path"
+        )
+    if path.endswith(".mdb") or os.path.isfile(os.path.join(path, "data.mdb")):
+        return LmdbReader(path)
+    if os.path.isdir(path):
+        return FolderReader(path)
+    if path.endswith(".zip"):
+        return ZipReader(path)
+    if path.endswith((".npy", ".npz")):
+        return arrays.read_numpy(path)
+    if os.path.basename(path).removesuffix(".gz").endswith(("-ubyte", ".idx")):
+        return arrays.read_idx(path)
+    raise UserError(
+        f"data={data}: unsupported data source. Expected a directory, .zip, .npy, "
+        ".npz, LMDB or IDX file"
+    )

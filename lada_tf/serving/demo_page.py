@@ -1,0 +1,184 @@
+"""Demo page: layout and events in Gradio. `Explorer` computes its pictures."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from lada_tf.sampling.grids import magnify, png_bytes, tile
+from lada_tf.serving.explorer import MAX_IMAGES, NUM_DIRECTIONS, Explorer, RateLimit
+
+MAX_SEED = 2**31 - 1
+STRIP = 9  # images on the path between two images
+SIDE = 256  # approximate height of a single picture in pixels
+PICTURE: dict[str, Any] = {
+    "show_label": False,
+    "format": "png",
+    "buttons": ["download"],
+    "elem_classes": "pixels",
+}
+CSS = """
+.gradio-container main {width: min(1100px, 100%) !important; margin: 0 auto}
+.pixels img {image-rendering: pixelated}
+.pixels .grid-wrap {max-height: none !important}
+.pixels .caption-label {font-size: 11px; padding: 1px 6px; opacity: 0.85}
+#title h1 {font-weight: 650; letter-spacing: -0.02em; margin-bottom: 0}
+#title p {opacity: 0.7; margin-top: 0.2em}
+footer {display: none !important}
+"""
+
+
+def theme() -> gr.themes.Base:
+    """Return the theme, with fonts of the visitor's system: none is downloaded."""
+    fonts = {"font": ("system-ui", "sans-serif"), "font_mono": ("monospace",)}
+    return gr.themes.Soft(primary_hue="orange", neutral_hue="stone", **fonts)
+
+
+def build_page(explorers: dict[str, Explorer], requests_per_minute: int) -> gr.Blocks:
+    """Build the page.
+
+    Args:
+        explorers: at least one, by the name that visitors see.
+        requests_per_minute: maximum number of requests per visitor.
+    """
+    limit = RateLimit(requests_per_minute)
+    names = list(explorers)
+
+    def find_explorer(request: gr.Request, model, seed, *numbers) -> Explorer:
+        """Check a request; return the explorer of its model."""
+        client = request.client.host if request.client else ""
+        if not limit.allows(client):
+            raise gr.Error(
+                f"More than {requests_per_minute} requests per minute. Please wait."
+            )
+        if model not in explorers:
+            raise gr.Error("There is no such model.")
+        if not (_is_whole(seed) and 0 <= seed <= MAX_SEED):
+            raise gr.Error(f"The seed must be a whole number from 0 to {MAX_SEED}.")
+        if not all(_is_whole(n) and 1 <= n <= MAX_IMAGES for n in numbers):
+            raise gr.Error(f"Image numbers must be from 1 to {MAX_IMAGES}.")
+        return explorers[model]
+
+    def show_gallery(request: gr.Request, model, seed, count):
+        explorer = find_explorer(request, model, seed, count)
+        images = magnify(explorer.gallery(int(seed), int(count)), 128)
+        return [(image, f"{i + 1}") for i, image in enumerate(images)]
+
+    def show_between(
+        request: gr.Request, model, seed, first, second, spherical, position
+    ):
+        explorer = find_explorer(request, model, seed, first, second)
+        images = explorer.between(
+            int(seed), int(first) - 1, int(second) - 1, STRIP, bool(spherical)
+        )
+        index = round(float(np.clip(position, 0, 1)) * (STRIP - 1))
+        return magnify(images, SIDE)[index], tile(magnify(images, 96), STRIP, gap=4)
+
+    def show_moved(request: gr.Request, model, seed, number, *amounts):
+        explorer = find_explorer(request, model, seed, number)
+        if not all(isinstance(a, int | float) and abs(a) <= 10 for a in amounts):
+            raise gr.Error("Directions must be from -10 to 10.")
+        image = explorer.moved(int(seed), int(number) - 1, list(amounts))
+        return magnify(image[None], SIDE)[0]
+
+    def show_attention(request: gr.Request, model, seed, number):
+        explorer = find_explorer(request, model, seed, number)
+        pictures = explorer.attention(int(seed), int(number) - 1)
+        return [(magnify(image[None], 128)[0], text) for image, text in pictures]
+
+    def download(request: gr.Request, model, seed, count):
+        explorer = find_explorer(request, model, seed, count)
+        images = explorer.gallery(int(seed), int(count))
+        columns = int(np.ceil(len(images) ** 0.5))
+        record = {"model": model, "seed": int(seed), "images": int(count)}
+        # Gradio copies these files and serves the copies.
+        path = Path(tempfile.mkdtemp(prefix="lada_tf-")) / f"seed-{int(seed)}"
+        path.with_suffix(".png").write_bytes(png_bytes(tile(images, columns)))
+        path.with_suffix(".json").write_text(json.dumps(record))
+        files = [str(path.with_suffix(suffix)) for suffix in (".png", ".json")]
+        return gr.Files(files, visible=True)
+
+    with gr.Blocks(
+        title="LadaGAN", analytics_enabled=False, delete_cache=(600, 3600)
+    ) as page:
+        gr.Markdown(
+            "# LadaGAN\nImages by Transformers with linear additive attention.",
+            elem_id="title",
+        )
+        with gr.Row():
+            model = gr.Dropdown(names, value=names[0], label="Model", scale=3)
+            seed = gr.Number(
+                0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, scale=2
+            )
+            dice = gr.Button("Another seed", variant="primary", scale=1)
+        with gr.Tab("Gallery"):
+            count = gr.Slider(1, MAX_IMAGES, 24, step=1, label="Images")
+            gallery = _gallery(columns=8)
+            gr.Markdown("Click two images, then open the next tab to interpolate.")
+            save = gr.Button("Prepare files: a PNG and the seed")
+            files = gr.Files(show_label=False, interactive=False, visible=False)
+        with gr.Tab("Between two"):
+            with gr.Row():
+                first = _number_slider("From image", 1)
+                second = _number_slider("To image", 2)
+                spherical = gr.Checkbox(True, label="Along an arc")
+            position = gr.Slider(0, 1, 0.5, step=1 / (STRIP - 1), label="Position")
+            middle = gr.Image(interactive=False, height=SIDE, **PICTURE)
+            strip = gr.Image(interactive=False, **PICTURE)
+        with gr.Tab("Directions"):
+            base = _number_slider("Image", 1)
+            with gr.Row():
+                with gr.Column():
+                    sliders = [
+                        gr.Slider(-6, 6, 0, step=0.25, label=f"Direction {i + 1}")
+                        for i in range(NUM_DIRECTIONS)
+                    ]
+                moved = gr.Image(interactive=False, height=SIDE * 3 // 2, **PICTURE)
+            reset = gr.Button("Back to the image")
+        with gr.Tab("Attention"):
+            attended = _number_slider("Image", 1)
+            maps = _gallery(columns=5)
+
+        source = [model, seed]
+        dice.click(lambda: int(np.random.default_rng().integers(MAX_SEED)), None, seed)
+        for function, values, outputs in (
+            (show_gallery, [count], gallery),
+            (show_between, [first, second, spherical, position], [middle, strip]),
+            (show_moved, [base, *sliders], moved),
+            (show_attention, [attended], maps),
+        ):
+            inputs = [*source, *values]
+            gr.on(
+                [page.load, *(component.change for component in inputs)],
+                function,
+                inputs,
+                outputs,
+                show_progress="minimal",
+                trigger_mode="always_last",
+                api_visibility="private",
+            )
+        reset.click(lambda: [0] * NUM_DIRECTIONS, None, sliders)
+        save.click(download, [*source, count], files, api_visibility="private")
+        gallery.select(_select, [first, second], [first, second, base, attended])
+    return page
+
+
+def _select(first, second, event: gr.SelectData):
+    """Handle a click in the gallery: the path now ends at the clicked image."""
+    number = event.index + 1
+    return second, number, number, number
+
+
+def _number_slider(label: str, value: int) -> gr.Slider:
+    return gr.Slider(1, MAX_IMAGES, value, step=1, label=label)
+
+
+def _gallery(columns: int) -> gr.Gallery:
+    return gr.Gallery(columns=columns, height="auto", object_fit="contain", **PICTURE)
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, int | float) and value % 1 == 0

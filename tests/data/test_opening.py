@@ -1,0 +1,129 @@
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lada_tf.data import open_source
+from lada_tf.errors import UserError
+from tests.data.images import gray_images, write_idx
+
+
+def all_images(source) -> np.ndarray:
+    return source.images(np.arange(len(source)))
+
+
+def test_portraits():
+    source = open_source("portraits", 32)
+    assert len(source) == 997
+    assert source.image_size == 32
+    images = all_images(source)
+    assert images.shape == (997, 32, 32, 3)
+    assert images.dtype == np.uint8
+    # All portraits are different.
+    assert len(np.unique(images.reshape(997, -1), axis=0)) == 997
+
+
+def test_portraits_can_be_reduced_but_not_enlarged():
+    assert all_images(open_source("portraits", 16)).shape == (997, 16, 16, 3)
+    with pytest.raises(UserError, match=r"portraits\[0\]: 32x32 is smaller than 64x64"):
+        open_source("portraits", 64)
+
+
+def test_idx_zip_directory_and_numpy_of_the_same_images_agree(tmp_path):
+    images = gray_images(12)
+    write_idx(tmp_path / "x-idx3-ubyte.gz", images)
+    np.save(tmp_path / "x.npy", images)
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(12))
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for number, image in enumerate(images):
+            # No leading zeros: in natural order, 2.png is before 10.png.
+            path = directory / f"{number}.png"
+            Image.fromarray(image).save(path)
+            archive.write(path, path.name)
+    for resize, size in (("plain", 28), ("plain", 16), ("pad", 32), ("lsun", 14)):
+        sources = [
+            open_source(str(tmp_path / name), size, resize=resize)
+            for name in ("x-idx3-ubyte.gz", "x.npy", "x.npz", "x.zip", "directory")
+        ]
+        assert len({source.fingerprint for source in sources}) >= 4
+        for source in sources[1:]:
+            np.testing.assert_array_equal(all_images(source), all_images(sources[0]))
+
+
+def test_fingerprint_depends_on_data_and_preprocessing_but_not_on_the_path(tmp_path):
+    images = gray_images(6)
+    for name in ("a.npy", "moved.npy"):
+        np.save(tmp_path / name, images)
+    images[3, 0, 0] ^= 1
+    np.save(tmp_path / "changed.npy", images)
+    np.save(tmp_path / "fewer.npy", images[:5])
+    opened = {
+        (name, size, resize): open_source(
+            str(tmp_path / name), size, resize=resize
+        ).fingerprint
+        for name, size, resize in [
+            ("a.npy", 28, "plain"),
+            ("moved.npy", 28, "plain"),
+            ("changed.npy", 28, "plain"),
+            ("fewer.npy", 28, "plain"),
+            ("a.npy", 28, "pad"),
+            ("a.npy", 16, "plain"),
+        ]
+    }
+    assert opened["a.npy", 28, "plain"] == opened["moved.npy", 28, "plain"]
+    assert len(set(opened.values())) == 5
+
+
+def test_invalid_data_raises_a_user_error(tmp_path):
+    def file(name: str, content: bytes = b"") -> str:
+        (tmp_path / name).write_bytes(content)
+        return str(tmp_path / name)
+
+    (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "float.npy", np.zeros((2, 8, 8, 3), np.float32))
+    np.save(tmp_path / "none.npy", np.zeros((0, 8, 8, 3), np.uint8))
+    np.save(tmp_path / "object.npy", np.array([{}]), allow_pickle=True)
+    np.savez(tmp_path / "two.npz", a=np.zeros(1), b=np.zeros(1))
+    with zipfile.ZipFile(tmp_path / "text.zip", "w") as archive:
+        archive.writestr("readme.txt", "no image")
+    idx_header = b"\0\0\x08\x03\0\0\0\x02\0\0\0\x08\0\0\0\x08"
+    cases = {
+        str(tmp_path / "absent"): "not found",
+        str(tmp_path / "empty"): "no images found",
+        str(tmp_path / "float.npy"): "float32",
+        str(tmp_path / "none.npy"): "no images found",
+        str(tmp_path / "object.npy"): "cannot read",
+        str(tmp_path / "two.npz"): "a, b",
+        str(tmp_path / "text.zip"): "no images found",
+        file("empty.zip"): "cannot read the zip",
+        file("empty.npy"): "cannot read",
+        file("empty.npz"): "cannot read",
+        file("empty-ubyte"): "not an IDX file",
+        file("cut-ubyte", idx_header[:9]): "header",
+        file("short-ubyte", idx_header + bytes(100)): "100 bytes of pixels",
+        file("labels-ubyte", b"\0\0\x08\x01\0\0\0\x01\0"): "not an IDX file of images",
+        file("broken-ubyte.gz", b"\x1f\x8b\x08\0"): "cannot read",
+        file("music.mp3", b"ID3"): "unsupported data source",
+        "fashion_mnist:validation": "train and test",
+    }
+    for data, message in cases.items():
+        with pytest.raises(UserError, match=message) as caught:
+            open_source(data, 8)
+        assert "\n" not in str(caught.value)
+        assert f"data={data}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 0}, "image_size"),
+        ({"resize": "stretch"}, "plain, lsun, pad"),
+        ({"on_bad_image": "ignore"}, "on_bad_image"),
+    ],
+)
+def test_invalid_arguments(arguments, message):
+    with pytest.raises(UserError, match=message):
+        open_source("portraits", **{"image_size": 32, **arguments})

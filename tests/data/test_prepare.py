@@ -1,0 +1,151 @@
+import json
+
+import numpy as np
+import pytest
+
+from lada_tf.data import open_source
+from lada_tf.data.loading import BadImages
+from lada_tf.data.opening import open_reader
+from lada_tf.data.prepare import prepare_records
+from lada_tf.data.records import verify
+from lada_tf.errors import UserError
+from lada_tf.io import try_lock
+
+
+def prepare(
+    directory, output, size=12, resize="plain", on_bad_image="error", per_shard=8
+):
+    return prepare_records(
+        open_reader(str(directory)),
+        str(output),
+        size,
+        resize,
+        BadImages(on_bad_image),
+        per_shard,
+    )
+
+
+def contents(directory) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_records_have_the_fingerprint_of_their_source(image_directory, tmp_path):
+    directory, _ = image_directory
+    prepare(directory, tmp_path / "out", size=6, resize="lsun")
+    records = open_source(str(tmp_path / "out"), 6)
+    decoded = open_source(str(directory), 6, resize="lsun")
+    assert records.fingerprint == decoded.fingerprint
+    every = np.arange(50)
+    np.testing.assert_array_equal(records.images(every), decoded.images(every))
+
+
+def test_manifest(image_directory, tmp_path):
+    directory, _ = image_directory
+    (directory / "13.png").write_bytes(b"")
+    prepare(directory, tmp_path / "out", on_bad_image="skip")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["count"] == 49
+    assert manifest["images_in_source"] == 50
+    assert manifest["resize"] == "plain"
+    assert [shard["count"] for shard in manifest["shards"]] == [8, 7, 8, 8, 8, 8, 2]
+    (bad,) = manifest["shards"][1]["bad_images"]
+    assert bad == {"name": str(directory / "13.png"), "reason": "the file is empty"}
+    assert verify(str(tmp_path / "out")) == 49
+
+
+def test_finished_records_are_not_written_again(image_directory, tmp_path):
+    directory, _ = image_directory
+    out = tmp_path / "out"
+    prepare(directory, out)
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    prepare(directory, out)
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_records_with_other_settings_are_not_overwritten(
+    image_directory, tmp_path, finished
+):
+    directory, _ = image_directory
+    out = tmp_path / "out"
+    if finished:
+        prepare(directory, out)
+    else:
+        (directory / "30.png").write_bytes(b"")
+        with pytest.raises(UserError, match=r"30\.png"):
+            prepare(directory, out)
+    before = contents(out)
+    for change in ({"size": 6}, {"resize": "lsun"}, {"per_shard": 9}):
+        with pytest.raises(UserError, match=f"output={out}: .*settings"):
+            prepare(directory, out, **change)
+    (directory / "0.png").rename(directory / "other.png")
+    with pytest.raises(UserError, match=f"output={out}: .*source is"):
+        prepare(directory, out)
+    assert contents(out) == before
+
+
+def test_a_directory_with_other_files_is_rejected(image_directory, tmp_path):
+    directory, _ = image_directory
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.doc").write_text("precious")
+    with pytest.raises(UserError, match=r"thesis\.doc"):
+        prepare(directory, out)
+    assert contents(out) == {"thesis.doc": b"precious"}
+    with pytest.raises(UserError, match=f"output={out}/thesis.doc"):
+        prepare(directory, out / "thesis.doc")
+
+
+def test_two_runs_do_not_write_to_the_same_directory(image_directory, tmp_path):
+    directory, _ = image_directory
+    out = tmp_path / "out"
+    out.mkdir()
+    with (out / "lock").open("a") as lock:
+        assert try_lock(lock)
+        with pytest.raises(UserError, match=f"output={out}: another process"):
+            prepare(directory, out)
+    prepare(directory, out)
+    with (out / "lock").open("a") as lock:
+        assert try_lock(lock)
+        prepare(directory, out)  # finished records need no lock
+
+
+def test_an_interrupted_run_resumes_with_skip(image_directory, tmp_path):
+    directory, _ = image_directory
+    good = (directory / "20.png").read_bytes()
+    (directory / "20.png").write_bytes(bytes(len(good)))
+    with pytest.raises(UserError, match=r"20\.png.*on_bad_image=skip"):
+        prepare(directory, tmp_path / "out")
+    resumed = prepare(directory, tmp_path / "out", on_bad_image="skip")
+    assert resumed == prepare(directory, tmp_path / "again", on_bad_image="skip")
+    assert contents(tmp_path / "out") == contents(tmp_path / "again")
+
+
+def test_images_above_the_memory_limit_are_cached_on_disk(image_directory, tmp_path):
+    directory, pixels = image_directory
+    cache = tmp_path / "cache"
+    arguments = {"cache_dir": str(cache), "memory_limit": pixels.nbytes - 1}
+    source = open_source(str(directory), 12, **arguments)
+    every = np.arange(50)
+    np.testing.assert_array_equal(source.images(every), pixels)
+    (records,) = cache.iterdir()
+    times = {path: path.stat().st_mtime_ns for path in records.iterdir()}
+    again = open_source(str(directory), 12, **arguments)
+    assert {path: path.stat().st_mtime_ns for path in records.iterdir()} == times
+
+    in_memory = open_source(str(directory), 12, memory_limit=pixels.nbytes)
+    fingerprints = {s.fingerprint for s in (source, again, in_memory)}
+    assert len(fingerprints) == 1
+
+
+def test_the_disk_cache_respects_on_bad_image(image_directory, tmp_path, caplog):
+    directory, _ = image_directory
+    (directory / "3.png").write_bytes(b"")
+    arguments = {"cache_dir": str(tmp_path / "cache"), "memory_limit": 0}
+    for _ in range(2):
+        caplog.clear()
+        source = open_source(str(directory), 12, on_bad_image="skip", **arguments)
+        assert len(source) == 49
+        assert "skipped 1 of 50 images" in caplog.text
+    with pytest.raises(UserError, match=r"3\.png"):
+        open_source(str(directory), 12, **arguments)

@@ -1,0 +1,98 @@
+"""Exports match their generator in every format; a failed export leaves no files."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lada_tf.errors import ExportFailed, UserError
+from lada_tf.serving import FORMATS, export_generator, exporting, load_exported
+
+PAIRS = [(name, p) for name, form in FORMATS.items() for p in form.precisions]
+# Of pixels in [-1, 1]. float16 weights have 11 bits; int8 and bfloat16 matmuls 8.
+MAX_ERROR = {"float32": 1e-5, "bfloat16": 5e-2, "float16": 2e-2, "int8": 0.5}
+
+
+@pytest.mark.parametrize(("format", "precision"), PAIRS)
+def test_an_export_matches_its_generator(format, precision, generator, tmp_path):
+    comparison = export_generator(generator, tmp_path / "model", format, precision)
+    assert comparison.max_error < MAX_ERROR[precision]
+    assert (comparison.distance is None) == (precision == "float32")
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+    model = load_exported(tmp_path / "model")
+    assert (model.latent_dim, model.image_size) == (6, 32)
+    random = np.random.default_rng(1)
+    for batch in (1, 3, 3):
+        latents = random.standard_normal((batch, 6))
+        images, maps = model(latents, return_attention_maps=True)
+        expected, expected_maps = generator(latents, return_attention_maps=True)
+        assert images.dtype == np.float32
+        np.testing.assert_allclose(images, expected, atol=MAX_ERROR[precision])
+        for stage, other in zip(maps, expected_maps, strict=True):
+            np.testing.assert_allclose(stage, other, atol=MAX_ERROR[precision])
+
+
+def test_a_file_and_its_card(generator, tmp_path):
+    output = tmp_path / "new" / "generator.keras"
+    export_generator(generator, output, "keras", card="$usage\n$fidelity\n$1")
+    assert {p.name for p in output.parent.iterdir()} == {
+        "generator.keras",
+        "generator.md",
+    }
+    card = output.with_suffix(".md").read_text()
+    assert "load_model" in card
+    assert "Stored as float32" in card
+    assert card.endswith("$1")
+
+
+def test_inaccurate_models_are_not_exported(generator, tmp_path, monkeypatch):
+    convert = exporting._convert
+
+    def convert_another(generator, *rest):
+        other = type(generator).from_config(generator.get_config())
+        other.build()
+        convert(other, *rest)
+
+    monkeypatch.setattr(exporting, "_convert", convert_another)
+    with pytest.raises(ExportFailed, match="pixel error"):
+        export_generator(generator, tmp_path / "model", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_are_compared_without_tf32(generator, tmp_path, monkeypatch):
+    load, seen = exporting.load_exported, []
+
+    def load_watched(path):
+        model = load(path)
+
+        def watched(*args, **kwargs):
+            seen.append(tf.config.experimental.tensor_float_32_execution_enabled())
+            return model(*args, **kwargs)
+
+        return watched
+
+    monkeypatch.setattr(exporting, "load_exported", load_watched)
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    export_generator(generator, tmp_path / "model", "keras")
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    assert seen
+    assert not any(seen)
+
+
+def test_invalid_files_are_not_exported(generator, tmp_path, monkeypatch):
+    def write_garbage(generator, path, *rest):
+        path.write_bytes(b"garbage")
+
+    monkeypatch.setattr(exporting, "_convert", write_garbage)
+    for format in ("onnx", "litert", "keras", "savedmodel"):
+        with pytest.raises(ExportFailed, match="cannot be loaded"):
+            export_generator(generator, tmp_path / "model", format)
+    assert not list(tmp_path.iterdir())
+
+
+def test_existing_files_are_not_replaced(generator, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=f"output={tmp_path / 'model'}"):
+        export_generator(generator, tmp_path / "model")
+    assert (tmp_path / "model" / "notes.txt").read_text() == "mine"

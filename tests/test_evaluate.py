@@ -1,0 +1,163 @@
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
+from PIL import Image
+
+from lada_tf import evaluate
+from lada_tf.errors import UserError
+from lada_tf.evaluation.image_sets import generated_images
+from tests import runner
+from tests.evaluation.fakes import fake_generator
+from tests.evaluation.recipes import images
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Runs the app in this process; returns (record, table)."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with flagsaver.flagsaver():
+            flags.FLAGS(["evaluate", "--features=small_classifier", *arguments])
+            evaluate.main()
+        out, err = capsys.readouterr()
+        [line] = out.splitlines()
+        return json.loads(line), err
+
+    return run
+
+
+@pytest.fixture
+def real(tmp_path):
+    np.savez(tmp_path / "real.npz", arr_0=images(0, 200, 32))
+    return "--real=real.npz"
+
+
+@pytest.fixture
+def run_dir(monkeypatch):
+    generator = fake_generator(size=32)
+
+    def load_run(path, best):
+        assert (path, best) == ("runs/x", False)
+        return types.SimpleNamespace(
+            ema_generator=generator, latent_dim=128, images_seen=12_345
+        )
+
+    module = types.SimpleNamespace(load_run=load_run)
+    monkeypatch.setitem(sys.modules, "lada_tf.training", module)
+    return generator
+
+
+def test_a_run(run, real, run_dir):
+    record, table = run("--run_dir=runs/x", real, "--num_generated=150", "--seed=4")
+    assert record["num_generated"] == 150
+    assert record["seed"] == 4
+    assert record["images_seen"] == 12_345
+    assert record["reference"]["num_images"] == 200
+    assert list(record["metrics"]) == [
+        f"{name} (small classifier)" for name in ("FD", "precision", "recall")
+    ]
+    assert "FD (small classifier)" in table
+
+
+def test_tf32_is_off(run, real, run_dir, monkeypatch):
+    rounded = tf.config.experimental.tensor_float_32_execution_enabled
+    original, within = evaluate.evaluate, []
+
+    def watched(*args, **kwargs):
+        within.append(rounded())
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(evaluate, "evaluate", watched)
+    for before in (True, False):
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+        run("--run_dir=runs/x", real, "--num_generated=100")
+        assert rounded() == before
+    assert within == [False, False]
+
+
+def test_a_run_scores_like_its_images_on_disk(run, real, run_dir, tmp_path):
+    direct, _ = run("--run_dir=runs/x", real, "--num_generated=150", "--batch_size=150")
+    directory = tmp_path / "samples"
+    directory.mkdir()
+    [batch] = generated_images(run_dir, 128, batch_size=150).batches(150)
+    for index, image in enumerate(batch):
+        Image.fromarray(image).save(directory / f"{index:04}.png")
+    on_disk, _ = run("--images=samples", real, "--batch_size=150")
+    assert direct["metrics"] == on_disk["metrics"]
+
+
+def test_the_result_is_repeatable_and_the_seed_matters(run, real, run_dir):
+    arguments = "--run_dir=runs/x", real, "--num_generated=100"
+    first, again, other = run(*arguments), run(*arguments), run(*arguments, "--seed=1")
+    assert first[0]["metrics"] == again[0]["metrics"]
+    assert first[0]["metrics"] != other[0]["metrics"]
+
+
+def test_an_exported_reference_replaces_the_images(run, real, tmp_path):
+    np.savez(tmp_path / "a.npz", arr_0=images(1, 150, 32))
+    direct, _ = run("--images=a.npz", real, "--export_reference=reference.npz")
+    loaded, _ = run("--images=a.npz", "--real=reference.npz")
+    assert direct["metrics"] == loaded["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "protocol=NAME, or real=SOURCE"),
+        (["--real=real.npz"], "either --run_dir=RUN or --images="),
+        (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "either"),
+        (["--real=real.npz", "--run_dir=runs/x"], "num_generated=N"),
+        (["--real=real.npz", "--images=a.npz", "--num_generated=9"], "only 4"),
+        (["--images=a.npz", "--protocol=cifar10_50k"], "50000 generated images"),
+        (
+            ["--images=a.npz", "--protocol=ffhq128_50k", "--num_generated=4"],
+            "protocol=ffhq128_50k fixes num_generated",
+        ),
+        (["--images=a.npz", "--protocol=ffhq128_50k"], "needs real=.*FFHQ"),
+        (["--real=big.npz", "--images=a.npz"], "8x8"),
+        (
+            ["--real=real.npz", "--protocol=cifar10_10k", "--run_dir=runs/x"],
+            "real.npz has 200 images; protocol=cifar10_10k requires 10000",
+        ),
+        (
+            ["--real=real.npz", "--protocol=celeba64_50k", "--run_dir=runs/x"],
+            "32x32, .* 64x64",
+        ),
+        (["--real=real.npz", "--images=a.npz", "--features=none"], "does not exist"),
+        (
+            ["--real=real.npz", "--images=a.npz", "--features=inception"],
+            "inception_graph=FILE",
+        ),
+    ],
+)
+def test_mistakes(run, real, run_dir, tmp_path, arguments, message):
+    np.savez(tmp_path / "a.npz", arr_0=images(1, 4, 32))
+    np.savez(tmp_path / "big.npz", arr_0=images(1, 50, 8))
+    with pytest.raises(UserError, match=message):
+        run(*arguments)
+
+
+def test_a_mistake_ends_the_command_with_2_and_one_line(tmp_path):
+    arguments = ("--images=missing", "--real=x")
+    result = runner.run("lada_tf.evaluate", *arguments, directory=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert "error: images=missing" in result.stderr
+
+
+def test_real_images_are_resized(run, tmp_path):
+    np.savez(tmp_path / "samples.npz", images=images(0, 40, 64))
+    arguments = ("--images=samples.npz", "--real=portraits", "--num_real=40")
+    with pytest.raises(UserError, match="resize=pad"):
+        run(*arguments)
+    record, _ = run(*arguments, "--resize=pad")
+    assert record["reference"]["num_images"] == 40

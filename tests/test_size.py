@@ -1,0 +1,27 @@
+"""The package stays small, and its main modules can be read on their own."""
+
+import pytest
+
+from tests.imports import MODULES, files_reached_by
+
+
+@pytest.mark.parametrize(
+    ("module", "most"),
+    [
+        ("lada_tf.layers.lada_attention", 4),
+        ("lada_tf.models.generator", 18),
+        ("lada_tf.models.lada_gan", 28),
+    ],
+)
+def test_a_module_can_be_read_without_many_others(module, most):
+    reached = files_reached_by(module)
+    assert len(reached) <= most, sorted(reached)
+
+
+def test_number_of_modules():
+    assert len(MODULES) <= 105
+
+
+def test_lines_of_python():
+    lines = sum(len(path.read_text().splitlines()) for path in MODULES.values())
+    assert lines <= 12_093
