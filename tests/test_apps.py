@@ -1,4 +1,4 @@
-"""The commands as a user runs them: processes, exit codes, files."""
+"""The commands as a user runs them: in processes, with exit codes and files."""
 
 import json
 import os
@@ -39,13 +39,13 @@ def succeed(app, *arguments):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run of 12 steps, straight."""
+    """A run directory after 12 steps without interruption."""
     folder = tmp_path_factory.mktemp("straight") / "run"
     succeed("train", *TINY, "--total_images=48", f"--run_dir={folder}")
     return folder
 
 
-def test_a_run_folder_holds_everything(trained):
+def test_a_run_directory_is_complete(trained):
     assert {p.name for p in trained.iterdir()} == {
         "checkpoints",
         "flags.cfg",
@@ -70,8 +70,8 @@ def test_a_run_folder_holds_everything(trained):
     assert any((trained / "logs").iterdir())
 
 
-def test_stopped_and_started_again_is_the_same_run(trained, tmp_path):
-    """SIGTERM saves and exits with 143; the same command ends with the same bits."""
+def test_a_stopped_and_resumed_run_is_bit_identical(trained, tmp_path):
+    """SIGTERM saves a checkpoint and exits with 143. The same command resumes."""
     folder = tmp_path / "run"
     arguments = (*TINY, "--total_images=48", f"--run_dir={folder}")
     process = runner.start("lada_tf.train", *arguments)
@@ -85,8 +85,8 @@ def test_stopped_and_started_again_is_the_same_run(trained, tmp_path):
     assert_same_run(folder, trained)
 
 
-@pytest.mark.parametrize("room", [150_000, 300_000])  # for a picture; for a log
-def test_a_full_disk_is_named_and_nothing_is_lost(trained, tmp_path, room):
+@pytest.mark.parametrize("room", [150_000, 300_000])  # too small for a grid; for a log
+def test_a_full_disk_is_reported_and_loses_nothing(trained, tmp_path, room):
     arguments = (*TINY, "--total_images=48", f"--run_dir={tmp_path}/run")
     full = run("train", *arguments, file_size=room)
     assert full.returncode == 2
@@ -96,7 +96,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(trained, tmp_path, room):
     assert_same_run(tmp_path / "run", trained)
 
 
-def test_losses_beyond_all_numbers_end_in_one_line(tmp_path):
+def test_diverged_training_ends_with_one_line(tmp_path):
     run_dir = f"--run_dir={tmp_path}/run"
     result = run("train", *TINY, "--g_learning_rate=1e38", run_dir)
     assert result.returncode == 3
@@ -105,8 +105,8 @@ def test_losses_beyond_all_numbers_end_in_one_line(tmp_path):
     assert f"not finite at step 1; see {file}" in line
 
 
-def test_killed_at_random_moments_is_the_same_run():
-    """`experiments.kills` compares checkpoints, metrics and pictures bit for bit."""
+def test_killed_and_resumed_runs_are_bit_identical():
+    """`experiments.kills` compares checkpoints, metrics, and grids."""
     printed = runner.succeed("experiments.kills", "--kills=3", "--steps=60")
     totals = json.loads(printed.splitlines()[-1])
     assert totals["kills"] == 3
@@ -150,8 +150,8 @@ def test_sample(trained, tmp_path):
     assert 0 < np.abs(difference).mean() < 4  # levels of 255
 
 
-def test_bfloat16_s_frozen_weights_make_the_same_images(trained, tmp_path):
-    """In batches of two sizes, for which weights are laid out differently."""
+def test_frozen_bfloat16_weights_give_the_same_images(trained, tmp_path):
+    """With batches of two sizes, for which oneDNN reorders the weights differently."""
     output = tmp_path / "images.npz"
     flags = "--num_images=6", "--batch_size=4", "--precision=bfloat16"
     succeed("sample", f"--run_dir={trained}", *flags, f"--output={output}")
@@ -176,7 +176,7 @@ def test_summary():
     )
 
 
-def test_an_exported_flagfile_repeats_the_run(trained, tmp_path):
+def test_flags_cfg_repeats_the_run(trained, tmp_path):
     flagfile = f"--flagfile={trained / 'flags.cfg'}"
     succeed("train", flagfile, f"--run_dir={tmp_path / 'again'}")
     assert_same_run(tmp_path / "again", trained)
@@ -201,7 +201,7 @@ def test_an_exported_flagfile_repeats_the_run(trained, tmp_path):
         ([], "set preset to one of"),
     ],
 )
-def test_mistakes_exit_with_2_and_one_line(arguments, message, tmp_path):
+def test_user_errors_exit_with_2_and_one_line(arguments, message, tmp_path):
     result = run("train", f"--run_dir={tmp_path / 'run'}", *arguments)
     assert result.returncode == 2
     assert message in result.stderr
@@ -210,7 +210,7 @@ def test_mistakes_exit_with_2_and_one_line(arguments, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_of_another_configuration_is_refused(trained):
+def test_a_run_with_other_settings_is_rejected(trained):
     result = run("train", *TINY, f"--run_dir={trained}", "--r1_gamma=3")
     assert result.returncode == 2
     assert "r1_gamma was 0.01, now 3.0" in result.stderr

@@ -17,7 +17,7 @@ WORKERS = (*TINY, "--total_images=160", "--checkpoint_images=8")
 
 
 def start(run_dirs, *arguments):
-    """Two workers, as (process, its log) each."""
+    """Start two workers. Return a (process, log file) for each."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
     workers = []
     for index, run_dir in enumerate(run_dirs):
@@ -38,12 +38,12 @@ def start(run_dirs, *arguments):
 def free_ports(count):
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for each in sockets:
-            each.bind(("localhost", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for s in sockets:
+            s.bind(("localhost", 0))
+        return [s.getsockname()[1] for s in sockets]
     finally:
-        for each in sockets:
-            each.close()
+        for s in sockets:
+            s.close()
 
 
 def finish(workers):
@@ -70,7 +70,7 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
-def test_a_lost_worker_ends_the_other_and_both_go_on(undisturbed, tmp_path):
+def test_a_lost_worker_ends_the_other_and_both_resume(undisturbed, tmp_path):
     folder = tmp_path / "run"
     workers = start([folder, folder])
     wait_for_checkpoint(folder, 8)
@@ -93,7 +93,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(undisturbed, tmp_path):
     assert metrics == (undisturbed / "metrics.jsonl").read_text()
 
 
-def test_workers_that_see_other_checkpoints_are_refused(undisturbed, tmp_path):
+def test_workers_with_different_checkpoints_are_rejected(undisturbed, tmp_path):
     workers = start([undisturbed, tmp_path / "elsewhere"], "--total_images=800")
     assert finish(workers) == [2, 2]
     for _, log in workers:

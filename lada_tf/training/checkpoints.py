@@ -89,21 +89,21 @@ class Checkpoints:
         ]
         return min(distances, default=float("inf"))
 
-    def restore(self) -> Path | None:
-        """Restore the newest valid checkpoint and return its path, or None.
+    def restore(self, best: bool = False) -> Path | None:
+        """Restore the newest valid checkpoint, or the best one, and return its path.
+
+        Returns None if there is no checkpoint.
 
         Raises:
             UserError: if all checkpoints are damaged.
         """
-        return self._read(find_newest(self.path))
-
-    def restore_best(self) -> Path | None:
-        """Restore the best checkpoint and return its path, or None.
-
-        Raises:
-            UserError: if it is damaged.
-        """
-        return self._read(find_best(self.path))
+        path = find_checkpoint(self.path, best)
+        if path is not None:
+            status = self.state.read(str(path / PREFIX))
+            status.assert_existing_objects_matched().assert_consumed()
+            manifest = json.loads((path / MANIFEST).read_text())
+            self.rollbacks = manifest.get("rollbacks", 0)
+        return path
 
     def remove_leftovers(self) -> None:
         """Delete partial checkpoints, and best checkpoints after the restored one.
@@ -119,15 +119,6 @@ class Checkpoints:
     def paths(self) -> list[Path]:
         """Return the paths of the checkpoints, newest first."""
         return _newest_first(self.path)
-
-    def _read(self, path: Path | None) -> Path | None:
-        if path is None:
-            return None
-        status = self.state.read(str(path / PREFIX))
-        status.assert_existing_objects_matched().assert_consumed()
-        manifest = json.loads((path / MANIFEST).read_text())
-        self.rollbacks = manifest.get("rollbacks", 0)
-        return path
 
     def _write(self, name: str, **facts: Any) -> Path:
         path = self.path / name
@@ -165,13 +156,13 @@ def read_variables(checkpoint: Path, name: str, variables: Iterable) -> None:
         variable.assign(reader.get_tensor(f"{name}/{index}{VALUE}"))
 
 
-def find_newest(path: Path) -> Path | None:
-    """Return the newest valid checkpoint in a directory, or None if it has none.
+def find_checkpoint(path: Path, best: bool = False) -> Path | None:
+    """Return the newest valid checkpoint, or the best one, in a directory, or None.
 
     Raises:
         UserError: if all checkpoints are damaged.
     """
-    checkpoints = _newest_first(path)
+    checkpoints = _newest_first(path, "best-*" if best else "images-*")
     for checkpoint in checkpoints:
         error = validation_error(checkpoint)
         if error is None:
@@ -179,19 +170,6 @@ def find_newest(path: Path) -> Path | None:
         logging.warning("%s: %s. Trying the previous checkpoint", checkpoint, error)
     if checkpoints:
         raise UserError(f"{path}: all checkpoints are damaged")
-    return None
-
-
-def find_best(path: Path) -> Path | None:
-    """Return the best checkpoint in a directory, or None if it has none.
-
-    Raises:
-        UserError: if it is damaged.
-    """
-    for checkpoint in path.glob("best-*"):
-        if error := validation_error(checkpoint):
-            raise UserError(f"{checkpoint}: {error}")
-        return checkpoint
     return None
 
 
@@ -207,5 +185,5 @@ def validation_error(checkpoint: Path) -> str | None:
     return None
 
 
-def _newest_first(path: Path) -> list[Path]:
-    return sorted(path.glob("images-*"), reverse=True)
+def _newest_first(path: Path, pattern: str = "images-*") -> list[Path]:
+    return sorted(path.glob(pattern), reverse=True)

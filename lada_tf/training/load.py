@@ -6,12 +6,7 @@ from pathlib import Path
 from lada_tf.errors import UserError
 from lada_tf.models import Generator, LadaGAN
 from lada_tf.models.networks import copy_without_weights, make_networks
-from lada_tf.training.checkpoints import (
-    Checkpoints,
-    find_best,
-    find_newest,
-    read_variables,
-)
+from lada_tf.training.checkpoints import Checkpoints, find_checkpoint, read_variables
 from lada_tf.training.run_directory import RunDirectory
 
 
@@ -37,8 +32,7 @@ def load_run(run_dir: str | os.PathLike, best: bool = False) -> LadaGAN:
     )
     gan.compile()
     checkpoints = Checkpoints(directory.checkpoints, gan)
-    path = checkpoints.restore_best() if best else checkpoints.restore()
-    _require(path, run_dir, best)
+    _require(checkpoints.restore(best), run_dir, best)
     return gan
 
 
@@ -58,8 +52,8 @@ def load_generator(
     directory = RunDirectory(run_dir)
     generator, _ = make_networks(directory.read_preset())
     generator = copy_without_weights(generator, precision)
-    find = find_best if best else find_newest
-    checkpoint = _require(find(directory.checkpoints), run_dir, best)
+    path = find_checkpoint(directory.checkpoints, best)
+    checkpoint = _require(path, run_dir, best)
     read_variables(checkpoint, "ema_generator", generator.weights)
     return generator
 

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, verified, and everything that training changes."""
+"""Checkpoints: atomic, verified, and complete."""
 
 import errno
 
@@ -25,7 +25,7 @@ def step(gan):
 
 
 @pytest.mark.slow
-def test_restored_training_goes_on_bit_for_bit(tmp_path):
+def test_resumed_training_is_bit_identical(tmp_path):
     gan = make()
     step(gan)
     path = Checkpoints(tmp_path, gan).save()
@@ -56,7 +56,7 @@ def damage_delete(file):
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [damage_truncate, damage_flip, damage_delete])
 @pytest.mark.parametrize("name", ["state.data-00000-of-00001", "manifest.json"])
-def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage, name, caplog):
+def test_a_damaged_checkpoint_is_skipped(tmp_path, damage, name, caplog):
     gan = make()
     checkpoints = Checkpoints(tmp_path, gan)
     whole = checkpoints.save()
@@ -71,7 +71,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage, name, caplog):
         checkpoints.restore()
 
 
-def test_the_last_ones_are_kept_and_leftovers_removed(tmp_path):
+def test_old_and_partial_checkpoints_are_deleted(tmp_path):
     gan = make()
     checkpoints = Checkpoints(tmp_path, gan, keep=2)
     assert checkpoints.restore() is None
@@ -87,7 +87,7 @@ def test_the_last_ones_are_kept_and_leftovers_removed(tmp_path):
     ]
 
 
-def test_a_failed_write_leaves_the_one_before(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
     gan = make()
     checkpoints = Checkpoints(tmp_path, gan)
     whole = checkpoints.save()
@@ -104,11 +104,11 @@ def test_a_failed_write_leaves_the_one_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_best_is_kept_beside_the_last(tmp_path):
+def test_the_best_checkpoint_is_kept(tmp_path):
     gan = make()
     checkpoints = Checkpoints(tmp_path, gan, keep=1)
     assert checkpoints.best_distance() == float("inf")
-    assert checkpoints.restore_best() is None
+    assert checkpoints.restore(best=True) is None
     for images, distance in ((4, 9.5), (8, 7.25), (12, None)):
         gan.image_counter.assign(images)
         if distance:
@@ -119,12 +119,12 @@ def test_the_best_is_kept_beside_the_last(tmp_path):
         "images-0000000012",
     ]
     assert checkpoints.best_distance() == 7.25
-    checkpoints.restore_best()
+    checkpoints.restore(best=True)
     assert gan.images_seen == 8
 
 
-def test_a_best_of_the_future_is_forgotten(tmp_path):
-    """A run that goes on from 4 images will come to its best at 8 again."""
+def test_a_best_checkpoint_after_the_restored_one_is_deleted(tmp_path):
+    """A run that resumes at 4 images will reach 8 images again."""
     gan = make()
     checkpoints = Checkpoints(tmp_path, gan)
     gan.image_counter.assign(4)

@@ -16,7 +16,7 @@ PRESET = PRESETS["tiny"]
 OPTIONS = {"seed": 0, "flip": False, "log_images": 100}
 
 
-def test_a_folder_remembers_its_run(tmp_path):
+def test_the_preset_and_settings_are_stored(tmp_path):
     directory = RunDirectory(tmp_path / "run")
     directory.start(PRESET, OPTIONS, "portraits:1")
     assert RunDirectory(tmp_path / "run").read_preset() == PRESET
@@ -33,7 +33,7 @@ def test_a_folder_remembers_its_run(tmp_path):
         ({}, {}, "folder:2", "data fingerprint was portraits:1, now folder:2"),
     ],
 )
-def test_another_configuration_is_refused(tmp_path, preset, options, data, difference):
+def test_other_settings_are_rejected(tmp_path, preset, options, data, difference):
     start_and_release(tmp_path, PRESET, OPTIONS, "portraits:1")
     before = (tmp_path / "flags.cfg").read_bytes()
     with pytest.raises(UserError, match=f"other settings .*{difference}"):
@@ -43,7 +43,7 @@ def test_another_configuration_is_refused(tmp_path, preset, options, data, diffe
     assert (tmp_path / "flags.cfg").read_bytes() == before
 
 
-def test_length_intervals_and_place_of_the_data_may_change(tmp_path):
+def test_length_intervals_and_data_path_may_change(tmp_path):
     start_and_release(tmp_path, PRESET, OPTIONS, "portraits:1")
     longer = dataclasses.replace(PRESET, total_images=10**6, data="/elsewhere")
     start_and_release(tmp_path, longer, {**OPTIONS, "log_images": 7}, "portraits:1")
@@ -57,7 +57,7 @@ def start_and_release(path, *arguments):
 
 
 @pytest.mark.slow
-def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path):
+def test_a_second_process_is_rejected_until_the_first_ends(tmp_path):
     code = (
         "import sys; from lada_tf.training.run_directory import RunDirectory;"
         "from lada_tf.models import PRESETS;"
@@ -79,7 +79,7 @@ def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path):
     RunDirectory(tmp_path).start(PRESET, {"seed": 0})
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+def test_a_directory_with_other_files_is_unchanged(tmp_path):
     (tmp_path / "thesis.tex").write_text("...")
     with pytest.raises(UserError, match=r"contains 'thesis.tex' but no run"):
         RunDirectory(tmp_path).start(PRESET, OPTIONS)
@@ -101,7 +101,7 @@ def test_metrics_are_truncated_to_the_checkpoint(tmp_path):
     assert [json.loads(line)["images"] for line in lines] == [10, 20]
 
 
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     write_atomically(path, "old")
 
