@@ -12,7 +12,7 @@ from lada_tf.data.decoding import BadImage, decode
 from lada_tf.data.opening import open_reader
 from lada_tf.data.readers import Item
 from lada_tf.errors import UserError
-from lada_tf.sampling.uint8 import to_uint8
+from lada_tf.sampling.grids import to_uint8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ from lada_tf.sampling.generate import (
     interpolate_latents,
     write_samples,
 )
+from lada_tf.sampling.grids import to_uint8
 from lada_tf.sampling.latents import latents_of_seed
-from lada_tf.sampling.uint8 import to_uint8
 
 __all__ = [
     "forward_function",

@@ -11,8 +11,7 @@ import tensorflow as tf
 from lada_tf.errors import UserError
 from lada_tf.io import write_atomically
 from lada_tf.models import Generator
-from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes
-from lada_tf.sampling.uint8 import to_uint8
+from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes, to_uint8
 
 
 def generate_images(

@@ -1,17 +1,31 @@
-"""Pictures: grids of images and of attention maps."""
+"""Pictures: bytes of images, grids of images and of attention maps."""
 
 import io
+from typing import Any
 
 import numpy as np
+from keras import ops
 from PIL import Image
 
 from lada_tf.errors import UserError
-from lada_tf.sampling.uint8 import to_uint8
 
 # RGB from low to high attention. The colors get lighter, so they also work in gray.
 HEAT_COLORS = np.array(
     [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], float
 )
+
+
+def to_uint8(images: Any) -> Any:
+    """Convert float images in [-1, 1] to uint8 in 0..255: round, then clip.
+
+    Args:
+        images: float array or tensor of any shape. Values outside [-1, 1] saturate.
+
+    Returns:
+        A uint8 tensor of the same shape. Wrap it in `np.asarray` for an array.
+    """
+    scaled = ops.cast(images, "float32") * 127.5 + 127.5
+    return ops.cast(ops.clip(ops.round(scaled), 0, 255), "uint8")
 
 
 def tile(images: np.ndarray, columns: int, gap: int = 0) -> np.ndarray:
