@@ -42,9 +42,10 @@ _enabled: contextvars.ContextVar[bool | None] = contextvars.ContextVar(
 def fast(enabled: bool = True) -> Iterator[None]:
     """Allow fast kernels for the operations that are called or traced inside.
 
-    Only the training step opens this context. If contexts are nested, the outermost one
+    The training step opens this context. If contexts are nested, the outermost one
     decides: `with fast(False):` around a training step traces it with the reference.
-    With backends other than TensorFlow, the reference is always used.
+    New threads, such as those of `tf.distribute`, do not inherit the context. With
+    backends other than TensorFlow, the reference is always used.
 
     Args:
         enabled: bool. If False, use the reference, also in nested contexts.
