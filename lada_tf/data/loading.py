@@ -103,6 +103,10 @@ def load_into_memory(
     return images[:count]
 
 
-def progress_bar(items: Iterable | None, total: int, description: str) -> tqdm:
+def progress_bar(
+    items: Iterable, total: int, description: str, initial: int = 0
+) -> tqdm:
     """Show progress on a terminal if the work takes longer than two seconds."""
-    return tqdm(items, description, total, unit="image", delay=2, disable=None)
+    return tqdm(
+        items, description, total, unit="image", initial=initial, delay=2, disable=None
+    )

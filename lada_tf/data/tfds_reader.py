@@ -1,8 +1,4 @@
-"""Image datasets of TensorFlow Datasets (TFDS).
-
-The reader returns encoded images, so our decoder makes the same pixels from a TFDS
-dataset as from a directory of the same files.
-"""
+"""Image datasets of TensorFlow Datasets (TFDS)."""
 
 import os
 from collections.abc import Iterator
@@ -26,6 +22,7 @@ class TfdsReader(Reader):
     """A split, or part of a split, of a prepared TFDS dataset.
 
     Reads from the environment variable TFDS_DATA_DIR, or from TFDS's default directory.
+    Images are returned encoded, so our decoder makes the same pixels as from files.
 
     Args:
         name: TFDS name: "cifar10", "celeb_a", "lsun/bedroom".
@@ -45,9 +42,7 @@ class TfdsReader(Reader):
                 f"data={self._name}: requires `pip install lada_tf[tfds]`"
             ) from error
         self._tfds = tensorflow_datasets
-        self._builder = self._find_builder(name)
-        if not self._builder.is_prepared():
-            self._prepare(name, download)
+        self._builder = self._prepared_builder(name, download)
         self._slices = self._parse_split(split)
         self._feature = self._image_feature()
         self.identity = digest(self._builder.info.full_name, *self._slices)
@@ -81,24 +76,25 @@ class TfdsReader(Reader):
         )
         yield from dataset.map(lambda example: example[self._feature]).prefetch(64)
 
-    def _find_builder(self, name: str):
+    def _prepared_builder(self, name: str, download: bool):
         try:
-            return self._tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
+            builder = self._tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
         except ValueError as error:  # unknown dataset or configuration
             first_line = str(error).strip().split("\n")[0]
             raise UserError(f"data=tfds:{name}: {first_line}") from error
-
-    def _prepare(self, name: str, download: bool) -> None:
+        if builder.is_prepared():
+            return builder
         if not download:
             raise UserError(
-                f"data=tfds:{name}: not prepared in {self._builder.data_dir}. Set "
+                f"data=tfds:{name}: not prepared in {builder.data_dir}. Set "
                 f"download=True, run `tfds build {name}`, or set TFDS_DATA_DIR to the "
                 "directory that contains it"
             )
         try:
-            self._builder.download_and_prepare()
+            builder.download_and_prepare()
         except Exception as error:  # network, disk, checksums, manual downloads
             raise UserError(f"data=tfds:{name}: cannot prepare it: {error}") from error
+        return builder
 
     def _parse_split(self, split: str) -> list[_Slice]:
         splits = self._builder.info.splits

@@ -1,8 +1,4 @@
-"""The paper's evaluations by name, with the metrics that the paper reports.
-
-All of them are FID, sFID, Inception score, precision and recall as defined by the
-guided-diffusion (ADM) evaluator (Tables I to IV).
-"""
+"""The paper's evaluations (Tables I to IV), with the metrics that it reports."""
 
 import dataclasses
 
