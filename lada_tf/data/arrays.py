@@ -15,10 +15,7 @@ from lada_tf.data.readers import Item, Reader
 from lada_tf.errors import UserError
 
 FASHION_MNIST_DIR = "/usr/share/datasets/fashion-mnist"
-_FASHION_MNIST_FILES = {
-    "train": "train-images-idx3-ubyte.gz",
-    "test": "t10k-images-idx3-ubyte.gz",
-}
+_FASHION_MNIST_PREFIXES = {"train": "train", "test": "t10k"}
 # Two zero bytes, element type (8: unsigned byte), number of dimensions.
 _IDX_MAGIC = (b"\0\0\x08\x03", b"\0\0\x08\x04")
 
@@ -91,9 +88,10 @@ def _images_key(path: str, names: list[str]) -> str:
 
 def read_fashion_mnist(split: str) -> ArrayReader:
     """Open Fashion-MNIST (28x28, grayscale) from its Debian package."""
-    if split not in _FASHION_MNIST_FILES:
+    if split not in _FASHION_MNIST_PREFIXES:
         raise UserError(f"data=fashion_mnist:{split}: the splits are train and test")
-    path = os.path.join(FASHION_MNIST_DIR, _FASHION_MNIST_FILES[split])
+    name = f"{_FASHION_MNIST_PREFIXES[split]}-images-idx3-ubyte.gz"
+    path = os.path.join(FASHION_MNIST_DIR, name)
     if not os.path.exists(path):
         raise UserError(
             f"data=fashion_mnist: {path} does not exist. Run `apt install "

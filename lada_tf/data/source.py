@@ -90,14 +90,6 @@ class SubsetSource(ImageSource):
         return self._source.gather(tf.gather(self._indices, indices))
 
 
-def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an uninitialized uint8 array that `as_tensor` can share."""
-    size = int(np.prod(shape))
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].reshape(shape)
-
-
 def as_tensor(array: np.ndarray) -> tf.Tensor:
     """Return the array as a tensor on the CPU that shares its memory if possible."""
     with tf.device("CPU:0"):

@@ -23,12 +23,7 @@ class TfdsReader(Reader):
 
     Reads from the environment variable TFDS_DATA_DIR, or from TFDS's default directory.
     Images are returned encoded, so our decoder makes the same pixels as from files.
-
-    Args:
-        name: TFDS name: "cifar10", "celeb_a", "lsun/bedroom".
-        split: TFDS split: "train", "train[:20%]", "train+test", ...
-        download: Download and prepare the dataset if needed. If False, an unprepared
-            dataset raises UserError at once. TFDS itself would retry for minutes.
+    Without `download`, an unprepared dataset raises UserError at once.
     """
 
     kind = "tfds"
@@ -106,23 +101,17 @@ class TfdsReader(Reader):
                 f"data={self._name}: no such split. The splits are {', '.join(splits)} "
                 "and parts of them like train[:20%]"
             ) from error
-        slices = [
-            _Slice(
-                part.splitname,
-                part.from_ or 0,
-                splits[part.splitname].num_examples if part.to is None else part.to,
-            )
-            for part in parts
-        ]
+        slices = []
+        for part in parts:
+            count = splits[part.splitname].num_examples
+            stop = count if part.to is None else part.to
+            slices.append(_Slice(part.splitname, part.from_ or 0, stop))
         return [part for part in slices if part.start < part.stop]
 
     def _image_feature(self) -> str:
         features = self._builder.info.features
-        images = [
-            name
-            for name, feature in features.items()
-            if isinstance(feature, self._tfds.features.Image)
-        ]
+        kind = self._tfds.features.Image
+        images = [name for name in features if isinstance(features[name], kind)]
         if not images:
             raise UserError(f"data={self._name}: no images, only {', '.join(features)}")
         return "image" if "image" in images else images[0]

@@ -1,5 +1,6 @@
 """Keras callbacks that act at intervals, and the Fréchet distance during training."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -80,11 +81,6 @@ class FrechetDistanceCallback(IntervalCallback):
         self._on_best = on_best
         self.best = best
         self._batch_size = batch_size
-        self._real: np.ndarray | None = None
-        self._generated: ImageSet | None = None
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
         self._measured_at: int | None = None
 
     def on_train_end(self, logs=None):
@@ -93,13 +89,6 @@ class FrechetDistanceCallback(IntervalCallback):
 
     def act(self, images_seen: int) -> None:
         """Measure and log the distance."""
-        if self._real is None or self._generated is None:
-            self._real = real_features(
-                self._source, self._extractor, self._num_images, self._batch_size
-            )
-            self._generated = generated_images(
-                self.model.ema_generator, self.model.latent_dim, SEED, self._batch_size
-            )
         batches = self._generated.batches(self._num_images)
         generated = compute_features(batches, self._num_images, self._extractor)
         distance = frechet_distance(self._real, generated.features)
@@ -109,6 +98,18 @@ class FrechetDistanceCallback(IntervalCallback):
             if self._on_best:
                 self._on_best(distance)
         self._measured_at = images_seen
+
+    @functools.cached_property
+    def _real(self) -> np.ndarray:
+        return real_features(
+            self._source, self._extractor, self._num_images, self._batch_size
+        )
+
+    @functools.cached_property
+    def _generated(self) -> ImageSet:
+        return generated_images(
+            self.model.ema_generator, self.model.latent_dim, SEED, self._batch_size
+        )
 
 
 def real_features(

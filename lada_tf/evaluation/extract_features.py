@@ -116,15 +116,10 @@ def compute_features(
     num_features: int | None = None,
     progress: str | None = None,
 ) -> FeatureSet:
-    """Extract the features of a set of images in one pass.
+    """Extract the features of `num_images` images, in uint8 batches, in one pass.
 
-    Args:
-        image_batches: uint8 arrays (n, height, width, 3).
-        num_images: total number of images in the batches.
-        extractor: the network.
-        num_features: number of images whose pool features are returned; all by default.
-            The statistics always cover all images.
-        progress: label of a progress bar on stderr; None shows no bar.
+    The statistics cover all images, and `FeatureSet.features` only the first
+    `num_features` (default: all). A `progress` label shows a progress bar on stderr.
 
     Raises:
         UserError: the batches do not hold `num_images` images, or a feature is NaN or

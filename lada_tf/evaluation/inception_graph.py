@@ -28,14 +28,9 @@ SPATIAL_CHANNELS = 7
 class InceptionGraph(Extractor):
     """Extract features with a frozen graph that has the 2015 file's node names.
 
-    Args:
-        path: file of the graph; by default it is in `default_cache_dir()`.
-        checksum: SHA-256 that the file must have. With any other than the public
-            file's, the metrics are labeled with it and none is called FID.
-
-    Raises:
-        UserError: the file does not exist, has another checksum, or holds no such
-            graph.
+    The file must have the SHA-256 `checksum`. With any other than the public file's,
+    the metrics are labeled with it and none is called FID. By default, the file is in
+    `default_cache_dir()`.
     """
 
     def __init__(self, path: str | None = None, checksum: str | None = None):

@@ -25,9 +25,6 @@ class KerasInceptionV3(Extractor):
 
     The weights and the resize (half-pixel bilinear, to 299x299) differ from those of
     the 2015 graph, so its distances are not comparable with FID.
-
-    Raises:
-        UserError: the weights are not in Keras' cache and cannot be downloaded.
     """
 
     label = "Keras InceptionV3"
@@ -94,9 +91,6 @@ class ModelFeatures(Extractor):
     does its own scaling. If its height and width are fixed, images are resized
     (bilinear, antialiased). It returns vectors (n, d), or maps, which are averaged over
     their positions. If a SavedModel has several outputs, `features` is used.
-
-    Raises:
-        UserError: the model cannot be loaded, or has other inputs or outputs.
     """
 
     def __init__(self, path: str):

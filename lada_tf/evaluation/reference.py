@@ -54,9 +54,6 @@ def open_reference(
 
     The protocol names an ADM reference file, or a data source whose images are resized
     to `image_size`. Its reference is cached in `cache_dir` or `default_cache_dir()`.
-
-    Raises:
-        UserError: the file or source is invalid, or has the wrong number of images.
     """
     real = protocol.real
     if is_reference(real):
@@ -82,9 +79,6 @@ def compute_reference(
     """Compute the reference of a source, with at most 10,000 images in memory.
 
     It covers `num_images` images, chosen at random with a fixed seed, or all.
-
-    Raises:
-        UserError: the source has fewer than `num_images` images, or fewer than two.
     """
     if num_images is not None and num_images > len(source):
         raise UserError(
@@ -158,10 +152,6 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
     """Read an ADM reference batch, published or written by `save_reference`.
 
     If the file has no features for precision and recall, compute them from `arr_0`.
-
-    Raises:
-        UserError: the file is missing or invalid, contains pickles, or is of another
-            extractor.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
