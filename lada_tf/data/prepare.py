@@ -110,9 +110,10 @@ def _finished_shards(output: str, plan: dict) -> list[dict]:
     if not os.path.exists(path):
         write_json(path, {**plan, "shards": []})
     shards = _read_planned(path, plan)["shards"]
-    exist = [os.path.exists(os.path.join(output, shard["file"])) for shard in shards]
-    # If a shard was deleted, write it and the following ones again.
-    return shards[: [*exist, False].index(False)]
+    for index, shard in enumerate(shards):
+        if not os.path.exists(os.path.join(output, shard["file"])):
+            return shards[:index]  # write it and the following ones again
+    return shards
 
 
 def _report_skipped(shards: list[dict], bad_images: BadImages) -> None:
