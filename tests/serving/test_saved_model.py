@@ -73,6 +73,7 @@ def test_images_are_those_of_keras(model, generator):
     np.testing.assert_allclose(floats, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_for_xla_makes_the_same_pictures(model, generator, tmp_path):
     write_saved_model(generator, tmp_path, jit_compile=True)
     compiled = tf.saved_model.load(str(tmp_path))
@@ -178,6 +179,7 @@ np.save(folder + ".npy", images[0])
 """
 
 
+@pytest.mark.slow
 def test_moved_and_twice_in_a_process_without_keras(folder, generator, tmp_path):
     moved = tmp_path / "elsewhere" / "2"
     shutil.copytree(folder, moved)
@@ -190,6 +192,7 @@ def test_moved_and_twice_in_a_process_without_keras(folder, generator, tmp_path)
     assert_same_pictures(images, to_uint8(generator(LATENTS)))
 
 
+@pytest.mark.slow
 def test_saved_model_cli_runs_it(folder, generate, tmp_path):
     """This uses a session, like C++ servers, instead of the Python loader."""
     subprocess.run(
