@@ -20,9 +20,10 @@ import time
 
 import tensorflow as tf
 
+from benchmarks.step_flops import count_step_flops
 from benchmarks.worker import gpu_peak_mb, serve, timed
 from lada_tf.models import get_preset
-from lada_tf.models.cost import count_flops, count_step_flops
+from lada_tf.models.cost import count_flops
 from lada_tf.models.networks import copy_without_weights, make_networks
 from lada_tf.runtime import assume_frozen_weights
 from lada_tf.sampling.generate import forward_function

@@ -14,15 +14,12 @@ import keras
 
 from lada_tf.kernels import reference
 from lada_tf.kernels.orthogonal import Orthogonal
+from lada_tf.kernels.reference import leaky_relu
 from lada_tf.kernels.xla_kernel import cpu_only_with_xla, xla_kernel
 
 if keras.backend.backend() == "tensorflow":
     from lada_tf.kernels import upsample_conv, winograd
     from lada_tf.kernels.adam import FusedAdam
-    from lada_tf.kernels.batch_norm import (
-        cpu_batch_norm_leaky_relu,
-        leaky_relu_from_result,
-    )
 
 __all__ = [
     "FusedAdam",
@@ -45,9 +42,10 @@ _enabled: contextvars.ContextVar[bool | None] = contextvars.ContextVar(
 def fast(enabled: bool = True) -> Iterator[None]:
     """Allow fast kernels for the operations that are called or traced inside.
 
-    Only the training step opens this context. If contexts are nested, the outermost one
+    The training step opens this context. If contexts are nested, the outermost one
     decides: `with fast(False):` around a training step traces it with the reference.
-    With backends other than TensorFlow, the reference is always used.
+    New threads, such as those of `tf.distribute`, do not inherit the context. With
+    backends other than TensorFlow, the reference is always used.
 
     Args:
         enabled: bool. If False, use the reference, also in nested contexts.
@@ -64,11 +62,6 @@ def gelu(x):
     return _xla_gelu(x) if _is_fast() else reference.gelu(x)
 
 
-def leaky_relu(x):
-    """LeakyReLU(0.2), see `reference.leaky_relu`."""
-    return leaky_relu_from_result(x) if _is_fast() else reference.leaky_relu(x)
-
-
 def layer_norm(x, scale, offset, epsilon):
     """Layer normalization of the last axis, see `reference.layer_norm`."""
     if _is_fast_on_cpu():
@@ -78,8 +71,6 @@ def layer_norm(x, scale, offset, epsilon):
 
 def batch_norm_leaky_relu(x, gamma, beta, epsilon):
     """Batch normalization and LeakyReLU, see `reference.batch_norm_leaky_relu`."""
-    if _is_fast_on_cpu() and len(x.shape) == 4:
-        return cpu_batch_norm_leaky_relu(x, gamma, beta, epsilon)
     if _is_fast():
         return _xla_batch_norm_leaky_relu(epsilon)(x, gamma, beta)
     return reference.batch_norm_leaky_relu(x, gamma, beta, epsilon)

@@ -8,8 +8,8 @@ import tensorflow as tf
 class FusedAdam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` with TensorFlow's own kernel, equal up to rounding.
 
-    Keras composes the update of a dozen operations that each read and write the whole
-    variable. Without XLA this is a tenth of the step time of a small batch on a CPU.
+    Keras composes the update from about a dozen operations, and each one reads and
+    writes the whole variable.
     """
 
     # The kernel's scalar arguments while `apply` runs: one set for all variables keeps

@@ -1,7 +1,7 @@
 """Build convolutions from matmuls, with gradients that consist of the same matmuls.
 
-A fast algorithm splits the inputs x into matrices Xᵢ and the kernel w into matrices Wᵢ,
-and joins the products Xᵢ Wᵢ to the outputs y. All three maps are linear.
+A fast algorithm maps inputs x to matrices Xᵢ and a kernel w to matrices Wᵢ, multiplies
+them, and maps the results XᵢWᵢ to the output y. All three maps are linear.
 """
 
 from collections.abc import Callable
@@ -27,16 +27,16 @@ def bilinear_op(inputs: SplitJoin, kernel: SplitJoin, outputs: SplitJoin) -> Cal
 
     def to_outputs(x, w):
         factors = inputs.split(x)
-        return outputs.join(_matmuls(factors, _after(factors, kernel.split, w)))
+        return outputs.join(_matmuls(factors, _run_after(factors, kernel.split, w)))
 
     def to_inputs(z, w):
         factors = outputs.split(z)
-        x = _matmuls(factors, _after(factors, kernel.split, w), transpose_b=True)
+        x = _matmuls(factors, _run_after(factors, kernel.split, w), transpose_b=True)
         return inputs.join(x)
 
     def to_kernel(x, z):
         factors = outputs.split(z)
-        w = _matmuls(_after(factors, inputs.split, x), factors, transpose_a=True)
+        w = _matmuls(_run_after(factors, inputs.split, x), factors, transpose_a=True)
         return kernel.join(w)
 
     # z has the shape of y. ⟨z, y⟩ is linear in x, w and z, and its gradient by one of
@@ -69,7 +69,7 @@ def _matmuls(left, right, **transposed):
     return [tf.matmul(a, b, **transposed) for a, b in zip(left, right, strict=True)]
 
 
-def _after(tensors, function, *arguments):
+def _run_after(tensors, function, *arguments):
     """Call the function once the tensors are computed.
 
     Otherwise the graph computes it as soon as its inputs exist, and stores the result.
@@ -85,4 +85,4 @@ def _in_order(first, second):
     """
     function, *arguments = first
     result = function(*arguments)
-    return result, _after([result], *second)
+    return result, _run_after([result], *second)

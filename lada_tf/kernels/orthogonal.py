@@ -24,8 +24,8 @@ class Orthogonal(keras.initializers.Orthogonal):
             normal = np.asarray(keras.random.normal(tall, seed=self.seed))
         except (NotImplementedError, TypeError):
             return super().__call__(shape, dtype)
-        # More threads do not speed up small matrices, and they wait actively: with
-        # several processes on one machine, each would take six times as long.
+        # Use one BLAS thread: more do not speed up small matrices, and they busy-wait,
+        # which slows down other processes.
         with _blas_libraries().limit(limits=1, user_api="blas"):
             q = _orthonormal(normal)
         q = q.T if rows < columns else q

@@ -35,7 +35,7 @@ def layer_norm(x, scale, offset, epsilon):
     x = ops.cast(x, "float32")
     mean = ops.mean(x, axis=-1, keepdims=True)
     # Like TensorFlow's moments, and therefore like the authors' R1, this stops the
-    # gradient of the mean: exact for first derivatives, not for second ones.
+    # gradient of the mean: exact for first derivatives only.
     deviations = x - ops.stop_gradient(mean)
     variance = ops.mean(deviations**2, axis=-1, keepdims=True)
     normal = (x - mean) * ops.rsqrt(variance + epsilon)

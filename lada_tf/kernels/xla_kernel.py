@@ -21,7 +21,7 @@ def xla_kernel(function, max_grad_order=2):
         function: callable, tensors to a tensor or a tuple of tensors, without variables
             or random numbers.
         max_grad_order: int. Gradients up to this order are one kernel each; R1 needs
-            two (eq 14). Gradients of higher order are correct, but run as graphs.
+            two (eq 14). Gradients of higher order are correct, but slower.
 
     Returns:
         A callable with the same positional arguments and results, up to rounding. If

@@ -1,4 +1,4 @@
-"""What several layers share: dense maps, initializers, heads, the attention base."""
+"""Helpers of several layers: dense maps, initializers, the base of attention layers."""
 
 import keras
 from keras import ops

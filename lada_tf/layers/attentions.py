@@ -1,4 +1,8 @@
-"""Attention layers by name: the values of `attention` in blocks, presets and flags."""
+"""Attention layers by name: the values of `attention` in blocks, presets and flags.
+
+To add one, write a `MultiHeadLayer` in its own file, add it to `ATTENTIONS`, and export
+it in `lada_tf/layers/__init__.py`.
+"""
 
 import importlib
 
@@ -60,17 +64,15 @@ def attention_class(name: str) -> type[keras.layers.Layer]:
     Raises:
         ValueError: if there is no such attention.
     """
-    known = ATTENTIONS.get(WINDOWED.get(name, name))
-    registered = known or keras.saving.get_registered_object(name)
-    if registered:
-        return registered
+    layer = ATTENTIONS.get(WINDOWED.get(name, name))
+    layer = layer or keras.saving.get_registered_object(name)
     module, colon, attribute = name.partition(":")
-    if not colon:
+    if layer is None and not colon:
         raise ValueError(
             f"attention={name!r} is not one of {NAMES}, nor module:Class of a layer"
         )
     try:
-        layer = getattr(importlib.import_module(module), attribute)
+        layer = layer or getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"attention={name!r} cannot be imported: {error}") from error
     if not (isinstance(layer, type) and issubclass(layer, keras.layers.Layer)):

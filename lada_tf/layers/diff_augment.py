@@ -15,14 +15,15 @@ class DiffAugment(keras.layers.Layer):
     - `color`: brightness, + U(-½, ½); then saturation, × U(0, 2) about the mean of each
       pixel's channels; then contrast, × U(½, 1½) about the mean of the image.
     - `translation`: shift by up to ⌊side / 8 + ½⌋ pixels per axis, filled with zeros.
-    - `cutout`: zeros in a square of half the side, anywhere, also partly outside.
+    - `cutout`: a square of zeros with half the side, which may extend past the border.
 
     Args:
         policy: str, comma-separated operations, applied in this order; `""` for none.
         seed: int or `keras.random.SeedGenerator`.
 
     Call arguments:
-        images: float tensor (B, H, W, C) in [-1, 1]. B may be unknown, H and W not.
+        images: float tensor (B, H, W, C) in [-1, 1]. B may be unknown; H and W must
+            be known.
         shard: optional object with a method `rows(draw, n)`, which returns the n rows
             of these images out of those that `draw` returns for a larger batch. Images
             are then augmented as they would be within that batch.
@@ -73,9 +74,9 @@ class DiffAugment(keras.layers.Layer):
 
     def _color(self, images, draws):
         images = images + draws.uniform(-0.5, 0.5)
-        grey = ops.mean(images, axis=3, keepdims=True)
-        images = (images - grey) * draws.uniform(0.0, 2.0) + grey
-        mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
+        gray = ops.mean(images, axis=3, keepdims=True)  # (B, H, W, 1)
+        images = (images - gray) * draws.uniform(0.0, 2.0) + gray
+        mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)  # (B, 1, 1, 1)
         return (images - mean) * draws.uniform(0.5, 1.5) + mean
 
     def _translation(self, images, draws):
@@ -98,7 +99,7 @@ class DiffAugment(keras.layers.Layer):
         rows, columns = (
             self._cut(images.shape[axis], draws) for axis in (1, 2)
         )  # (B, side): 1 inside the square's span
-        square = ops.expand_dims(rows, 2) * ops.expand_dims(columns, 1)
+        square = ops.expand_dims(rows, 2) * ops.expand_dims(columns, 1)  # (B, H, W)
         return images * ops.expand_dims(1 - ops.cast(square, images.dtype), -1)
 
     def _cut(self, side, draws):
@@ -107,9 +108,6 @@ class DiffAugment(keras.layers.Layer):
         position = ops.arange(side)
         inside = ops.logical_and(position >= first, position < first + size)
         return ops.cast(inside, "int32")
-
-    def compute_output_shape(self, images_shape: tuple) -> tuple:
-        return images_shape
 
     def get_config(self) -> dict:
         return {**super().get_config(), "policy": self.policy, "seed": self._seed}

@@ -66,9 +66,10 @@ class FastformerAttention(MultiHeadLayer):
 
     def _pool(self, tokens, score):
         """Return each head's weighted sum of tokens (B, 1, D) and weights (B, N, h)."""
-        scores = ops.cast(score(tokens), "float32") / self.head_size**0.5
+        scores = ops.cast(score(tokens), "float32") / self.head_size**0.5  # (B, N, h)
         weights = ops.softmax(scores, axis=1)
         count, width = ops.shape(tokens)[1], tokens.shape[-1]
+        # (B, N, h, d)
         heads = ops.reshape(tokens, (-1, count, self.num_heads, self.head_size))
         weighted = ops.expand_dims(ops.cast(weights, tokens.dtype), -1) * heads
         return ops.reshape(ops.sum(weighted, axis=1), (-1, 1, width)), weights

@@ -6,7 +6,7 @@ from keras import ops
 
 from lada_tf.layers._common import MultiHeadLayer
 
-SCORES = ("joint", "per_head")
+SCORE_FORMS = ("joint", "per_head")
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -62,8 +62,8 @@ class LadaAttention(MultiHeadLayer):
         **kwargs,
     ):
         super().__init__(num_heads, kernel_initializer, **kwargs)
-        if score not in SCORES:
-            raise ValueError(f"score={score!r} is not one of {SCORES}")
+        if score not in SCORE_FORMS:
+            raise ValueError(f"score={score!r} is not one of {SCORE_FORMS}")
         self.score = score
 
     def build(self, inputs_shape: tuple) -> None:
@@ -91,10 +91,10 @@ class LadaAttention(MultiHeadLayer):
     def _scores(self, x):
         """Return the scores of all queries, float32 (B, h, N).
 
-        A score is linear in the query, and the query is linear in the token. This
-        composes both maps into one, D → h, so that no query per token is computed.
+        Both the score and the query are linear maps. This multiplies their kernels
+        first (D → h), so that no per-token query is computed.
         """
-        kernel, bias = self.query.kernel, ops.expand_dims(self.query.bias, 0)
+        kernel, bias = self.query.kernel, ops.expand_dims(self.query.bias, 0)  # (·, D)
         if self.score == "joint":
             score = self.score_map.kernel  # (D, h)
             to_scores = ops.matmul(kernel, score)  # (D, h)
@@ -107,7 +107,7 @@ class LadaAttention(MultiHeadLayer):
                     axis=-1,
                 )
                 for tensor in (kernel, bias)
-            )
+            )  # (D, h), (1, h)
         scores = ops.matmul(x, ops.cast(to_scores, x.dtype))  # (B, N, h)
         scores = scores + ops.cast(offsets, x.dtype)
         return ops.transpose(ops.cast(scores, "float32"), (0, 2, 1))
@@ -115,14 +115,15 @@ class LadaAttention(MultiHeadLayer):
     def _global_query(self, alpha, x):
         """Return Σᵢ αᵢ qᵢ of every head, side by side: (B, 1, D).
 
-        Each row of α sums to 1, so that a head's global query is the query of its mean
+        Each row of α sums to 1, so a head's global query equals the query of its mean
         token Σᵢ αᵢ xᵢ.
         """
         means = ops.matmul(ops.cast(alpha, self.compute_dtype), x)  # (B, h, D)
-        heads = (self.num_heads, self.head_size)
-        queries = ops.reshape(self.query(means), (-1, self.num_heads, *heads))
-        own = ops.cast(np.eye(self.num_heads)[..., None], queries.dtype)  # (h, h, 1)
-        own_queries = ops.sum(queries * own, axis=1)  # (B, h, d)
+        # (B, h, h, d): every head's query of every mean token. Keep each head's own.
+        shape = (-1, self.num_heads, self.num_heads, self.head_size)
+        queries = ops.reshape(self.query(means), shape)
+        is_own = ops.cast(np.eye(self.num_heads)[..., None], queries.dtype)  # (h, h, 1)
+        own_queries = ops.sum(queries * is_own, axis=1)  # (B, h, d)
         return ops.reshape(own_queries, (-1, 1, x.shape[-1]))
 
     def get_config(self) -> dict:

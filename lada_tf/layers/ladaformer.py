@@ -107,9 +107,9 @@ class Ladaformer(keras.layers.Layer):
         self.mlp_output.build((*inputs_shape[:-1], self.mlp_dim))
         self.attention_norm = self._make_norm("attention_norm")
         self.mlp_norm = self._make_norm("mlp_norm")
-        shapes = (inputs_shape, latents_shape)[: 2 if self.norm == "sln" else 1]
+        z_shape = () if latents_shape is None else (latents_shape,)
         for norm in (self.attention_norm, self.mlp_norm):
-            norm.build(*shapes)
+            norm.build(inputs_shape, *z_shape)
 
     def call(self, inputs, latents=None, return_attention_maps: bool = False):
         self._check_latents(latents)
@@ -157,7 +157,7 @@ class Ladaformer(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict) -> "Ladaformer":
-        check_trusted(config["attention"])
+        check_trusted(config.get("attention", "lada"))
         return cls(**config)
 
 

@@ -8,7 +8,7 @@ from lada_tf.layers._common import MultiHeadLayer
 
 @keras.saving.register_keras_serializable("lada_tf")
 class LinformerAttention(MultiHeadLayer):
-    """Mix N tokens with softmax(Q(EK)ᵀ/√d)FV, at a cost linear in N (its eq 7).
+    """Mix N tokens with softmax(Q(EK)ᵀ/√d)FV, at a cost linear in N.
 
     E and F are learned (k, N) matrices, shared by the heads. They project the keys and
     the values to k tokens. q, k, v and the output are linear maps D → D with bias,

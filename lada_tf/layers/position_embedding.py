@@ -47,9 +47,6 @@ class PositionEmbedding(keras.layers.Layer):
     def call(self, inputs):
         return inputs + ops.cast(self.embeddings, inputs.dtype)
 
-    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
-        return inputs_shape
-
     def get_config(self) -> dict:
         return {
             **super().get_config(),

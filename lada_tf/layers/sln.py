@@ -64,9 +64,6 @@ class SLN(keras.layers.Layer):
         beta = ops.expand_dims(self.beta(hidden), 1)  # (B, 1, D)
         return kernels.layer_norm(inputs, gamma, beta, self.epsilon)  # (5)
 
-    def compute_output_shape(self, inputs_shape: tuple, latents_shape: tuple) -> tuple:
-        return inputs_shape
-
     def get_config(self) -> dict:
         return {
             **super().get_config(),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from lada_tf import kernels
@@ -13,27 +14,30 @@ from lada_tf.layers.fast_conv2d import FastConv2D
 from lada_tf.layers.ladaformer import Ladaformer
 from lada_tf.layers.position_embedding import PositionEmbedding
 from lada_tf.layers.space_to_depth import SpaceToDepth
-from lada_tf.models.gradient_checkpointing import call_layer
+from lada_tf.models.gradient_checkpointing import (
+    call_layer,
+    recomputed_input_gradients,
+)
 
 GRID = 16  # side of the map after the down blocks
-CONV_WIDTH = 512  # channels of the last down block with attention="conv"
+# Factor for R1's gradients in float16, where small ones underflow to 0.
+R1_SCALE_FLOAT16 = 1024.0
 
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Discriminator(keras.Model):
     """LadaGAN's discriminator, and the convolutional one of its ablations.
 
-    A 3×3 convolution and down blocks reduce the image to 16×16 positions. These are the
-    tokens of a position embedding and a Ladaformer, followed by SpaceToDepth to 8×8 and
-    a 3×3 convolution. With `attention="conv"`, one more down block replaces all this.
-    Two convolutions turn the 8×8 map into 5×5 logits.
+    A 3×3 convolution and down blocks reduce the image to 16×16. These 256 tokens get a
+    position embedding and pass one Ladaformer, SpaceToDepth to 8×8, and a 3×3
+    convolution. With `attention="conv"`, one more down block replaces all this. Two
+    convolutions turn the 8×8 map into 5×5 logits.
 
     Args:
         image_size: int, side of the images: 16 · 2^k, k ≥ 1.
         widths: ints, channels of the first convolution and of each down block: k + 1.
         attention: the attention layer, see `Ladaformer`, or `"conv"`.
-        out_widths: two ints, channels of the last two hidden maps. With
-            `attention="conv"`, the first of them is 512.
+        out_widths: two ints, channels of the last two hidden maps.
         num_heads: int, heads of the attention.
         mlp_dim: int, hidden width of the Ladaformer's MLP.
         batch_norm: bool. If True, the down blocks normalize. (The paper's ablations
@@ -97,7 +101,7 @@ class Discriminator(keras.Model):
         self.input_convolution = FastConv2D(
             self.widths[0], use_bias=False, name="input", **options
         )
-        extra_widths = (CONV_WIDTH,) if attention == "conv" else ()
+        extra_widths = self.out_widths[:1] if attention == "conv" else ()
         self.down_blocks = [
             _DownBlock(
                 width,
@@ -200,14 +204,6 @@ class Discriminator(keras.Model):
             )
         if len(self.out_widths) != 2:
             raise ValueError(f"out_widths={self.out_widths} must be two widths")
-        if self.attention != "conv" and self.widths[-1] % self.num_heads:
-            raise ValueError(
-                f"num_heads={self.num_heads} does not divide the width "
-                f"{self.widths[-1]}"
-            )
-
-    def compute_output_shape(self, images_shape: tuple) -> tuple:
-        return (images_shape[0], 25)
 
     def get_config(self) -> dict:
         return {
@@ -228,6 +224,32 @@ class Discriminator(keras.Model):
     def from_config(cls, config: dict) -> "Discriminator":
         check_trusted(config.get("attention", "lada"))
         return cls(**config)
+
+
+def logits_and_input_gradients(
+    discriminator: keras.Model, images: tf.Tensor, gradient_checkpointing: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the logits of a training pass, and their sum's gradients by the images.
+
+    Args:
+        discriminator: `Discriminator`, or a Keras model like it.
+        images: float32 (B, H, W, 3).
+        gradient_checkpointing: bool. If True, backward passes recompute activations.
+
+    Returns:
+        Logits, float32 (B, 25), and ∇ₓ Σ logits(x), float32 (B, H, W, 3).
+    """
+    scale = R1_SCALE_FLOAT16 if discriminator.compute_dtype == "float16" else 1.0
+    if gradient_checkpointing:
+        stages = discriminator.stages(training=True)
+        logits, gradients = recomputed_input_gradients(stages, images, scale)
+    else:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = discriminator(images, training=True)
+            scaled = logits * scale
+        gradients = tape.gradient(scaled, images)
+    return logits, gradients / scale
 
 
 class _DownBlock(keras.layers.Layer):
@@ -274,14 +296,15 @@ class _DownBlock(keras.layers.Layer):
             norm.build(output_shape)
 
     def call(self, inputs, training=None):
-        def unit(i, x):
+        def conv_norm_activation(i, x):
             x = self.convolutions[i](x)
             if self.norms:
                 return self.norms[i](x, training=training)
             return kernels.leaky_relu(x)
 
-        main = unit(1, unit(0, inputs))  # (B, H/2, W/2, filters)
-        direct = unit(2, self.pool(inputs))  # (B, H/2, W/2, filters)
+        x = conv_norm_activation(0, inputs)  # (B, H/2, W/2, filters)
+        main = conv_norm_activation(1, x)
+        direct = conv_norm_activation(2, self.pool(inputs))
         return (main + direct) / 2
 
     def compute_output_shape(self, inputs_shape):

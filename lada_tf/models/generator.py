@@ -239,15 +239,6 @@ class Generator(keras.Model):
                 f"decoder_widths={self.decoder_widths} does not fit output_head="
                 f"{self.output_head!r}: only 'decoder' has them, and it needs them"
             )
-        for width, heads in zip(self.widths, self.num_heads, strict=True):
-            if width % heads:
-                raise ValueError(f"num_heads={heads} does not divide the width {width}")
-        for width in self.widths[:-1]:
-            if width % 4:
-                raise ValueError(
-                    f"widths={self.widths}: pixel shuffle needs widths divisible by 4, "
-                    f"not {width}"
-                )
         pairs = itertools.pairwise(self.widths)
         if not self.lee_convolution and any(a != 4 * b for a, b in pairs):
             raise ValueError(
@@ -275,9 +266,6 @@ class Generator(keras.Model):
                 f"{grid}×{grid}, and output_head={self.output_head!r} has "
                 f"{len(self.decoder_widths)} decoder levels"
             )
-
-    def compute_output_shape(self, latents_shape: tuple) -> tuple:
-        return (latents_shape[0], self.image_size, self.image_size, 3)
 
     def get_config(self) -> dict:
         return {

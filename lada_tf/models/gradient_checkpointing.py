@@ -5,9 +5,6 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-# Factor of R1's gradients in float16, whose smallest numbers exceed some of them.
-R1_SCALE_FLOAT16 = 1024.0
-
 
 def call_layer(layer: Callable, *inputs, recompute: bool, **arguments):
     """Call a layer. If `recompute`, store only its inputs for the backward pass."""
@@ -19,9 +16,9 @@ def call_layer(layer: Callable, *inputs, recompute: bool, **arguments):
 def recomputed(function: Callable) -> Callable:
     """Return the function, with only its inputs stored for the backward pass.
 
-    The gradient computes the function again (arXiv:1604.06174). This is for first
-    derivatives: if the gradient is differentiated in its turn, the results of the
-    second computation are stored. See `input_gradient` for that case.
+    The gradient computes the function again (arXiv:1604.06174). This works for first
+    derivatives. A second derivative would store the recomputed activations; use
+    `input_gradient` there.
 
     Args:
         function: callable, tensors → tensor or tensors, made of Keras layers. It must
@@ -34,7 +31,8 @@ def recomputed(function: Callable) -> Callable:
     @tf.custom_gradient
     def call(*inputs):
         def gradient(*output_gradients, variables=()):
-            again = [_after(output_gradients[0], tensor) for tensor in inputs]
+            first = output_gradients[0]
+            again = [_with_data_dependency(first, tensor) for tensor in inputs]
             with keras.StatelessScope(), tf.GradientTape() as tape:
                 tape.watch(again)
                 outputs = function(*again)
@@ -51,33 +49,7 @@ def recomputed(function: Callable) -> Callable:
     return call
 
 
-def logits_and_input_gradients(
-    discriminator: keras.Model, images: tf.Tensor, gradient_checkpointing: bool = False
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return a training pass's logits, and their sum's gradients by the images.
-
-    Args:
-        discriminator: `Discriminator`, or a Keras model like it.
-        images: float32 (B, H, W, 3).
-        gradient_checkpointing: bool. If True, backward passes recompute activations.
-
-    Returns:
-        Logits, float32 (B, 25), and ∇ₓ Σ logits(x), float32 (B, H, W, 3).
-    """
-    scale = R1_SCALE_FLOAT16 if discriminator.compute_dtype == "float16" else 1.0
-    if gradient_checkpointing:
-        stages = discriminator.stages(training=True)
-        logits, gradients = _recomputed_input_gradients(stages, images, scale)
-    else:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            logits = discriminator(images, training=True)
-            scaled = logits * scale
-        gradients = tape.gradient(scaled, images)
-    return logits, gradients / scale
-
-
-def _recomputed_input_gradients(
+def recomputed_input_gradients(
     stages: list[Callable], images: tf.Tensor, scale: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return logits and ∇ₓ (scale · Σ logits(x)), both with recomputation.
@@ -115,7 +87,7 @@ def input_gradient(function: Callable) -> Callable:
     def gradient(inputs, output_gradient):
         with keras.StatelessScope():
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                again = _after(output_gradient, inputs)
+                again = _with_data_dependency(output_gradient, inputs)
                 tape.watch(again)
                 outputs = function(again)
             return tape.gradient(outputs, again, output_gradient)
@@ -123,7 +95,7 @@ def input_gradient(function: Callable) -> Callable:
     return gradient
 
 
-def _after(first, tensor):
+def _with_data_dependency(first, tensor):
     """Return the tensor, made dependent on `first`.
 
     Otherwise a graph would start the second computation early, and XLA would merge it

@@ -8,7 +8,7 @@ import tensorflow as tf
 from lada_tf import kernels
 from lada_tf.layers.diff_augment import DiffAugment
 from lada_tf.models import losses
-from lada_tf.models.gradient_checkpointing import logits_and_input_gradients
+from lada_tf.models.discriminator import logits_and_input_gradients
 from lada_tf.models.metrics import METRICS, RunningMean, fake_metrics, real_metrics
 from lada_tf.models.networks import copy_generator, make_networks
 from lada_tf.models.optimizer_step import OptimizerStep, Shard
@@ -18,16 +18,30 @@ from lada_tf.models.pretrained import load_pretrained
 # Each training step has this many seeds to itself. It uses about 20.
 SEEDS_PER_STEP = 1024
 
+# Arguments of LadaGAN that are fields of Preset under the same name.
+PRESET_HYPERPARAMETERS = (
+    "r1_gamma",
+    "r1_interval",
+    "bcr_real",
+    "bcr_fake",
+    "ema_decay",
+    "g_learning_rate",
+    "d_learning_rate",
+    "g_betas",
+    "d_betas",
+)
+
 
 @keras.saving.register_keras_serializable("lada_tf")
 class LadaGAN(keras.Model):
     """A generator and a discriminator that train against each other.
 
-    One training step does what the authors' code does. The discriminator learns from a
-    generated and a real batch, each normalized by its own statistics, with R1 on the
-    real one. The generator learns from new latents. The EMA generator follows it. The
-    discriminator sees augmented images; with bCR (`bcr_real` or `bcr_fake` > 0), it
-    sees plain images, and augmented ones only in a consistency term.
+    Each step follows the authors' code. The discriminator sees a generated batch, then
+    a real one; batch normalization treats them separately. R1 applies to the real
+    batch. Then the generator learns from new latents, and the EMA generator is updated.
+    Without bCR, the discriminator and R1 see augmented images. With bCR (`bcr_real` or
+    `bcr_fake` > 0), they see plain images, and augmented images appear only in the
+    consistency term.
 
     All random numbers of a step are a function of `seed` and `steps`, so that a
     restored model resumes with the numbers it would have drawn.
@@ -36,7 +50,8 @@ class LadaGAN(keras.Model):
         generator: `Generator`, or a Keras model with the same calls and attributes.
         discriminator: `Discriminator`, or a Keras model like it.
         adversarial_loss: `"non_saturating"` or `"hinge"`.
-        r1_gamma: float γ. The discriminator's loss has γ · mean ‖∇ₓ Σ logits(x)‖².
+        r1_gamma: float γ, weight of R1: γ · mean ‖∇ₓ Σ logits(x)‖² over the real images
+            as the discriminator sees them. There is no factor ½.
         r1_interval: int k. Apply R1 every k steps, with k times its weight (lazy
             regularization, arXiv:1912.04958). The paper does not do this (k = 1), so
             results will differ.
@@ -175,7 +190,7 @@ class LadaGAN(keras.Model):
 
     @classmethod
     def from_pretrained(cls, directory) -> "LadaGAN":
-        """Return the LadaGAN of a directory that `export --hub_layout` wrote.
+        """Load a directory that `lada_tf.models.pretrained.save_pretrained` wrote.
 
         Both generators get the EMA weights. `compile()` starts with new optimizers.
 
@@ -242,11 +257,11 @@ class LadaGAN(keras.Model):
                 caller must decide, since replicas cannot communicate in a `tf.cond`.
 
         Returns:
-            This step's own value of each of `METRICS`. (`fit` averages them.)
+            This step's own value of each of `METRICS`. `fit` reports their means.
         """
         real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         self._start_random_numbers_of_step()
-        if self.r1_interval == 1:
+        if with_r1 is None and self.r1_interval == 1:
             with_r1 = True
         with kernels.fast():
             if with_r1 is None:
@@ -260,8 +275,7 @@ class LadaGAN(keras.Model):
             # Do not store the activations of both networks at once.
             with tf.control_dependencies([d_metrics["d_grad_norm"]]):
                 g_metrics = self._update_generator(real)
-        with tf.control_dependencies([g_metrics["g_grad_norm"]]):
-            self._update_ema()
+        self._update_ema()
         self._count(real)
         return self._track({**d_metrics, **g_metrics})
 
@@ -273,6 +287,7 @@ class LadaGAN(keras.Model):
             fake = self.generator(z, training=True)  # (B, H, W, 3)
             if self.uses_bcr:
                 both = [self._augment(x, shard), self._augment(fake, shard)]
+                # One batch, as in the authors' code: batch normalization sees both.
                 augmented = tf.concat(both, axis=0)  # (2B, H, W, 3)
                 step.differentiate(self._bcr_loss, x, fake, augmented, with_r1)
             else:
@@ -291,12 +306,12 @@ class LadaGAN(keras.Model):
         return step.apply("g_grad_norm")
 
     def _update_ema(self):
-        """Average all weights, the batch statistics included."""
+        """Update all weights of the EMA generator, including batch-norm statistics."""
         rate = tf.constant(1 - self.ema_decay)
         for average, weight in zip(
             self.ema_generator.weights, self.generator.weights, strict=True
         ):
-            # average -= rate · (average - weight), in each replica by itself
+            # average -= rate · (average - weight). This op works within a replica.
             tf.raw_ops.ResourceApplyGradientDescent(
                 var=average.value.handle, alpha=rate, delta=average - weight
             )
@@ -304,27 +319,27 @@ class LadaGAN(keras.Model):
     def _fake_loss(self, fake):
         """Second term of eq 14: softplus(D(G(z)))."""
         logits = self.discriminator(fake, **self._training_arguments())  # (B, 25)
-        loss = losses.LOSSES[self.adversarial_loss].fake(logits)
+        loss = losses.LOSSES[self.adversarial_loss].fake(logits)  # (14), fake term
         return loss, {"d_loss": loss, "d_total_loss": loss, **fake_metrics(logits)}
 
     def _real_loss(self, real, with_r1):
         """First term of eq 14, softplus(-D(x)), and γ R1."""
         logits, gradients = self._logits_and_input_gradients(real, with_r1)
-        loss = losses.LOSSES[self.adversarial_loss].real(logits)
+        loss = losses.LOSSES[self.adversarial_loss].real(logits)  # (14), real term
         r1 = self.r1_interval * losses.r1_penalty(gradients) if with_r1 else 0.0
-        total = losses.total([loss, self.r1_gamma * r1])
+        total = losses.total([loss, self.r1_gamma * r1])  # (14) with γ R1
         metrics = {"d_loss": loss, "d_total_loss": total}
         return total, metrics | real_metrics(logits, r1, self.r1_gamma)
 
     def _bcr_loss(self, real, fake, augmented, with_r1):
         """Eq 14 of plain images, γ R1, and consistency with augmented images (bCR)."""
-        fake_logits = self.discriminator(fake, **self._training_arguments())
+        fake_logits = self.discriminator(fake, **self._training_arguments())  # (B, 25)
         real_logits, gradients = self._logits_and_input_gradients(real, with_r1)
-        logits = self.discriminator(augmented, **self._training_arguments())
+        logits = self.discriminator(augmented, **self._training_arguments())  # (2B, 25)
         real_augmented, fake_augmented = tf.split(logits, 2)  # (B, 25) each
 
         adversarial = losses.LOSSES[self.adversarial_loss]
-        d_loss = adversarial.real(real_logits) + adversarial.fake(fake_logits)
+        d_loss = adversarial.real(real_logits) + adversarial.fake(fake_logits)  # (14)
         r1 = self.r1_interval * losses.r1_penalty(gradients) if with_r1 else 0.0
         consistency_real = losses.consistency(real_logits, real_augmented)
         consistency_fake = losses.consistency(fake_logits, fake_augmented)
@@ -351,7 +366,7 @@ class LadaGAN(keras.Model):
         if not self.uses_bcr:
             fake = self._augment(fake, shard)
         logits = self.discriminator(fake, **self._training_arguments())  # (B, 25)
-        loss = losses.LOSSES[self.adversarial_loss].generator(logits)
+        loss = losses.LOSSES[self.adversarial_loss].generator(logits)  # (15)
         return loss, {"g_loss": loss}
 
     def _logits_and_input_gradients(self, real, with_r1):
@@ -373,10 +388,10 @@ class LadaGAN(keras.Model):
     def _augment(self, images, shard: Shard):
         if isinstance(self.augment, DiffAugment):
             return self.augment(images, shard=shard)
-        return self.augment(images)  # the user's own knows no shards
+        return self.augment(images)  # a user's own augmentation takes no shards
 
     def _training_arguments(self):
-        """Arguments of a network's call. A user's own network may know only one."""
+        """Return a network call's arguments. Other networks need only `training`."""
         if self.gradient_checkpointing:
             return {"training": True, "gradient_checkpointing": True}
         return {"training": True}
@@ -449,20 +464,6 @@ class LadaGAN(keras.Model):
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**_deserialized(config, ("g_optimizer", "d_optimizer")))
-
-
-# Arguments of LadaGAN that are fields of Preset under the same name.
-PRESET_HYPERPARAMETERS = (
-    "r1_gamma",
-    "r1_interval",
-    "bcr_real",
-    "bcr_fake",
-    "ema_decay",
-    "g_learning_rate",
-    "d_learning_rate",
-    "g_betas",
-    "d_betas",
-)
 
 
 def _adam(learning_rate, betas, network):

@@ -7,11 +7,11 @@ from keras import ops
 
 
 class AdversarialLoss(NamedTuple):
-    """The loss of each side: logits, float tensors of any shape, to a scalar."""
+    """An adversarial loss. Each field maps logits of any shape to a scalar."""
 
-    real: Callable[[Any], Any]  # the discriminator's, of real images
-    fake: Callable[[Any], Any]  # the discriminator's, of generated images
-    generator: Callable[[Any], Any]  # the generator's, of generated images
+    real: Callable[[Any], Any]  # discriminator loss on real images
+    fake: Callable[[Any], Any]  # discriminator loss on generated images
+    generator: Callable[[Any], Any]  # generator loss
 
 
 # Non-saturating logistic loss (eqs 14-15); Goodfellow et al., arXiv:1406.2661.
@@ -57,7 +57,7 @@ def consistency(logits, augmented_logits):
 
 
 def total(terms):
-    """The sum of scalar terms, in one reduction.
+    """Sum scalar loss terms in one reduction.
 
     TensorFlow may reorder a chain of additions differently in each process, and with it
     the last bit of the logged value.

@@ -63,8 +63,8 @@ def make_networks(
     return generator, discriminator
 
 
-def in_precision(generator: Generator, precision: str = "float32") -> Generator:
-    """Return the generator with weights and arithmetic in one dtype, for inference.
+def copy_generator(generator: Generator, precision: str = "float32") -> Generator:
+    """Return a copy with weights and arithmetic in one dtype, for inference.
 
     A policy such as `mixed_bfloat16` casts each float32 weight in every call. Here, the
     weights are cast once. Attention scores, the convolution to RGB and the images stay
@@ -73,17 +73,7 @@ def in_precision(generator: Generator, precision: str = "float32") -> Generator:
     Args:
         generator: a built `Generator`.
         precision: `"float32"` or `"bfloat16"`.
-
-    Returns:
-        A copy, or the generator itself if it has this precision already.
     """
-    if generator.dtype_policy.name == precision:
-        return generator
-    return copy_generator(generator, precision)
-
-
-def copy_generator(generator: Generator, precision: str = "float32") -> Generator:
-    """Like `in_precision`, but always return a copy."""
     copy = copy_without_weights(generator, precision)
     for new, weight in zip(copy.weights, generator.weights, strict=True):
         new.assign(weight)  # on the device, unlike `set_weights`

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-# A loss scale that was halved down to this value is not due to overflow any more.
+# If the loss scale has dropped this far, overflow is not the cause.
 MIN_LOSS_SCALE = 2.0**-20
 
 
@@ -34,9 +34,9 @@ class Shard:
 class OptimizerStep:
     """Average a network's gradients over the global batch, then apply them once.
 
-    Every replica and every micro-batch sees its own shard of the batch. All of them
-    start from the same state of the seed generator and take their own rows of what they
-    draw, so that together they make the step that one device would make.
+    Every replica and every micro-batch sees its own shard of the batch. Every shard
+    starts from the same seed state and takes its own rows of the random numbers, so the
+    step equals that of a single device.
 
     Args:
         network: Keras model whose trainable variables are updated.
@@ -104,22 +104,23 @@ class OptimizerStep:
 
         Returns:
             The mean metrics of the global batch. The norm is 0 if loss scaling skipped
-            an update that overflowed, and NaN if that does not help any more.
+            the update, and NaN once the loss scale has reached `MIN_LOSS_SCALE`.
         """
         gradients = self._mean_over_shards(self.gradients)
         sums = tf.stack([tf.reduce_sum(tf.stack(v)) for v in self.metrics.values()])
         (means,) = self._mean_over_shards([sums])
         loss_scale = self.optimizer.scale_loss(tf.ones(()))
         norm = tf.linalg.global_norm(gradients) / loss_scale
-        if self.num_replicas > 1:  # `apply` sums over replicas
+        # Keras sums over replicas again. Divide first, so that the mean stays the same.
+        if self.num_replicas > 1:
             gradients = [gradient / self.num_replicas for gradient in gradients]
         with tf.control_dependencies([norm]):
-            # Nothing reads the weights any more, so that they are updated in place.
+            # All reads of the weights are done, so TensorFlow can update them in place.
             self.optimizer.apply(gradients, self.variables)
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            is_hopeless = loss_scale <= MIN_LOSS_SCALE
-            skipped = tf.where(is_hopeless, float("nan"), 0.0)
-            norm = tf.where(tf.math.is_finite(norm) & ~is_hopeless, norm, skipped)
+            scale_exhausted = loss_scale <= MIN_LOSS_SCALE
+            skipped = tf.where(scale_exhausted, float("nan"), 0.0)
+            norm = tf.where(tf.math.is_finite(norm) & ~scale_exhausted, norm, skipped)
         metrics = dict(zip(self.metrics, tf.unstack(means), strict=True))
         return {**metrics, norm_name: norm}
 

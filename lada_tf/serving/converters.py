@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from lada_tf.models import Generator
-from lada_tf.models.networks import in_precision
+from lada_tf.models.networks import copy_generator
 from lada_tf.sampling import forward_function
 from lada_tf.serving.saved_model import as_module
 
@@ -21,7 +21,7 @@ def write_litert(generator: Generator, path: Path, precision: str = "float32") -
 
     The weights are float32, float16 or int8 (dynamic range quantization).
     """
-    generator = in_precision(generator)
+    generator = copy_generator(generator)
     function = forward_function(generator)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function.get_concrete_function()], as_module(generator, forward=function)
@@ -41,7 +41,7 @@ def write_onnx(generator: Generator, path: Path, precision: str = "float32") -> 
     import onnx
     import tf2onnx
 
-    function = forward_function(in_precision(generator))
+    function = forward_function(copy_generator(generator))
     model, _ = tf2onnx.convert.from_function(
         function, input_signature=function.input_signature, opset=ONNX_OPSET
     )

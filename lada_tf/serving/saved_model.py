@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from lada_tf.models import Generator
-from lada_tf.models.networks import in_precision
+from lada_tf.models.networks import copy_generator
 from lada_tf.sampling import forward_function, latents_of_seed, to_uint8
 
 MAX_BATCH = 256
@@ -41,9 +41,9 @@ def write_saved_model(
         max_batch: maximum number of images per request.
         jit_compile: whether XLA compiles the generator on the server, at the first
             request of each number of images.
-        precision: precision of weights and matmuls, see `in_precision`.
+        precision: precision of weights and matmuls, see `copy_generator`.
     """
-    generator = in_precision(generator, precision)
+    generator = copy_generator(generator, precision)
     functions = _signatures(generator, max_batch, jit_compile)
     module = as_module(generator, **functions)
     tf.saved_model.save(module, str(directory), signatures=functions)

@@ -37,4 +37,4 @@ def test_discriminator(name, tmp_path):
 )
 def test_discriminator_sizes_that_do_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
-        Discriminator(**arguments)
+        Discriminator(**arguments).build()

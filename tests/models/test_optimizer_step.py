@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.step_flops import count_step_flops
 from lada_tf.models import LadaGAN
-from lada_tf.models.cost import count_step_flops
-from lada_tf.models.gradient_checkpointing import logits_and_input_gradients
+from lada_tf.models.discriminator import logits_and_input_gradients
 from lada_tf.models.losses import r1_penalty
 from lada_tf.models.metrics import METRICS
 
