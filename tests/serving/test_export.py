@@ -51,6 +51,7 @@ def test_a_model_and_its_card(run_dir, tmp_path):
         assert text in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

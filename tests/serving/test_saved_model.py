@@ -73,7 +73,6 @@ def test_images_are_those_of_keras(model, generator):
     np.testing.assert_allclose(floats, expected, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_a_model_for_xla_makes_the_same_pictures(model, generator, tmp_path):
     write_saved_model(generator, tmp_path, jit_compile=True)
     compiled = tf.saved_model.load(str(tmp_path))
@@ -170,6 +169,8 @@ for name in ("keras", "tf_keras", "lada_tf"):
     sys.modules[name] = None  # as if not installed
 import numpy as np, tensorflow as tf
 
+pytestmark = pytest.mark.slow
+
 folder, latents = sys.argv[1:]
 latents = tf.constant(np.load(latents))
 models = [tf.saved_model.load(folder) for _ in range(2)]
@@ -179,7 +180,6 @@ np.save(folder + ".npy", images[0])
 """
 
 
-@pytest.mark.slow
 def test_moved_and_twice_in_a_process_without_keras(folder, generator, tmp_path):
     moved = tmp_path / "elsewhere" / "2"
     shutil.copytree(folder, moved)
@@ -192,7 +192,6 @@ def test_moved_and_twice_in_a_process_without_keras(folder, generator, tmp_path)
     assert_same_pictures(images, to_uint8(generator(LATENTS)))
 
 
-@pytest.mark.slow
 def test_saved_model_cli_runs_it(folder, generate, tmp_path):
     """This uses a session, like C++ servers, instead of the Python loader."""
     subprocess.run(
