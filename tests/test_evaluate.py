@@ -145,6 +145,7 @@ def test_mistakes(run, real, run_dir, tmp_path, arguments, message):
         run(*arguments)
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_the_command_with_2_and_one_line(tmp_path):
     arguments = ("--images=missing", "--real=x")
     result = runner.run("lada_tf.evaluate", *arguments, directory=tmp_path)

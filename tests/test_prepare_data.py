@@ -8,6 +8,8 @@ from PIL import Image
 
 from tests import runner
 
+pytestmark = pytest.mark.slow
+
 KILLS = 10
 
 
@@ -28,7 +30,6 @@ def contents(directory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-@pytest.mark.slow
 def test_killed_runs_resume_and_write_the_same_shards(tmp_path):
     # About 2.5 s of work in 60 shards, so that kills hit decoding and writing.
     pixels = np.random.default_rng(0).integers(0, 256, (2400, 40, 40, 3), np.uint8)

@@ -53,6 +53,7 @@ def test_commands_print_no_tensorflow_log():
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_importing_the_package_registers_our_classes():
     code = "import lada_tf, keras; print(*keras.saving.get_custom_objects())"
     assert "lada_tf>LadaGAN" in run("-c", code).stdout.split()

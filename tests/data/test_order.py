@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from lada_tf.data.order import SHUFFLE, SUBSET, flips, permutation
 
@@ -53,6 +54,7 @@ def test_seeds_and_streams_differ():
             assert np.sum(first == second) < 10
 
 
+@pytest.mark.slow
 def test_permutations_are_uniform():
     # Count which of 6 images comes first in 1200 epochs. Chi-squared with 5 degrees of
     # freedom exceeds 25 for one in 7,000 seeds.

@@ -7,9 +7,12 @@ from lada_tf.evaluation.statistics import fit_statistics
 from tests.evaluation.recipes import GOLDEN, features, frechet_case
 
 SMALL = [name for name in GOLDEN["frechet"] if "2048" not in name]
+LARGE = [name for name in GOLDEN["frechet"] if "2048" in name]
 
 
-@pytest.mark.parametrize("name", GOLDEN["frechet"])
+@pytest.mark.parametrize(
+    "name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
+)
 def test_equals_the_reference(name):
     # 1e-9: float64 algebra. The absolute tolerance is for results of 0.
     expected = pytest.approx(GOLDEN["frechet"][name], rel=1e-9, abs=1e-12)

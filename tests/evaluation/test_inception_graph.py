@@ -67,6 +67,7 @@ def test_the_legacy_resize(extractor, size):
         np.testing.assert_allclose(resized[image, row, column], golden[key], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_image_alone_has_the_features_it_has_in_a_batch(extractor):
     batch = images(0, 3, 32)
     together, alone = extractor(batch).pool, extractor(batch[1:2]).pool

@@ -86,6 +86,7 @@ def test_every_smoke_configuration_fits_together(name):
     assert gan.discriminator(images).shape == (2, 25)
 
 
+@pytest.mark.slow
 def test_paper_scale_says_what_is_missing_before_it_computes(tmp_path):
     result = runner.run(
         "experiments.run",

@@ -51,7 +51,11 @@ def any_width(monkeypatch):
 @pytest.mark.usefixtures("any_width")
 @pytest.mark.parametrize(
     ("run", "dtype"),
-    [("graph", "float32"), ("graph", "bfloat16"), ("xla", "float32")],
+    [
+        ("graph", "float32"),
+        pytest.param("graph", "bfloat16", marks=pytest.mark.slow),
+        pytest.param("xla", "float32", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize(
     ("function", "shapes"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]

@@ -99,7 +99,7 @@ def test_gradients_pass_through():
     assert (np.abs(gradient).reshape(4, -1).max(1) > 0).all()
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_unknown_batch_size_in_a_graph(jit):
     augment = DiffAugment("color,translation,cutout", seed=0)
     signature = [tf.TensorSpec((None, SIDE, SIDE, 3))]

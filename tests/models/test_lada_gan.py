@@ -203,6 +203,7 @@ def test_without_bcr_the_discriminator_sees_augmented_images():
     assert float(values["g_grad_norm"]) == 0.0
 
 
+@pytest.mark.slow
 def test_augment_is_replaceable_by_a_layer():
     gan = make()
     gan.augment = keras.layers.RandomFlip("horizontal")

@@ -15,7 +15,6 @@ RUN_THERE = """
 import sys, keras, lada_tf, numpy as np
 from lada_tf.layers import DiffAugment
 
-pytestmark = pytest.mark.slow
 assert keras.backend.backend() == "jax"
 folder = sys.argv[1]
 arrays = np.load(f"{folder}/inputs.npz")
@@ -27,6 +26,7 @@ assert DiffAugment(seed=0)(arrays["lada"]).shape == arrays["lada"].shape
 """
 
 
+@pytest.mark.slow
 def test_jax_gives_the_same_images_and_logits(tmp_path):
     networks = {
         "decoder": make_generator("decoder"),

@@ -1,10 +1,13 @@
 """Sizes of converted files; test_exporting.py tests what they compute."""
 
+import pytest
+
 from lada_tf.models.networks import make_networks
 from lada_tf.models.presets import get_preset
 from lada_tf.serving.converters import write_litert, write_onnx
 
 
+@pytest.mark.slow
 def test_lower_precision_makes_smaller_files(tmp_path):
     generator, _ = make_networks(get_preset("tiny"))
     generator.build()

@@ -21,6 +21,7 @@ def run(*arguments):
     return runner.run("lada_tf.export", *arguments)
 
 
+@pytest.mark.slow
 def test_a_model_and_its_card(run_dir, tmp_path):
     output = tmp_path / "generator.onnx"
     evaluation = tmp_path / "evaluation.json"
@@ -50,6 +51,7 @@ def test_a_model_and_its_card(run_dir, tmp_path):
         assert text in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -82,6 +84,7 @@ def exported(run_dir, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_hub_layout_restores_both_networks(exported, gan):
     again = LadaGAN.from_pretrained(exported)
     unnamed = {"name": None}  # Keras numbers the models in a process
@@ -100,6 +103,7 @@ def test_the_hub_layout_restores_both_networks(exported, gan):
     assert again.images_seen == gan.images_seen + 4
 
 
+@pytest.mark.slow
 def test_the_hub_reads_the_card(exported):
     names = {path.name for path in exported.iterdir()}
     assert names == {
@@ -129,6 +133,7 @@ np.save(output, keras.ops.convert_to_numpy(images))
 """
 
 
+@pytest.mark.slow
 def test_the_generator_runs_on_jax(exported, tmp_path):
     np.save(tmp_path / "latents.npy", LATENTS)
     paths = [exported / "generator.keras", tmp_path / "latents.npy", tmp_path / "x.npy"]

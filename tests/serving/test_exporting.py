@@ -12,6 +12,7 @@ PAIRS = [(name, p) for name, form in FORMATS.items() for p in form.precisions]
 MAX_ERROR = {"float32": 1e-5, "bfloat16": 5e-2, "float16": 2e-2, "int8": 0.5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "precision"), PAIRS)
 def test_an_export_matches_its_generator(format, precision, generator, tmp_path):
     comparison = export_generator(generator, tmp_path / "model", format, precision)
@@ -32,6 +33,7 @@ def test_an_export_matches_its_generator(format, precision, generator, tmp_path)
             np.testing.assert_allclose(stage, other, atol=MAX_ERROR[precision])
 
 
+@pytest.mark.slow
 def test_a_file_and_its_card(generator, tmp_path):
     output = tmp_path / "new" / "generator.keras"
     export_generator(generator, output, "keras", card="$usage\n$fidelity\n$1")
@@ -45,6 +47,7 @@ def test_a_file_and_its_card(generator, tmp_path):
     assert card.endswith("$1")
 
 
+@pytest.mark.slow
 def test_inaccurate_models_are_not_exported(generator, tmp_path, monkeypatch):
     convert = exporting._convert
 
@@ -59,6 +62,7 @@ def test_inaccurate_models_are_not_exported(generator, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_models_are_compared_without_tf32(generator, tmp_path, monkeypatch):
     load, seen = exporting.load_exported, []
 

@@ -169,6 +169,8 @@ for name in ("keras", "tf_keras", "lada_tf"):
     sys.modules[name] = None  # as if not installed
 import numpy as np, tensorflow as tf
 
+pytestmark = pytest.mark.slow
+
 folder, latents = sys.argv[1:]
 latents = tf.constant(np.load(latents))
 models = [tf.saved_model.load(folder) for _ in range(2)]

@@ -47,11 +47,13 @@ def run(gan, steps, max_steps_per_call):
         gan.calls = calls
 
 
+@pytest.mark.slow
 def test_callbacks_get_the_last_step_of_each_call(gan):
     run(gan, 3, max_steps_per_call=8)
     assert gan.calls == [(0, 0.0), (2, 2.0)]
 
 
+@pytest.mark.slow
 def test_callbacks_limit_the_steps_per_call(gan):
     run(gan, 3, max_steps_per_call=1)
     assert gan.calls == [(0, 0.0), (1, 1.0), (2, 2.0)]

@@ -18,7 +18,7 @@ from lada_tf.models.losses import LOSSES, r1_penalty
 from lada_tf.training.official_checkpoint import import_official_checkpoint
 
 OFFICIAL = Path(__file__).parents[1] / "data" / "official"
-RUNS = ("pixel32", "patch64_bcr")
+RUNS = ("pixel32", pytest.param("patch64_bcr", marks=pytest.mark.slow))
 
 
 @pytest.fixture(params=RUNS)
