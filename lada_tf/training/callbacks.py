@@ -52,10 +52,7 @@ class MetricsLog(IntervalCallback):
     """
 
     def __init__(
-        self,
-        directory: RunDirectory,
-        writer: tf.summary.SummaryWriter,
-        interval: int,
+        self, directory: RunDirectory, writer: tf.summary.SummaryWriter, interval: int
     ):
         super().__init__(interval)
         self.directory = directory
