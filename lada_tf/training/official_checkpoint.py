@@ -82,8 +82,8 @@ def import_official_checkpoint(
     if directory.flags_file.exists():
         raise UserError(f"run_dir={run_dir}: holds a run. Choose a new directory")
     gan = load_official_checkpoint(checkpoint, config)
-    facts = {"data": data, "total_images": gan.images_seen}
-    preset = dataclasses.replace(_read_preset(config), **facts)
+    preset = _read_preset(config)
+    preset = dataclasses.replace(preset, data=data, total_images=gan.images_seen)
     directory.start(preset, {"seed": gan.seed})
     Checkpoints(directory.checkpoints, gan).save()
     return gan

@@ -1,5 +1,7 @@
 """The directory of a training run: configuration, lock, metrics."""
 
+import dataclasses
+import functools
 import json
 import math
 import os
@@ -8,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import tensorflow as tf
+
 from lada_tf.errors import UserError
 from lada_tf.io import try_lock, write_atomically, write_json
 from lada_tf.models.presets import Preset
 from lada_tf.training.configuration import (
     DATA_COMMENT,
-    FIELDS,
     flagfile_text,
     parse_settings,
     preset_from_settings,
@@ -75,8 +78,7 @@ class RunDirectory:
         """
         self._create()
         self._acquire_lock()
-        settings = {name: getattr(preset, name) for name in FIELDS} | dict(options)
-        text = HEADER + flagfile_text(settings)
+        text = HEADER + flagfile_text(dataclasses.asdict(preset) | dict(options))
         if fingerprint:
             text += f"{DATA_COMMENT}{fingerprint}\n"
         if self.flags_file.exists():
@@ -103,10 +105,18 @@ class RunDirectory:
         """Return the text of another setting of the run, such as its seed."""
         return parse_settings(self.flags_file.read_text()).get(name, default)
 
-    def append_metrics(self, images: int, values: dict[str, float]) -> None:
-        """Append a line to metrics.jsonl."""
+    @functools.cached_property
+    def writer(self) -> tf.summary.SummaryWriter:
+        """The writer of logs/."""
+        return tf.summary.create_file_writer(str(self.logs))
+
+    def log_metrics(self, images: int, values: dict[str, float]) -> None:
+        """Write values, by name, to metrics.jsonl and TensorBoard."""
         with self.metrics_file.open("a") as file:
             file.write(json.dumps({"images": images, **values}) + "\n")
+        with self.writer.as_default(step=images):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
 
     def truncate_metrics(self, images: int) -> None:
         """Delete the lines after `images` images. The resumed run writes them again."""
@@ -120,13 +130,13 @@ class RunDirectory:
         """Return the path of `write_nonfinite`."""
         return self.path / f"nonfinite-{step:010d}.json"
 
-    def write_nonfinite(self, step: int, facts: dict[str, Any]) -> None:
+    def write_nonfinite(self, step: int, **facts: Any) -> None:
         """Write a report of a step that was not finite."""
         valid_json = {
             name: str(v) if isinstance(v, float) and not math.isfinite(v) else v
             for name, v in facts.items()
         }
-        write_json(self.nonfinite_file(step), valid_json)
+        write_json(self.nonfinite_file(step), {"step": step, **valid_json})
 
     def _create(self) -> None:
         try:

@@ -131,7 +131,8 @@ def train(
     with strategy.scope():
         gan = build(preset, options)
     directory = RunDirectory(run_dir)
-    run = _Run(preset, source, directory, options, strategy, gan)
+    checkpoints = Checkpoints(directory.checkpoints, gan, options.keep_checkpoints)
+    run = _Run(preset, source, directory, options, strategy, gan, checkpoints)
     try:
         with reporting_full_disk(run_dir):
             run.start()
@@ -139,7 +140,6 @@ def train(
                 try:
                     run.train_to_end()
                 except NonFiniteStep as step:
-                    run.record(step)
                     run.roll_back(step)
     finally:
         directory.release_lock()
@@ -156,11 +156,7 @@ class _Run:
     options: TrainingOptions
     strategy: tf.distribute.Strategy
     gan: LadaGAN
-
-    def __post_init__(self):
-        self.checkpoints = Checkpoints(
-            self.directory.checkpoints, self.gan, self.options.keep_checkpoints
-        )
+    checkpoints: Checkpoints
 
     def start(self) -> None:
         """Lock the run directory and restore its last checkpoint."""
@@ -185,6 +181,7 @@ class _Run:
         """Train from the current state until `total_images`."""
         gan, batch_size = self.gan, self.preset.batch_size
         gan.seed = self.options.seed + SEED_STRIDE * self.checkpoints.rollbacks
+        steps = -(-self.preset.total_images // batch_size) - gan.steps
         callbacks = self._callbacks() if is_chief(self.strategy) else []
         intervals = [c for c in callbacks if isinstance(c, IntervalCallback)]
 
@@ -200,36 +197,22 @@ class _Run:
             start_step=gan.steps,
             flip=self.options.flip,
         )
-        TrainingLoop(gan, self.strategy, self.options.jit_compile).run(
-            batches,
-            -(-self.preset.total_images // batch_size) - gan.steps,
-            callbacks,
-            max_steps_per_call,
-        )
-
-    def record(self, step: NonFiniteStep) -> None:
-        """Write the details of a step that was not finite to the run directory."""
-        if not is_chief(self.strategy):
-            return
-        batch_size, seed = self.preset.batch_size, self.gan.seed
-        indices = batch_indices(len(self.source), batch_size, seed, step.step)
-        self.directory.write_nonfinite(
-            step.step,
-            {
-                "step": step.step,
-                "seed": seed,
-                "batch_size": batch_size,
-                "image_indices": indices.tolist(),
-                **step.values,
-            },
-        )
+        loop = TrainingLoop(gan, self.strategy, self.options.jit_compile)
+        loop.run(batches, steps, callbacks, max_steps_per_call)
 
     def roll_back(self, step: NonFiniteStep) -> None:
-        """Restore the last checkpoint, to continue with another seed.
+        """Report the step, and restore the last checkpoint to use another seed.
 
         Raises:
             TrainingDiverged: if the options do not allow another rollback.
         """
+        if is_chief(self.strategy):
+            batch_size, seed = self.preset.batch_size, self.gan.seed
+            indices = batch_indices(len(self.source), batch_size, seed, step.step)
+            facts = {"image_indices": indices.tolist(), **step.values}
+            self.directory.write_nonfinite(
+                step.step, seed=seed, batch_size=batch_size, **facts
+            )
         done, limit = self.checkpoints.rollbacks, self.options.max_rollbacks
         if self.options.on_nonfinite != "rollback" or done == limit:
             raise TrainingDiverged(
@@ -247,19 +230,17 @@ class _Run:
         self.directory.truncate_metrics(self.gan.images_seen)
         if options.on_nonfinite == "rollback" and not checkpoints.paths():
             checkpoints.save()  # the target of a rollback before the first interval
-        writer = tf.summary.create_file_writer(str(self.directory.logs))
-        log = MetricsLog(self.directory, writer, options.log_images)
         callbacks = [
             ProgressBar(self.preset.total_images),
-            log,
-            SampleGrids(self.directory, writer, options.sample_images, options.seed),
+            MetricsLog(self.directory, options.log_images),
+            SampleGrids(self.directory, options.sample_images, options.seed),
         ]
         if options.fd_images:
             callbacks.append(
                 FrechetDistanceCallback(
                     self.source,
                     open_extractor("small_classifier"),
-                    log.log,
+                    self.directory.log_metrics,
                     num_images=options.fd_samples,
                     every_images=options.fd_images,
                     on_best=checkpoints.save_best,
