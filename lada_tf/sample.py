@@ -31,9 +31,7 @@ flags.DEFINE_enum(
     "Precision of weights and activations. bfloat16 is faster on CPUs and GPUs that "
     "support it, and rounds to 8 bits.",
 )
-flags.DEFINE_boolean(
-    "attention_maps", False, "Draw the attention maps next to each image (.png only)."
-)
+flags.DEFINE_boolean("attention_maps", False, "Draw attention maps too (.png only).")
 flags.DEFINE_integer(
     "interpolate",
     0,

@@ -24,9 +24,7 @@ flags.DEFINE_integer(
     "Memory for decoded images, in MiB. Larger datasets are cached on disk.",
     lower_bound=0,
 )
-flags.DEFINE_string(
-    "cache_dir", None, "Directory of the disk cache. By default ~/.cache/lada_tf."
-)
+flags.DEFINE_string("cache_dir", None, "Cache directory; default: ~/.cache/lada_tf.")
 flags.DEFINE_boolean("download", False, "Let TFDS download a missing dataset.")
 flags.DEFINE_enum(
     "strategy",
@@ -36,10 +34,7 @@ flags.DEFINE_enum(
     "workers, or a TPU.",
 )
 flags.DEFINE_enum(
-    "cluster",
-    "tf_config",
-    CLUSTERS,
-    "How a worker of --strategy=multi_worker finds the others.",
+    "cluster", "tf_config", CLUSTERS, "How workers of multi_worker find each other."
 )
 flags.DEFINE_integer(
     "virtual_cpus",
@@ -48,9 +43,7 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 flags.DEFINE_boolean(
-    "dry_run",
-    False,
-    "Print the plan, build the models, and run one step. Write no files.",
+    "dry_run", False, "Print the plan and run one step. Write no files."
 )
 configuration.define_option_flags()
 configuration.define_preset_flags()

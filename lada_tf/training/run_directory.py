@@ -15,12 +15,7 @@ import tensorflow as tf
 from lada_tf.errors import UserError
 from lada_tf.io import try_lock, write_atomically, write_json
 from lada_tf.models.presets import Preset
-from lada_tf.training.configuration import (
-    DATA_COMMENT,
-    flagfile_text,
-    parse_settings,
-    preset_from_settings,
-)
+from lada_tf.training import configuration
 
 HEADER = "# python -m lada_tf.train --flagfile=flags.cfg --run_dir=...\n"
 # Settings that may change when a run is resumed, because they do not change past steps.
@@ -78,9 +73,11 @@ class RunDirectory:
         """
         self._create()
         self._acquire_lock()
-        text = HEADER + flagfile_text(dataclasses.asdict(preset) | dict(options))
+        text = HEADER + configuration.flagfile_text(
+            dataclasses.asdict(preset) | dict(options)
+        )
         if fingerprint:
-            text += f"{DATA_COMMENT}{fingerprint}\n"
+            text += f"{configuration.DATA_COMMENT}{fingerprint}\n"
         if self.flags_file.exists():
             self._check_same_run(text)
         write_atomically(self.flags_file, text)
@@ -98,12 +95,14 @@ class RunDirectory:
         """
         if not self.flags_file.exists():
             raise UserError(f"run_dir={self.path}: no run there (no flags.cfg)")
-        settings = parse_settings(self.flags_file.read_text())
-        return preset_from_settings(settings, self.flags_file)
+        settings = configuration.parse_settings(self.flags_file.read_text())
+        return configuration.preset_from_settings(settings, self.flags_file)
 
     def read_setting(self, name: str, default: str) -> str:
         """Return the text of another setting of the run, such as its seed."""
-        return parse_settings(self.flags_file.read_text()).get(name, default)
+        return configuration.parse_settings(self.flags_file.read_text()).get(
+            name, default
+        )
 
     @functools.cached_property
     def writer(self) -> tf.summary.SummaryWriter:
@@ -169,7 +168,8 @@ class RunDirectory:
         self._lock.flush()
 
     def _check_same_run(self, text: str) -> None:
-        old, new = parse_settings(self.flags_file.read_text()), parse_settings(text)
+        old = configuration.parse_settings(self.flags_file.read_text())
+        new = configuration.parse_settings(text)
         differences = [
             f"{name} was {old[name]}, now {new[name]}"
             for name in new

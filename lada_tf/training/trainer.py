@@ -15,6 +15,7 @@ from lada_tf.evaluation.callback import FrechetDistanceCallback, IntervalCallbac
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.io import reporting_full_disk
 from lada_tf.models import LadaGAN, Preset
+from lada_tf.training import distribution
 from lada_tf.training.callbacks import (
     CheckpointEvery,
     MetricsLog,
@@ -23,14 +24,6 @@ from lada_tf.training.callbacks import (
 )
 from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.configuration import TrainingOptions, flagfile_text
-from lada_tf.training.distribution import (
-    check_batch_size,
-    check_jit_compile,
-    check_same_state,
-    describe_devices,
-    distributed_batches,
-    is_chief,
-)
 from lada_tf.training.loop import NonFiniteStep, TrainingLoop
 from lada_tf.training.run_directory import RunDirectory
 
@@ -47,8 +40,10 @@ def build(preset: Preset, options: TrainingOptions) -> LadaGAN:
     """
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
-    check_jit_compile(options.jit_compile, strategy)
-    check_batch_size(preset.batch_size, options.gradient_accumulation_steps, replicas)
+    distribution.check_jit_compile(options.jit_compile, strategy)
+    distribution.check_batch_size(
+        preset.batch_size, options.gradient_accumulation_steps, replicas
+    )
     keras.utils.set_random_seed(options.seed)
     try:
         gan = LadaGAN.from_preset(
@@ -88,7 +83,7 @@ def dry_run(
         gan = build(preset, options)
     print(f"generator: {gan.generator.count_params():,} parameters")
     print(f"discriminator: {gan.discriminator.count_params():,} parameters")
-    batches = distributed_batches(
+    batches = distribution.distributed_batches(
         strategy, source, preset.batch_size, seed=options.seed, flip=options.flip
     )
     start = time.monotonic()
@@ -160,7 +155,7 @@ class _Run:
 
     def start(self) -> None:
         """Lock the run directory and restore its last checkpoint."""
-        if is_chief(self.strategy):
+        if distribution.is_chief(self.strategy):
             self.directory.start(
                 self.preset, dataclasses.asdict(self.options), self.source.fingerprint
             )
@@ -169,27 +164,29 @@ class _Run:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         if restored := self.checkpoints.restore():
             print(f"resuming from {restored}")
-        check_same_state(self.strategy, self.gan.steps)
+        distribution.check_same_state(self.strategy, self.gan.steps)
         total_images = self.preset.total_images
         if self.gan.images_seen >= total_images:
             print(f"already trained: increase total_images={total_images} to continue")
         else:
             compiled = ", compiled by XLA" if self.options.jit_compile else ""
-            print(f"training on {describe_devices(self.strategy)}{compiled}")
+            print(
+                f"training on {distribution.describe_devices(self.strategy)}{compiled}"
+            )
 
     def train_to_end(self) -> None:
         """Train from the current state until `total_images`."""
         gan, batch_size = self.gan, self.preset.batch_size
         gan.seed = self.options.seed + SEED_STRIDE * self.checkpoints.rollbacks
         steps = -(-self.preset.total_images // batch_size) - gan.steps
-        callbacks = self._callbacks() if is_chief(self.strategy) else []
+        callbacks = self._callbacks() if distribution.is_chief(self.strategy) else []
         intervals = [c for c in callbacks if isinstance(c, IntervalCallback)]
 
         def max_steps_per_call() -> int:
             images = min((c.images_until_due() for c in intervals), default=1)
             return -(-images // batch_size)
 
-        batches = distributed_batches(
+        batches = distribution.distributed_batches(
             self.strategy,
             self.source,
             batch_size,
@@ -206,7 +203,7 @@ class _Run:
         Raises:
             TrainingDiverged: if the options do not allow another rollback.
         """
-        if is_chief(self.strategy):
+        if distribution.is_chief(self.strategy):
             batch_size, seed = self.preset.batch_size, self.gan.seed
             indices = batch_indices(len(self.source), batch_size, seed, step.step)
             facts = {"image_indices": indices.tolist(), **step.values}
