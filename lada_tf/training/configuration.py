@@ -34,9 +34,7 @@ class TrainingOptions:
     """
 
     seed: int = _option(
-        "Seed of the initial weights, latents, augmentation, and data order.",
-        0,
-        minimum=0,
+        "Seed of the weights, latents, augmentation, and data order.", 0, minimum=0
     )
     flip: bool = _option("Flip half of the real images horizontally.", False)
     log_images: int = _option("Images between log lines.", 10_000)
@@ -134,7 +132,7 @@ def parse_field(name: str, text: str) -> Any:
         UserError: if the text does not have this type, or the value is out of range.
     """
     try:
-        return _parse(FIELDS.get(name) or OPTION_FIELDS[name], text)
+        return _FieldParser(FIELDS.get(name) or OPTION_FIELDS[name]).parse(text)
     except ValueError as error:
         raise UserError(f"{name}={text}: {error}") from None
 
@@ -193,34 +191,29 @@ def _define_flag(
 
 
 class _FieldParser(flags.ArgumentParser):
-    """Parser of one field's flag. absl adds the flag's name to its errors."""
+    """Parser of one field. Its errors lack the name, which absl adds."""
 
     def __init__(self, field: dataclasses.Field):
         self._field = field
 
     def parse(self, argument: Any) -> Any:
-        # absl also parses the default, which has the right type already.
-        return _parse(self._field, argument) if isinstance(argument, str) else argument
-
-
-def _parse(field: dataclasses.Field, text: str) -> Any:
-    """Convert text to the type of a field, or raise a ValueError."""
-    kind = TYPES[field.name]
-    if kind is str:
-        return text
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ValueError("expected true or false")
-        return text.lower() == "true"
-    names = {int: "an integer", float: "a number"}
-    number_type = kind if kind in names else typing.get_args(kind)[0]
-    parts = [text] if kind in names else filter(str.strip, text.split(","))
-    try:
-        numbers = tuple(number_type(part) for part in parts)
-    except ValueError:
-        expected = names.get(kind, "numbers separated by commas")
-        raise ValueError(f"expected {expected}") from None
-    minimum = field.metadata.get("minimum", 0 if number_type is float else 1)
-    if not all(minimum <= number < math.inf for number in numbers):  # or NaN
-        raise ValueError(f"must be finite and at least {minimum}")
-    return numbers[0] if kind in names else numbers
+        """Convert text to the type of the field, or raise a ValueError."""
+        kind = TYPES[self._field.name]
+        if kind is str or not isinstance(argument, str):  # absl also parses the default
+            return argument
+        if kind is bool:
+            if argument.lower() not in ("true", "false"):
+                raise ValueError("expected true or false")
+            return argument.lower() == "true"
+        names = {int: "an integer", float: "a number"}
+        number_type = kind if kind in names else typing.get_args(kind)[0]
+        parts = [argument] if kind in names else filter(str.strip, argument.split(","))
+        try:
+            numbers = tuple(number_type(part) for part in parts)
+        except ValueError:
+            expected = names.get(kind, "numbers separated by commas")
+            raise ValueError(f"expected {expected}") from None
+        minimum = self._field.metadata.get("minimum", 0 if number_type is float else 1)
+        if not all(minimum <= number < math.inf for number in numbers):  # or NaN
+            raise ValueError(f"must be finite and at least {minimum}")
+        return numbers[0] if kind in names else numbers

@@ -41,8 +41,7 @@ def load_generator(
     """Load only the EMA generator of a run, in a third of the memory of `load_run`.
 
     Args:
-        run_dir: path of a run directory.
-        best: see `load_run`.
+        run_dir, best: see `load_run`.
         precision: `"float32"` or `"bfloat16"`, the dtype of weights and arithmetic.
 
     Raises:

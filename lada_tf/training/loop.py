@@ -66,10 +66,6 @@ class TrainingLoop:
         # The collectives of several replicas cannot run in a loop or condition of the
         # graph. Then one call is one step, with one graph with R1 and one without.
         self._one_step_per_call = strategy.num_replicas_in_sync > 1
-        # Without Grappler, several workers were seen to differ in the last bits.
-        self._use_grappler = bool(
-            self._one_step_per_call or tf.config.list_physical_devices("GPU")
-        )
 
         def step(real, with_r1=None):
             metrics = gan.train_step(real, with_r1)
@@ -123,7 +119,9 @@ class TrainingLoop:
         """
         iterator = iter(batches)
         callback_list = keras.callbacks.CallbackList(list(callbacks), model=self.gan)
-        grappler = contextlib.nullcontext if self._use_grappler else without_grappler
+        # Without Grappler, several workers were seen to differ in the last bits.
+        optimize = self._one_step_per_call or tf.config.list_physical_devices("GPU")
+        grappler = contextlib.nullcontext if optimize else without_grappler
         done, size = 0, 1
         with grappler(), contextlib.ExitStack() as tracing:
             callback_list.on_train_begin()

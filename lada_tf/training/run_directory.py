@@ -6,7 +6,6 @@ import json
 import math
 import os
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,9 +56,7 @@ class RunDirectory:
         self.metrics_file = self.path / "metrics.jsonl"
         self._lock: IO | None = None
 
-    def start(
-        self, preset: Preset, options: Mapping[str, Any], fingerprint: str = ""
-    ) -> None:
+    def start(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
         """Create the directory or check that it holds the same run, and lock it.
 
         Args:
@@ -73,9 +70,8 @@ class RunDirectory:
         """
         self._create()
         self._acquire_lock()
-        text = HEADER + configuration.flagfile_text(
-            dataclasses.asdict(preset) | dict(options)
-        )
+        settings = dataclasses.asdict(preset) | options
+        text = HEADER + configuration.flagfile_text(settings)
         if fingerprint:
             text += f"{configuration.DATA_COMMENT}{fingerprint}\n"
         if self.flags_file.exists():

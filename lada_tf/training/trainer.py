@@ -165,9 +165,9 @@ class _Run:
         if restored := self.checkpoints.restore():
             print(f"resuming from {restored}")
         distribution.check_same_state(self.strategy, self.gan.steps)
-        total_images = self.preset.total_images
-        if self.gan.images_seen >= total_images:
-            print(f"already trained: increase total_images={total_images} to continue")
+        total = self.preset.total_images
+        if self.gan.images_seen >= total:
+            print(f"already trained: increase total_images={total} to continue")
         else:
             compiled = ", compiled by XLA" if self.options.jit_compile else ""
             print(
