@@ -28,16 +28,14 @@ try:
 except PackageNotFoundError:  # a source checkout that is not installed
     __version__ = "0+unknown"
 
-_TRAINING_FUNCTIONS = ("load_generator", "load_official_checkpoint", "load_run")
-
 
 def __getattr__(name: str) -> Any:
     """Import subpackages and their public functions on first use."""
     if name not in __all__:
         raise AttributeError(f"module 'lada_tf' has no attribute {name!r}")
-    if name in _TRAINING_FUNCTIONS:
+    if name.startswith("load_"):
         return getattr(importlib.import_module("lada_tf.training"), name)
-    if name in ("Discriminator", "Generator", "LadaGAN"):
+    if name[0].isupper():
         return getattr(importlib.import_module("lada_tf.models"), name)
     return importlib.import_module(f"lada_tf.{name}")
 

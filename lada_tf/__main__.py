@@ -5,7 +5,6 @@ import difflib
 import runpy
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 COMMANDS = (
     "train",
@@ -24,10 +23,11 @@ USAGE = "usage: lada-tf COMMAND --flags    (lada-tf COMMAND --help lists the fla
 def main() -> None:
     """Run the command that the first argument names."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
+    error = ""
     if command in ("--help", "-h", "help"):
         print(_help())
     elif not command:
-        _fail(_help())
+        error = _help()
     elif command == "--version":
         from lada_tf import __version__
 
@@ -36,31 +36,25 @@ def main() -> None:
         del sys.argv[1]
         runpy.run_module(f"lada_tf.{command}", run_name="__main__", alter_sys=True)
     else:
-        matches = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = (
-            f"did you mean {matches[0]}?"
-            if matches
-            else f"expected one of {', '.join(COMMANDS)}"
-        )
-        _fail(f"error: unknown command {command!r}: {hint}")
-
-
-def _fail(message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    sys.exit(2)
+        error = f"error: unknown command {command!r}: "
+        if matches := difflib.get_close_matches(command, COMMANDS, n=1):
+            error += f"did you mean {matches[0]}?"
+        else:
+            error += f"expected one of {', '.join(COMMANDS)}"
+    if error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def _help() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {_summary(name)}" for name in COMMANDS]
-    return "\n".join([USAGE, "", *lines])
-
-
-def _summary(command: str) -> str:
-    """Return the first line of a command's docstring without importing the command."""
-    source = Path(__file__).with_name(f"{command}.py").read_text(encoding="utf-8")
-    docstring = ast.get_docstring(ast.parse(source)) or ""
-    return docstring.partition("\n")[0]
+    """Return the commands with the first lines of their docstrings, not imported."""
+    text = f"{USAGE}\n"
+    for name in COMMANDS:
+        source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+        docstring = ast.get_docstring(ast.parse(source)) or ""
+        first_line = docstring.partition("\n")[0]
+        text += f"\n  {name:15}  {first_line}"
+    return text
 
 
 if __name__ == "__main__":

@@ -21,9 +21,7 @@ flags.DEFINE_multi_string("run_dir", [], "Run directory. Can be repeated.")
 flags.DEFINE_multi_string("model", [], "Exported model. Can be repeated.")
 flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
 flags.DEFINE_integer("port", 7860, "Port to listen on.", 1, 65535)
-flags.DEFINE_integer(
-    "requests_per_minute", 240, "Maximum number of requests per visitor.", 1
-)
+flags.DEFINE_integer("requests_per_minute", 240, "Maximum requests per visitor.", 1)
 FLAGS = flags.FLAGS
 
 

@@ -34,7 +34,7 @@ flags.DEFINE_enum(
     + "; ".join(f"{name}: {', '.join(f.precisions)}" for name, f in FORMATS.items()),
 )
 flags.DEFINE_integer(
-    "max_batch", MAX_BATCH, "Maximum number of images per request to a SavedModel.", 1
+    "max_batch", MAX_BATCH, "Maximum images per SavedModel request.", 1
 )
 flags.DEFINE_boolean(
     "jit_compile",
@@ -42,12 +42,8 @@ flags.DEFINE_boolean(
     "Let XLA compile a SavedModel on the server, at the first request of each number "
     "of images. Small requests become faster. The server's TensorFlow needs XLA.",
 )
-flags.DEFINE_string(
-    "evaluation", None, "File with the JSON line of evaluate, for the model card."
-)
-flags.DEFINE_string(
-    "data_license", None, "License of the training data, for the model card."
-)
+flags.DEFINE_string("evaluation", None, "JSON line of evaluate, for the model card.")
+flags.DEFINE_string("data_license", None, "License of the data, for the model card.")
 flags.DEFINE_boolean(
     "hub_layout",
     False,
@@ -62,30 +58,26 @@ def main() -> None:
         raise UserError("--hub_layout excludes --format and --precision")
     if FLAGS.jit_compile and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
         raise UserError("--jit_compile requires --format=savedmodel")
-    get_format(
-        FLAGS.format, FLAGS.precision
-    )  # fail before loading, which takes seconds
+    get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load
     gan = load_run(FLAGS.run_dir, best=FLAGS.best)
     card = describe_run(FLAGS.run_dir, gan, FLAGS.evaluation, FLAGS.data_license)
     if FLAGS.hub_layout:
         export_for_hub(gan, FLAGS.output, card)
-        print(_describe(Path(FLAGS.output)))
-        return
-    comparison = export_generator(
-        gan.ema_generator,
-        FLAGS.output,
-        FLAGS.format,
-        FLAGS.precision,
-        card,
-        FLAGS.max_batch,
-        FLAGS.jit_compile,
-    )
-    print(f"{_describe(Path(FLAGS.output))}; {comparison}")
-
-
-def _describe(path: Path) -> str:
-    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
-    return f"{path}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
+        note = ""
+    else:
+        comparison = export_generator(
+            gan.ema_generator,
+            FLAGS.output,
+            FLAGS.format,
+            FLAGS.precision,
+            card,
+            FLAGS.max_batch,
+            FLAGS.jit_compile,
+        )
+        note = f"; {comparison}"
+    path = Path(FLAGS.output)
+    sizes = [f.stat().st_size for f in (path, *path.rglob("*")) if f.is_file()]
+    print(f"{path}: {sum(sizes) / 1e6:.1f} MB{note}")
 
 
 if __name__ == "__main__":

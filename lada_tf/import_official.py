@@ -15,16 +15,12 @@ from lada_tf.training.official_checkpoint import import_official_checkpoint
 flags.DEFINE_string(
     "checkpoint",
     None,
-    "Directory of the authors' checkpoints, or the prefix of one checkpoint.",
+    "Authors' checkpoint directory, or prefix of one.",
     required=True,
 )
-flags.DEFINE_string(
-    "config", None, "The config.json of the authors' run.", required=True
-)
+flags.DEFINE_string("config", None, "config.json of the authors' run.", required=True)
 flags.DEFINE_string("run_dir", None, "Run directory to create.", required=True)
-flags.DEFINE_string(
-    "data", "", "Dataset for further training, see --data of lada_tf.train."
-)
+flags.DEFINE_string("data", "", "Dataset for further training, as --data of train.")
 FLAGS = flags.FLAGS
 
 

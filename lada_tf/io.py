@@ -141,11 +141,9 @@ def reporting_full_disk(run_dir: str | os.PathLike) -> Iterator[None]:
     """
     try:
         yield
-    except LadaError:
-        raise
     except Exception as error:
         reason = failure_reason(error)
-        if reason not in DISK_FULL_ERRORS:
+        if isinstance(error, LadaError) or reason not in DISK_FULL_ERRORS:
             raise
         raise UserError(
             f"run_dir={run_dir}: {reason}. Free some space and run the same command "

@@ -31,15 +31,9 @@ flags.DEFINE_enum(
     "Precision of weights and activations. bfloat16 is faster on CPUs and GPUs that "
     "support it, and rounds to 8 bits.",
 )
-flags.DEFINE_boolean(
-    "attention_maps", False, "Draw the attention maps next to each image (.png only)."
-)
+flags.DEFINE_boolean("attention_maps", False, "Draw attention maps too (.png only).")
 flags.DEFINE_integer(
-    "interpolate",
-    0,
-    "If above 0, draw one row with this many images for each of --num_images latents, "
-    "on the path from it to the next latent.",
-    lower_bound=0,
+    "interpolate", 0, "Draw a row of N images from each latent to the next; 0: off.", 0
 )
 flags.DEFINE_boolean("spherical", False, "Interpolate along arcs instead of lines.")
 FLAGS = flags.FLAGS

@@ -55,9 +55,8 @@ def count(name: str) -> dict[str, int]:
 def describe(name: str, values: dict[str, int]) -> str:
     """Format the values of a preset as a paragraph."""
     preset = PRESETS[name]
-    lines = [
-        f"{name}: {preset.image_size}x{preset.image_size}, {preset.data or 'data'}"
-    ]
+    size = preset.image_size
+    lines = [f"{name}: {size}x{size}, {preset.data or 'data'}"]
     paper = PAPER_COSTS.get(name)
     for network, quoted in (
         ("generator", paper and f"{paper.g_parameters}, {paper.g_flops}"),

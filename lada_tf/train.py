@@ -19,14 +19,9 @@ flags.DEFINE_enum(
     "on_bad_image", "error", ["error", "skip"], "Reaction to damaged images."
 )
 flags.DEFINE_integer(
-    "memory_limit_mb",
-    4096,
-    "Memory for decoded images, in MiB. Larger datasets are cached on disk.",
-    lower_bound=0,
+    "memory_limit_mb", 4096, "MiB of images in memory; others are cached on disk.", 0
 )
-flags.DEFINE_string(
-    "cache_dir", None, "Directory of the disk cache. By default ~/.cache/lada_tf."
-)
+flags.DEFINE_string("cache_dir", None, "Cache directory; default: ~/.cache/lada_tf.")
 flags.DEFINE_boolean("download", False, "Let TFDS download a missing dataset.")
 flags.DEFINE_enum(
     "strategy",
@@ -36,21 +31,13 @@ flags.DEFINE_enum(
     "workers, or a TPU.",
 )
 flags.DEFINE_enum(
-    "cluster",
-    "tf_config",
-    CLUSTERS,
-    "How a worker of --strategy=multi_worker finds the others.",
+    "cluster", "tf_config", CLUSTERS, "How workers of multi_worker find each other."
 )
 flags.DEFINE_integer(
-    "virtual_cpus",
-    1,
-    "Split the CPU into N virtual devices, to try --strategy=mirrored without GPUs.",
-    lower_bound=1,
+    "virtual_cpus", 1, "Split the CPU into N devices, to try mirrored without GPUs.", 1
 )
 flags.DEFINE_boolean(
-    "dry_run",
-    False,
-    "Print the plan, build the models, and run one step. Write no files.",
+    "dry_run", False, "Print the plan and run one step. Write no files."
 )
 configuration.define_option_flags()
 configuration.define_preset_flags()

@@ -51,15 +51,9 @@ class MetricsLog(IntervalCallback):
     The same run writes the same metrics.jsonl, so the speed goes to TensorBoard only.
     """
 
-    def __init__(
-        self,
-        directory: RunDirectory,
-        writer: tf.summary.SummaryWriter,
-        interval: int,
-    ):
+    def __init__(self, directory: RunDirectory, interval: int):
         super().__init__(interval)
         self.directory = directory
-        self.writer = writer
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
@@ -68,34 +62,20 @@ class MetricsLog(IntervalCallback):
     def act(self, images_seen):
         values = {metric.name: float(metric.result()) for metric in self.model.metrics}
         self.model.reset_metrics()
-        self.log(images_seen, values)
+        self.directory.log_metrics(images_seen, values)
         (last_time, last_images), now = self._last_log, time.monotonic()
         self._last_log = (now, images_seen)
         speed = (images_seen - last_images) / (now - last_time)
-        with self.writer.as_default(step=images_seen):
+        with self.directory.writer.as_default(step=images_seen):
             tf.summary.scalar("images_per_second", speed)
-
-    def log(self, images_seen: int, values: dict[str, float]) -> None:
-        """Write values, by name."""
-        self.directory.append_metrics(images_seen, values)
-        with self.writer.as_default(step=images_seen):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
 
 
 class SampleGrids(IntervalCallback):
     """Writes images and attention maps of the EMA generator, from fixed latents."""
 
-    def __init__(
-        self,
-        directory: RunDirectory,
-        writer: tf.summary.SummaryWriter,
-        interval: int,
-        seed: int,
-    ):
+    def __init__(self, directory: RunDirectory, interval: int, seed: int):
         super().__init__(interval)
         self.directory = directory
-        self.writer = writer
         self.seed = seed
 
     def on_train_begin(self, logs=None):
@@ -120,7 +100,7 @@ class SampleGrids(IntervalCallback):
         ):
             path = self.directory.samples / f"{name}-{images_seen:010d}.png"
             write_atomically(path, png_bytes(picture))
-            with self.writer.as_default(step=images_seen):
+            with self.directory.writer.as_default(step=images_seen):
                 tf.summary.image(name, picture[None])
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from lada_tf.errors import UserError
-from lada_tf.io import failure_reason, replacing_directory, sha256
+from lada_tf.io import failure_reason, replacing_directory, sha256, write_json
 from lada_tf.models import LadaGAN
 
 PREFIX = "state"
@@ -70,11 +70,7 @@ class Checkpoints:
         return path
 
     def save_best(self, distance: float) -> None:
-        """Write the best checkpoint and delete the previous one.
-
-        Raises:
-            UserError: see `save`.
-        """
+        """Write the best checkpoint and delete the previous one. Errors: see `save`."""
         path = self._write(f"best-{self.gan.images_seen:010d}", distance=distance)
         for old in self.path.glob("best-*"):
             if old != path:
@@ -118,7 +114,7 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """Return the paths of the checkpoints, newest first."""
-        return _newest_first(self.path)
+        return sorted(self.path.glob("images-*"), reverse=True)
 
     def _write(self, name: str, **facts: Any) -> Path:
         path = self.path / name
@@ -126,24 +122,22 @@ class Checkpoints:
             # After a restore, a checkpoint with this count can exist.
             with replacing_directory(path, overwrite=True) as temporary:
                 self.state.write(os.path.join(temporary, PREFIX))
-                self._write_manifest(Path(temporary), facts)
+                files = sorted(Path(temporary).iterdir())
+                manifest = {
+                    "images": self.gan.images_seen,
+                    "steps": self.gan.steps,
+                    "rollbacks": self.rollbacks,
+                    "tensorflow": tf.__version__,
+                    **facts,
+                    "sha256": {f.name: sha256(f) for f in files},
+                }
+                write_json(os.path.join(temporary, MANIFEST), manifest)
         except (OSError, tf.errors.OpError) as error:
             raise UserError(
                 f"{path}: cannot write the checkpoint ({failure_reason(error)}). "
                 "Existing checkpoints are unchanged"
             ) from error
         return path
-
-    def _write_manifest(self, directory: Path, facts: dict[str, Any]) -> None:
-        manifest = {
-            "images": self.gan.images_seen,
-            "steps": self.gan.steps,
-            "rollbacks": self.rollbacks,
-            "tensorflow": tf.__version__,
-            **facts,
-            "sha256": {file.name: sha256(file) for file in sorted(directory.iterdir())},
-        }
-        (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def read_variables(checkpoint: Path, name: str, variables: Iterable) -> None:
@@ -162,7 +156,7 @@ def find_checkpoint(path: Path, best: bool = False) -> Path | None:
     Raises:
         UserError: if all checkpoints are damaged.
     """
-    checkpoints = _newest_first(path, "best-*" if best else "images-*")
+    checkpoints = sorted(path.glob("best-*" if best else "images-*"), reverse=True)
     for checkpoint in checkpoints:
         error = validation_error(checkpoint)
         if error is None:
@@ -183,7 +177,3 @@ def validation_error(checkpoint: Path) -> str | None:
     except (OSError, ValueError, KeyError) as error:
         return f"cannot be read ({error})"
     return None
-
-
-def _newest_first(path: Path, pattern: str = "images-*") -> list[Path]:
-    return sorted(path.glob(pattern), reverse=True)

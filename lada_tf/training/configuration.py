@@ -34,9 +34,7 @@ class TrainingOptions:
     """
 
     seed: int = _option(
-        "Seed of the initial weights, latents, augmentation, and data order.",
-        0,
-        minimum=0,
+        "Seed of the weights, latents, augmentation, and data order.", 0, minimum=0
     )
     flip: bool = _option("Flip half of the real images horizontally.", False)
     log_images: int = _option("Images between log lines.", 10_000)
@@ -79,9 +77,7 @@ class TrainingOptions:
 
 FIELDS = {field.name: field for field in dataclasses.fields(Preset)}
 OPTION_FIELDS = {field.name: field for field in dataclasses.fields(TrainingOptions)}
-REQUIRED = [
-    name for name, field in FIELDS.items() if field.default is dataclasses.MISSING
-]
+REQUIRED = [name for name, f in FIELDS.items() if f.default is dataclasses.MISSING]
 TYPES = typing.get_type_hints(Preset) | typing.get_type_hints(TrainingOptions)
 
 
@@ -94,8 +90,8 @@ def define_preset_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "Configuration to start from. The flags below override its fields.",
         flag_values=flag_values,
     )
-    for name in FIELDS:
-        _define_flag(FIELDS[name], None, flag_values)
+    for field in FIELDS.values():
+        _define_flag(field, None, flag_values)
 
 
 def define_option_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -110,9 +106,8 @@ def preset_from_flags(values: flags.FlagValues) -> Preset:
     Raises:
         UserError: if there is no preset and a required field is missing.
     """
-    given: dict[str, Any] = {
-        name: values[name].value for name in FIELDS if values[name].value is not None
-    }
+    flag_values: dict[str, Any] = {name: values[name].value for name in FIELDS}
+    given = {name: v for name, v in flag_values.items() if v is not None}
     if values.preset:
         return dataclasses.replace(PRESETS[values.preset], **given)
     missing = [name for name in REQUIRED if name not in given]
@@ -136,23 +131,22 @@ def parse_field(name: str, text: str) -> Any:
     Raises:
         UserError: if the text does not have this type, or the value is out of range.
     """
-    field = FIELDS.get(name) or OPTION_FIELDS[name]
     try:
-        return _parse(field, text)
+        return _FieldParser(FIELDS.get(name) or OPTION_FIELDS[name]).parse(text)
     except ValueError as error:
         raise UserError(f"{name}={text}: {error}") from None
 
 
-def format_field(value: Any) -> str:
-    """Return the text of a flag that `parse_field` converts to `value`."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def flagfile_text(settings: Mapping[str, Any]) -> str:
     """Return a flagfile with one `--name=value` per line."""
-    return "".join(f"--{name}={format_field(v)}\n" for name, v in settings.items())
+    text = ""
+    for name, value in settings.items():
+        if isinstance(value, tuple):
+            value = ",".join(map(str, value))
+        elif isinstance(value, bool):
+            value = str(value).lower()
+        text += f"--{name}={value}\n"
+    return text
 
 
 def parse_settings(text: str) -> dict[str, str]:
@@ -178,9 +172,8 @@ def preset_from_settings(settings: dict[str, str], path: str | Path) -> Preset:
     Raises:
         UserError: if a required field is missing, or a value is invalid.
     """
-    for name in REQUIRED:
-        if name not in settings:
-            raise UserError(f"{path}: {name} is missing")
+    if missing := [name for name in REQUIRED if name not in settings]:
+        raise UserError(f"{path}: {missing[0]} is missing")
     known = [name for name in FIELDS if name in settings]
     return Preset(**{name: parse_field(name, settings[name]) for name in known})
 
@@ -198,38 +191,29 @@ def _define_flag(
 
 
 class _FieldParser(flags.ArgumentParser):
-    """Parser of one field's flag. absl adds the flag's name to its errors."""
+    """Parser of one field. Its errors lack the name, which absl adds."""
 
     def __init__(self, field: dataclasses.Field):
         self._field = field
 
     def parse(self, argument: Any) -> Any:
-        # absl also parses the default, which has the right type already.
-        return _parse(self._field, argument) if isinstance(argument, str) else argument
-
-
-def _parse(field: dataclasses.Field, text: str) -> Any:
-    """Convert text to the type of a field, or raise a ValueError."""
-    kind = TYPES[field.name]
-    value: Any
-    try:
-        if kind is str:
-            value = text
-        elif kind is bool:
-            value = {"true": True, "false": False}[text.lower()]
-        elif kind in (int, float):
-            value = kind(text)
-        else:
-            element = typing.get_args(kind)[0]
-            value = tuple(element(part) for part in text.split(",") if part.strip())
-    except (KeyError, ValueError):
-        names = {bool: "true or false", int: "an integer", float: "a number"}
-        expected = names.get(kind, "numbers separated by commas")
-        raise ValueError(f"expected {expected}") from None
-    for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, str):
-            continue
-        minimum = field.metadata.get("minimum", 0 if isinstance(number, float) else 1)
-        if not (isinstance(number, bool) or minimum <= number < math.inf):  # or NaN
+        """Convert text to the type of the field, or raise a ValueError."""
+        kind = TYPES[self._field.name]
+        if kind is str or not isinstance(argument, str):  # absl also parses the default
+            return argument
+        if kind is bool:
+            if argument.lower() not in ("true", "false"):
+                raise ValueError("expected true or false")
+            return argument.lower() == "true"
+        names = {int: "an integer", float: "a number"}
+        number_type = kind if kind in names else typing.get_args(kind)[0]
+        parts = [argument] if kind in names else filter(str.strip, argument.split(","))
+        try:
+            numbers = tuple(number_type(part) for part in parts)
+        except ValueError:
+            expected = names.get(kind, "numbers separated by commas")
+            raise ValueError(f"expected {expected}") from None
+        minimum = self._field.metadata.get("minimum", 0 if number_type is float else 1)
+        if not all(minimum <= number < math.inf for number in numbers):  # or NaN
             raise ValueError(f"must be finite and at least {minimum}")
-    return value
+        return numbers[0] if kind in names else numbers

@@ -76,9 +76,8 @@ def distributed_batches(
 
     Args:
         strategy: the strategy that trains.
-        source: real images.
+        source, **options: see `lada_tf.data.batches`.
         batch_size: size of the global batch.
-        **options: other arguments of `lada_tf.data.batches`.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
@@ -136,12 +135,11 @@ def check_same_state(strategy: tf.distribute.Strategy, steps: int) -> None:
 
     def all_steps():
         context = tf.distribute.get_replica_context()
-        own_steps = tf.one_hot(
+        number, replicas = (
             context.replica_id_in_sync_group,
             context.num_replicas_in_sync,
-            on_value=tf.constant(steps, tf.int64),
-            off_value=tf.constant(0, tf.int64),
         )
+        own_steps = tf.one_hot(number, replicas, dtype=tf.int64) * steps
         return context.all_reduce(tf.distribute.ReduceOp.SUM, own_steps)
 
     results = strategy.experimental_local_results(strategy.run(tf.function(all_steps)))

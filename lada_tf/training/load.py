@@ -31,8 +31,7 @@ def load_run(run_dir: str | os.PathLike, best: bool = False) -> LadaGAN:
         precision=directory.read_setting("precision", "float32"),
     )
     gan.compile()
-    checkpoints = Checkpoints(directory.checkpoints, gan)
-    _require(checkpoints.restore(best), run_dir, best)
+    _require(Checkpoints(directory.checkpoints, gan).restore(best), run_dir, best)
     return gan
 
 
@@ -42,8 +41,7 @@ def load_generator(
     """Load only the EMA generator of a run, in a third of the memory of `load_run`.
 
     Args:
-        run_dir: path of a run directory.
-        best: see `load_run`.
+        run_dir, best: see `load_run`.
         precision: `"float32"` or `"bfloat16"`, the dtype of weights and arithmetic.
 
     Raises:
@@ -52,9 +50,8 @@ def load_generator(
     directory = RunDirectory(run_dir)
     generator, _ = make_networks(directory.read_preset())
     generator = copy_without_weights(generator, precision)
-    path = find_checkpoint(directory.checkpoints, best)
-    checkpoint = _require(path, run_dir, best)
-    read_variables(checkpoint, "ema_generator", generator.weights)
+    path = _require(find_checkpoint(directory.checkpoints, best), run_dir, best)
+    read_variables(path, "ema_generator", generator.weights)
     return generator
 
 

@@ -66,10 +66,6 @@ class TrainingLoop:
         # The collectives of several replicas cannot run in a loop or condition of the
         # graph. Then one call is one step, with one graph with R1 and one without.
         self._one_step_per_call = strategy.num_replicas_in_sync > 1
-        # Without Grappler, several workers were seen to differ in the last bits.
-        self._use_grappler = bool(
-            self._one_step_per_call or tf.config.list_physical_devices("GPU")
-        )
 
         def step(real, with_r1=None):
             metrics = gan.train_step(real, with_r1)
@@ -123,10 +119,11 @@ class TrainingLoop:
         """
         iterator = iter(batches)
         callback_list = keras.callbacks.CallbackList(list(callbacks), model=self.gan)
+        # Without Grappler, several workers were seen to differ in the last bits.
+        optimize = self._one_step_per_call or tf.config.list_physical_devices("GPU")
+        grappler = contextlib.nullcontext if optimize else without_grappler
         done, size = 0, 1
-        with contextlib.ExitStack() as run, contextlib.ExitStack() as tracing:
-            if not self._use_grappler:
-                run.enter_context(without_grappler())
+        with grappler(), contextlib.ExitStack() as tracing:
             callback_list.on_train_begin()
             tracing.enter_context(without_garbage_collection())
             while done < steps:
@@ -140,14 +137,9 @@ class TrainingLoop:
                     raise NonFiniteStep(self.gan.steps - 1, logs)
                 done += size
                 callback_list.on_train_batch_end(done - 1, logs)
-                size = self._next_size(size, seconds)
+                if not self._one_step_per_call:
+                    size = max(1, min(2 * size, int(size * CALL_SECONDS / seconds)))
             callback_list.on_train_end()
-
-    def _next_size(self, size: int, seconds: float) -> int:
-        """Return the steps that fit in CALL_SECONDS, at most twice as many as now."""
-        if self._one_step_per_call:
-            return 1
-        return max(1, min(2 * size, int(size * CALL_SECONDS / seconds)))
 
     def _call(self, iterator, steps: int) -> tf.Tensor:
         """Run the graph and return the metrics of its last step."""

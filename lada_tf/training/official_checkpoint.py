@@ -6,7 +6,6 @@ velocity), in the order in which the network's trainable variables were created.
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,11 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import UserError
+from lada_tf.io import read_json
 from lada_tf.models import LadaGAN, Preset
 from lada_tf.training.checkpoints import VALUE, Checkpoints
 from lada_tf.training.run_directory import RunDirectory
 
 LOSSES = {"nsl": "non_saturating", "hinge": "hinge"}
+NORM = ("gamma", "beta", "moving_mean", "moving_variance")  # batch normalization
 
 
 def load_official_checkpoint(
@@ -70,8 +71,7 @@ def import_official_checkpoint(
     """Convert a checkpoint of the authors' code to a run directory.
 
     Args:
-        checkpoint: see `load_official_checkpoint`.
-        config: see `load_official_checkpoint`.
+        checkpoint, config: see `load_official_checkpoint`.
         run_dir: path of the directory to create.
         data: dataset for further training, written to the run's `flags.cfg`.
 
@@ -80,13 +80,10 @@ def import_official_checkpoint(
     """
     directory = RunDirectory(run_dir)
     if directory.flags_file.exists():
-        raise UserError(
-            f"run_dir={run_dir}: already holds a run. Choose a new directory"
-        )
+        raise UserError(f"run_dir={run_dir}: holds a run. Choose a new directory")
     gan = load_official_checkpoint(checkpoint, config)
-    preset = dataclasses.replace(
-        _read_preset(config), data=data, total_images=gan.images_seen
-    )
+    preset = _read_preset(config)
+    preset = dataclasses.replace(preset, data=data, total_images=gan.images_seen)
     directory.start(preset, {"seed": gan.seed})
     Checkpoints(directory.checkpoints, gan).save()
     return gan
@@ -94,17 +91,8 @@ def import_official_checkpoint(
 
 def _read_preset(config: str | os.PathLike | dict) -> Preset:
     """Convert the authors' config.json (path or content) to a `Preset`."""
-    if not isinstance(config, dict):
-        try:
-            content = json.loads(Path(config).read_text())
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{config}: not a readable config.json ({error})"
-            ) from error
-    else:
-        content = config
     try:
-        return _preset(content)
+        return _preset(config if isinstance(config, dict) else read_json(config))
     except KeyError as error:
         raise UserError(f"config.json: the key {error.args[0]!r} is missing") from None
 
@@ -157,9 +145,7 @@ class _Tensors:
         try:
             self._reader = tf.train.load_checkpoint(self._prefix)
         except (TypeError, ValueError, tf.errors.OpError) as error:
-            raise UserError(
-                f"{checkpoint}: no readable TensorFlow checkpoint"
-            ) from error
+            raise UserError(f"{checkpoint}: no readable checkpoint") from error
         self._shapes = self._reader.get_variable_to_shape_map()
 
     def read(self, name: str, shape: Iterable[int]) -> np.ndarray:
@@ -178,18 +164,16 @@ class _Tensors:
         for path, variable in paths:
             variable.assign(self.read(f"{network}/{path}", variable.shape))
 
-    def assign_adam(
-        self, optimizer: keras.optimizers.Optimizer, paths: list, name: str
-    ) -> None:
+    def assign_adam(self, optimizer: keras.Optimizer, paths: list, name: str) -> None:
         indices = {id(v): i for i, v in enumerate(optimizer._trainable_variables)}
         trainable = [variable for _, variable in paths if id(variable) in indices]
         for official_index, variable in enumerate(trainable):
             index = indices[id(variable)]
-            for offset, slots in enumerate(
-                (optimizer._momentums, optimizer._velocities), start=1
+            for slot, values in enumerate(
+                (optimizer._momentums, optimizer._velocities)
             ):
-                path = f"{name}/_variables/{2 * official_index + offset}"
-                slots[index].assign(self.read(path, variable.shape))
+                path = f"{name}/_variables/{2 * official_index + 1 + slot}"
+                values[index].assign(self.read(path, variable.shape))
         optimizer.iterations.assign(np.int64(self.read(f"{name}/_iterations", ())))
         optimizer.learning_rate.assign(self.read(f"{name}/_learning_rate", ()))
 
@@ -200,38 +184,31 @@ def _generator_paths(generator):
     for i, side in enumerate(generator.resolutions):
         if i > 0:
             convolution = generator.expansions[i - 1].convolution
-            paths += _kernel_bias(f"conv_{side // 2}", convolution)
-        paths += _position(f"pos_emb_{side}", generator.position_embeddings[i])
+            paths += _variables(f"conv_{side // 2}", convolution)
+        paths += _position(side, generator.position_embeddings[i])
         paths += _block(f"block_{side}", generator.blocks[i])
     # The official decoder is a Sequential: convolution, normalization, convolution, …
     for i, level in enumerate(generator.decoder):
-        paths += _kernel_bias(f"dec/layer_with_weights-{2 * i}", level.convolution)
-        paths += _batch_norm(f"dec/layer_with_weights-{2 * i + 1}", level.norm)
-    return paths + _kernel_bias("ch_conv", generator.to_rgb)
+        paths += _variables(f"dec/layer_with_weights-{2 * i}", level.convolution)
+        paths += _variables(f"dec/layer_with_weights-{2 * i + 1}", level.norm, NORM)
+    return paths + _variables("ch_conv", generator.to_rgb)
 
 
 def _discriminator_paths(discriminator):
     """Return the same pairs for the discriminator."""
-    paths = [
-        (
-            "inp_conv/layer_with_weights-0/kernel",
-            discriminator.input_convolution.kernel,
-        )
-    ]
+    stem = discriminator.input_convolution
+    paths = [("inp_conv/layer_with_weights-0/kernel", stem.kernel)]
     for i, block in enumerate(discriminator.down_blocks):
         for j, (path, first) in enumerate((("main", 0), ("main", 2), ("direct", 0))):
             prefix = f"encoder/{i}/{path}/layer_with_weights-"
             paths.append((f"{prefix}{first}/kernel", block.convolutions[j].kernel))
-            paths += _batch_norm(f"{prefix}{first + 1}", block.norms[j])
-    paths += _position("pos_emb_8", discriminator.position_embedding)
+            paths += _variables(f"{prefix}{first + 1}", block.norms[j], NORM)
+    paths += _position(8, discriminator.position_embedding)
     paths += _block("block_8", discriminator.block)
-    paths += _kernel_bias("conv_4", discriminator.merge)
+    paths += _variables("conv_4", discriminator.merge)
     down = "down_4/layer_with_weights-"
-    return [
-        *paths,
-        (f"{down}0/kernel", discriminator.hidden_convolution.kernel),
-        (f"{down}1/kernel", discriminator.to_logits.kernel),
-    ]
+    paths.append((f"{down}0/kernel", discriminator.hidden_convolution.kernel))
+    return [*paths, (f"{down}1/kernel", discriminator.to_logits.kernel)]
 
 
 def _block(prefix, block):
@@ -246,28 +223,20 @@ def _block(prefix, block):
         ("mlp/layer_with_weights-0", block.mlp_hidden),
         ("mlp/layer_with_weights-1", block.mlp_output),
     ):
-        paths += _kernel_bias(f"{prefix}/{name}", layer)
+        paths += _variables(f"{prefix}/{name}", layer)
     for name, norm in (("norm1", block.attention_norm), ("norm2", block.mlp_norm)):
         if block.norm == "sln":
-            paths += _kernel_bias(f"{prefix}/{name}/h", norm.hidden)
-            paths += _kernel_bias(f"{prefix}/{name}/gamma", norm.gamma)
-            paths += _kernel_bias(f"{prefix}/{name}/beta", norm.beta)
+            paths += _variables(f"{prefix}/{name}/h", norm.hidden)
+            paths += _variables(f"{prefix}/{name}/gamma", norm.gamma)
+            paths += _variables(f"{prefix}/{name}/beta", norm.beta)
         else:
-            paths.append((f"{prefix}/{name}/gamma", norm.gamma))
-            paths.append((f"{prefix}/{name}/beta", norm.beta))
+            paths += _variables(f"{prefix}/{name}", norm, ("gamma", "beta"))
     return paths
 
 
-def _kernel_bias(prefix, layer):
-    return [(f"{prefix}/kernel", layer.kernel), (f"{prefix}/bias", layer.bias)]
+def _position(side, layer):
+    return _variables(f"pos_emb_{side}/position_embedding", layer, ("embeddings",))
 
 
-def _position(prefix, layer):
-    return [(f"{prefix}/position_embedding/embeddings", layer.embeddings)]
-
-
-def _batch_norm(prefix, layer):
-    return [
-        (f"{prefix}/{name}", getattr(layer, name))
-        for name in ("gamma", "beta", "moving_mean", "moving_variance")
-    ]
+def _variables(prefix, layer, names=("kernel", "bias")):
+    return [(f"{prefix}/{name}", getattr(layer, name)) for name in names]

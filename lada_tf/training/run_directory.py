@@ -1,23 +1,20 @@
 """The directory of a training run: configuration, lock, metrics."""
 
+import dataclasses
+import functools
 import json
 import math
 import os
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
+
+import tensorflow as tf
 
 from lada_tf.errors import UserError
 from lada_tf.io import try_lock, write_atomically, write_json
 from lada_tf.models.presets import Preset
-from lada_tf.training.configuration import (
-    DATA_COMMENT,
-    FIELDS,
-    flagfile_text,
-    parse_settings,
-    preset_from_settings,
-)
+from lada_tf.training import configuration
 
 HEADER = "# python -m lada_tf.train --flagfile=flags.cfg --run_dir=...\n"
 # Settings that may change when a run is resumed, because they do not change past steps.
@@ -59,9 +56,7 @@ class RunDirectory:
         self.metrics_file = self.path / "metrics.jsonl"
         self._lock: IO | None = None
 
-    def start(
-        self, preset: Preset, options: Mapping[str, Any], fingerprint: str = ""
-    ) -> None:
+    def start(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
         """Create the directory or check that it holds the same run, and lock it.
 
         Args:
@@ -75,10 +70,10 @@ class RunDirectory:
         """
         self._create()
         self._acquire_lock()
-        settings = {name: getattr(preset, name) for name in FIELDS} | dict(options)
-        text = HEADER + flagfile_text(settings)
+        settings = dataclasses.asdict(preset) | options
+        text = HEADER + configuration.flagfile_text(settings)
         if fingerprint:
-            text += f"{DATA_COMMENT}{fingerprint}\n"
+            text += f"{configuration.DATA_COMMENT}{fingerprint}\n"
         if self.flags_file.exists():
             self._check_same_run(text)
         write_atomically(self.flags_file, text)
@@ -96,17 +91,27 @@ class RunDirectory:
         """
         if not self.flags_file.exists():
             raise UserError(f"run_dir={self.path}: no run there (no flags.cfg)")
-        settings = parse_settings(self.flags_file.read_text())
-        return preset_from_settings(settings, self.flags_file)
+        settings = configuration.parse_settings(self.flags_file.read_text())
+        return configuration.preset_from_settings(settings, self.flags_file)
 
     def read_setting(self, name: str, default: str) -> str:
         """Return the text of another setting of the run, such as its seed."""
-        return parse_settings(self.flags_file.read_text()).get(name, default)
+        return configuration.parse_settings(self.flags_file.read_text()).get(
+            name, default
+        )
 
-    def append_metrics(self, images: int, values: dict[str, float]) -> None:
-        """Append a line to metrics.jsonl."""
+    @functools.cached_property
+    def writer(self) -> tf.summary.SummaryWriter:
+        """The writer of logs/."""
+        return tf.summary.create_file_writer(str(self.logs))
+
+    def log_metrics(self, images: int, values: dict[str, float]) -> None:
+        """Write values, by name, to metrics.jsonl and TensorBoard."""
         with self.metrics_file.open("a") as file:
             file.write(json.dumps({"images": images, **values}) + "\n")
+        with self.writer.as_default(step=images):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
 
     def truncate_metrics(self, images: int) -> None:
         """Delete the lines after `images` images. The resumed run writes them again."""
@@ -120,13 +125,13 @@ class RunDirectory:
         """Return the path of `write_nonfinite`."""
         return self.path / f"nonfinite-{step:010d}.json"
 
-    def write_nonfinite(self, step: int, facts: dict[str, Any]) -> None:
+    def write_nonfinite(self, step: int, **facts: Any) -> None:
         """Write a report of a step that was not finite."""
         valid_json = {
             name: str(v) if isinstance(v, float) and not math.isfinite(v) else v
             for name, v in facts.items()
         }
-        write_json(self.nonfinite_file(step), valid_json)
+        write_json(self.nonfinite_file(step), {"step": step, **valid_json})
 
     def _create(self) -> None:
         try:
@@ -159,7 +164,8 @@ class RunDirectory:
         self._lock.flush()
 
     def _check_same_run(self, text: str) -> None:
-        old, new = parse_settings(self.flags_file.read_text()), parse_settings(text)
+        old = configuration.parse_settings(self.flags_file.read_text())
+        new = configuration.parse_settings(text)
         differences = [
             f"{name} was {old[name]}, now {new[name]}"
             for name in new

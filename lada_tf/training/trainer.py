@@ -15,6 +15,7 @@ from lada_tf.evaluation.callback import FrechetDistanceCallback, IntervalCallbac
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.io import reporting_full_disk
 from lada_tf.models import LadaGAN, Preset
+from lada_tf.training import distribution
 from lada_tf.training.callbacks import (
     CheckpointEvery,
     MetricsLog,
@@ -23,14 +24,6 @@ from lada_tf.training.callbacks import (
 )
 from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.configuration import TrainingOptions, flagfile_text
-from lada_tf.training.distribution import (
-    check_batch_size,
-    check_jit_compile,
-    check_same_state,
-    describe_devices,
-    distributed_batches,
-    is_chief,
-)
 from lada_tf.training.loop import NonFiniteStep, TrainingLoop
 from lada_tf.training.run_directory import RunDirectory
 
@@ -47,8 +40,10 @@ def build(preset: Preset, options: TrainingOptions) -> LadaGAN:
     """
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
-    check_jit_compile(options.jit_compile, strategy)
-    check_batch_size(preset.batch_size, options.gradient_accumulation_steps, replicas)
+    distribution.check_jit_compile(options.jit_compile, strategy)
+    distribution.check_batch_size(
+        preset.batch_size, options.gradient_accumulation_steps, replicas
+    )
     keras.utils.set_random_seed(options.seed)
     try:
         gan = LadaGAN.from_preset(
@@ -88,7 +83,7 @@ def dry_run(
         gan = build(preset, options)
     print(f"generator: {gan.generator.count_params():,} parameters")
     print(f"discriminator: {gan.discriminator.count_params():,} parameters")
-    batches = distributed_batches(
+    batches = distribution.distributed_batches(
         strategy, source, preset.batch_size, seed=options.seed, flip=options.flip
     )
     start = time.monotonic()
@@ -131,7 +126,8 @@ def train(
     with strategy.scope():
         gan = build(preset, options)
     directory = RunDirectory(run_dir)
-    run = _Run(preset, source, directory, options, strategy, gan)
+    checkpoints = Checkpoints(directory.checkpoints, gan, options.keep_checkpoints)
+    run = _Run(preset, source, directory, options, strategy, gan, checkpoints)
     try:
         with reporting_full_disk(run_dir):
             run.start()
@@ -139,7 +135,6 @@ def train(
                 try:
                     run.train_to_end()
                 except NonFiniteStep as step:
-                    run.record(step)
                     run.roll_back(step)
     finally:
         directory.release_lock()
@@ -156,15 +151,11 @@ class _Run:
     options: TrainingOptions
     strategy: tf.distribute.Strategy
     gan: LadaGAN
-
-    def __post_init__(self):
-        self.checkpoints = Checkpoints(
-            self.directory.checkpoints, self.gan, self.options.keep_checkpoints
-        )
+    checkpoints: Checkpoints
 
     def start(self) -> None:
         """Lock the run directory and restore its last checkpoint."""
-        if is_chief(self.strategy):
+        if distribution.is_chief(self.strategy):
             self.directory.start(
                 self.preset, dataclasses.asdict(self.options), self.source.fingerprint
             )
@@ -173,26 +164,29 @@ class _Run:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         if restored := self.checkpoints.restore():
             print(f"resuming from {restored}")
-        check_same_state(self.strategy, self.gan.steps)
-        total_images = self.preset.total_images
-        if self.gan.images_seen >= total_images:
-            print(f"already trained: increase total_images={total_images} to continue")
+        distribution.check_same_state(self.strategy, self.gan.steps)
+        total = self.preset.total_images
+        if self.gan.images_seen >= total:
+            print(f"already trained: increase total_images={total} to continue")
         else:
             compiled = ", compiled by XLA" if self.options.jit_compile else ""
-            print(f"training on {describe_devices(self.strategy)}{compiled}")
+            print(
+                f"training on {distribution.describe_devices(self.strategy)}{compiled}"
+            )
 
     def train_to_end(self) -> None:
         """Train from the current state until `total_images`."""
         gan, batch_size = self.gan, self.preset.batch_size
         gan.seed = self.options.seed + SEED_STRIDE * self.checkpoints.rollbacks
-        callbacks = self._callbacks() if is_chief(self.strategy) else []
+        steps = -(-self.preset.total_images // batch_size) - gan.steps
+        callbacks = self._callbacks() if distribution.is_chief(self.strategy) else []
         intervals = [c for c in callbacks if isinstance(c, IntervalCallback)]
 
         def max_steps_per_call() -> int:
             images = min((c.images_until_due() for c in intervals), default=1)
             return -(-images // batch_size)
 
-        batches = distributed_batches(
+        batches = distribution.distributed_batches(
             self.strategy,
             self.source,
             batch_size,
@@ -200,36 +194,22 @@ class _Run:
             start_step=gan.steps,
             flip=self.options.flip,
         )
-        TrainingLoop(gan, self.strategy, self.options.jit_compile).run(
-            batches,
-            -(-self.preset.total_images // batch_size) - gan.steps,
-            callbacks,
-            max_steps_per_call,
-        )
-
-    def record(self, step: NonFiniteStep) -> None:
-        """Write the details of a step that was not finite to the run directory."""
-        if not is_chief(self.strategy):
-            return
-        batch_size, seed = self.preset.batch_size, self.gan.seed
-        indices = batch_indices(len(self.source), batch_size, seed, step.step)
-        self.directory.write_nonfinite(
-            step.step,
-            {
-                "step": step.step,
-                "seed": seed,
-                "batch_size": batch_size,
-                "image_indices": indices.tolist(),
-                **step.values,
-            },
-        )
+        loop = TrainingLoop(gan, self.strategy, self.options.jit_compile)
+        loop.run(batches, steps, callbacks, max_steps_per_call)
 
     def roll_back(self, step: NonFiniteStep) -> None:
-        """Restore the last checkpoint, to continue with another seed.
+        """Report the step, and restore the last checkpoint to use another seed.
 
         Raises:
             TrainingDiverged: if the options do not allow another rollback.
         """
+        if distribution.is_chief(self.strategy):
+            batch_size, seed = self.preset.batch_size, self.gan.seed
+            indices = batch_indices(len(self.source), batch_size, seed, step.step)
+            facts = {"image_indices": indices.tolist(), **step.values}
+            self.directory.write_nonfinite(
+                step.step, seed=seed, batch_size=batch_size, **facts
+            )
         done, limit = self.checkpoints.rollbacks, self.options.max_rollbacks
         if self.options.on_nonfinite != "rollback" or done == limit:
             raise TrainingDiverged(
@@ -247,19 +227,17 @@ class _Run:
         self.directory.truncate_metrics(self.gan.images_seen)
         if options.on_nonfinite == "rollback" and not checkpoints.paths():
             checkpoints.save()  # the target of a rollback before the first interval
-        writer = tf.summary.create_file_writer(str(self.directory.logs))
-        log = MetricsLog(self.directory, writer, options.log_images)
         callbacks = [
             ProgressBar(self.preset.total_images),
-            log,
-            SampleGrids(self.directory, writer, options.sample_images, options.seed),
+            MetricsLog(self.directory, options.log_images),
+            SampleGrids(self.directory, options.sample_images, options.seed),
         ]
         if options.fd_images:
             callbacks.append(
                 FrechetDistanceCallback(
                     self.source,
                     open_extractor("small_classifier"),
-                    log.log,
+                    self.directory.log_metrics,
                     num_images=options.fd_samples,
                     every_images=options.fd_images,
                     on_best=checkpoints.save_best,

@@ -93,10 +93,10 @@ def test_a_failed_write_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
     whole = checkpoints.save()
     gan.image_counter.assign(8)
 
-    def full(directory, facts):
+    def full(path, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "_write_manifest", full)
+    monkeypatch.setattr("lada_tf.training.checkpoints.write_json", full)
     with pytest.raises(UserError, match="No space left on device"):
         checkpoints.save()
     assert list(tmp_path.iterdir()) == [whole]

@@ -197,7 +197,7 @@ def test_imported_run_is_the_checkpoint(run, tmp_path):
     )
     assert gan.images_seen == 3 * len(values["z"])
     assert int(gan.g_optimizer.iterations) == 3
-    with pytest.raises(UserError, match="already holds a run"):
+    with pytest.raises(UserError, match="holds a run"):
         import_official_checkpoint(
             folder / "after", folder / "config.json", tmp_path / "run"
         )
@@ -225,9 +225,9 @@ def test_errors_name_the_missing_key_or_tensor(tmp_path):
     del config["g_dim"]
     with pytest.raises(UserError, match="the key 'g_dim' is missing"):
         load_official_checkpoint(checkpoint, config)
-    with pytest.raises(UserError, match="no readable TensorFlow checkpoint"):
+    with pytest.raises(UserError, match="no readable checkpoint"):
         load_official_checkpoint(tmp_path, folder / "config.json")
-    with pytest.raises(UserError, match=r"not a readable config\.json"):
+    with pytest.raises(UserError, match="cannot be read"):
         load_official_checkpoint(checkpoint, tmp_path / "absent.json")
 
 

@@ -93,7 +93,7 @@ def test_a_directory_with_other_files_is_unchanged(tmp_path):
 def test_metrics_are_truncated_to_the_checkpoint(tmp_path):
     directory = RunDirectory(tmp_path)
     for images in (10, 20, 30):
-        directory.append_metrics(images, {"d_loss": 1.0})
+        directory.log_metrics(images, {"d_loss": 1.0})
     with directory.metrics_file.open("a") as file:
         file.write('{"images": 4')  # a line torn by the end of the process
     directory.truncate_metrics(20)
