@@ -14,7 +14,7 @@ from scipy import ndimage
 from lada_tf import app, data
 from lada_tf.evaluation import frechet_distance, precision_recall
 from lada_tf.evaluation.extract_features import compute_features
-from lada_tf.evaluation.small_classifier import SmallClassifier
+from lada_tf.evaluation.model_features import SmallClassifier
 
 flags.DEFINE_string("labels", None, "IDX file of Fashion-MNIST's training labels.")
 flags.DEFINE_integer("num_images", 60000, "Images of both halves.")

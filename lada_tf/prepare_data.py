@@ -16,17 +16,15 @@ from lada_tf.data.records import verify
 from lada_tf.data.resize import RESIZES, resize_name
 from lada_tf.errors import UserError
 
-SOURCE = flags.DEFINE_string(
+flags.DEFINE_string(
     "source",
     None,
     "The images: a directory, .zip, LMDB, IDX, .npy, .npz, portraits, fashion_mnist or "
     "tfds:NAME[:SPLIT].",
 )
-OUTPUT = flags.DEFINE_string("output", None, "Directory of the records.")
-IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", None, "Height and width in pixels.", lower_bound=1
-)
-RESIZE = flags.DEFINE_enum(
+flags.DEFINE_string("output", None, "Directory of the records.")
+flags.DEFINE_integer("image_size", None, "Height and width in pixels.", 1)
+flags.DEFINE_enum(
     "resize",
     None,
     list(RESIZES),
@@ -34,50 +32,45 @@ RESIZE = flags.DEFINE_enum(
     "the paper. lsun: box filter on the short side, center crop. pad: black borders. "
     "The default is pad for fashion_mnist, plain for other data.",
 )
-ON_BAD = flags.DEFINE_enum(
+flags.DEFINE_enum(
     "on_bad_image",
     "error",
     ON_BAD_IMAGE,
     "What to do about damaged images: stop at the first one, or skip them.",
 )
-IMAGES_PER_SHARD = flags.DEFINE_integer(
-    "images_per_shard",
-    None,
-    "Images per shard. The default makes shards of 1 GiB.",
-    lower_bound=1,
+flags.DEFINE_integer(
+    "images_per_shard", None, "Images per shard; default: as many as fit in 1 GiB.", 1
 )
-DOWNLOAD = flags.DEFINE_bool("download", False, "Let TFDS download the dataset.")
-VERIFY = flags.DEFINE_bool(
+flags.DEFINE_bool("download", False, "Let TFDS download the dataset.")
+flags.DEFINE_bool(
     "verify", False, "Only compare the shards in --output with their checksums."
 )
+FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    output = _require(OUTPUT)
-    if VERIFY.value:
+    required = ["output"] if FLAGS.verify else ["output", "source", "image_size"]
+    for name in required:
+        if FLAGS[name].value is None:
+            raise UserError(f"--{name} is missing")
+    output, size = FLAGS.output, FLAGS.image_size
+    if FLAGS.verify:
         print(f"{output}: {verify(output)} images, all checksums match")
         return
-    source, size = _require(SOURCE), _require(IMAGE_SIZE)
-    bad_images = BadImages(ON_BAD.value)
+    bad_images = BadImages(FLAGS.on_bad_image)
     manifest = prepare_records(
-        open_reader(source, download=DOWNLOAD.value),
+        open_reader(FLAGS.source, download=FLAGS.download),
         output,
         size,
-        resize_name(source, RESIZE.value),
+        resize_name(FLAGS.source, FLAGS.resize),
         bad_images,
-        IMAGES_PER_SHARD.value,
+        FLAGS.images_per_shard,
     )
     shards, skipped = len(manifest["shards"]), len(bad_images.skipped)
     print(
         f"{output}: {manifest['count']} images of {size}x{size} in {shards} shards, "
         f"skipped {skipped} bad images"
     )
-
-
-def _require(flag: flags.FlagHolder):
-    if flag.value is None:
-        raise UserError(f"--{flag.name} is missing")
-    return flag.value
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train the network of `lada_tf.evaluation.small_classifier` and write its weights.
+"""Train `lada_tf.evaluation.model_features.SmallClassifier` and write its weights.
 
 python -m scripts.train_small_classifier --labels=train-labels-idx1-ubyte.gz \
     --output=lada_tf/evaluation/small_classifier.npz
@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import flags
 
 from lada_tf import app, data
-from lada_tf.evaluation import small_classifier
+from lada_tf.evaluation.model_features import build_small_classifier
 
 flags.DEFINE_string("labels", None, "IDX file of Fashion-MNIST's training labels.")
 flags.DEFINE_string("output", None, "The .npz to write.")
@@ -32,7 +32,7 @@ def main() -> None:
     portraits = data.open_source("portraits", 32)
     with gzip.open(FLAGS.labels) as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)
-    features = small_classifier.build_model()
+    features = build_small_classifier()
     model = keras.Model(
         features.input,
         keras.layers.Dense(10 + len(portraits))(features.layers[-2].output),

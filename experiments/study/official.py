@@ -30,8 +30,8 @@ from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.callback import real_features
+from lada_tf.evaluation.distances import frechet_distance
 from lada_tf.evaluation.extract_features import compute_features, open_extractor
-from lada_tf.evaluation.frechet import frechet_distance
 from lada_tf.models import Preset
 from lada_tf.sampling.grids import png_bytes, tile
 

@@ -1,12 +1,8 @@
-"""Images in arrays: the embedded portraits, NumPy files and IDX files (MNIST's format).
-
-IDX is specified at http://yann.lecun.com/exdb/mnist.
-"""
+"""Images in arrays: the embedded portraits, NumPy files and IDX files."""
 
 import gzip
 import hashlib
 import importlib.resources
-import math
 import os
 import zipfile
 import zlib
@@ -19,10 +15,7 @@ from lada_tf.data.readers import Item, Reader
 from lada_tf.errors import UserError
 
 FASHION_MNIST_DIR = "/usr/share/datasets/fashion-mnist"
-_FASHION_MNIST_FILES = {
-    "train": "train-images-idx3-ubyte.gz",
-    "test": "t10k-images-idx3-ubyte.gz",
-}
+_FASHION_MNIST_PREFIXES = {"train": "train", "test": "t10k"}
 # Two zero bytes, element type (8: unsigned byte), number of dimensions.
 _IDX_MAGIC = (b"\0\0\x08\x03", b"\0\0\x08\x04")
 
@@ -39,9 +32,14 @@ class ArrayReader(Reader):
                 f"(N, H, W, 1) or (N, H, W), got {array.dtype} {array.shape}"
             )
         self.kind = kind
-        self.identity = _sampled_digest(array)
         self._name = name
         self._array = array
+        # At most 256 evenly spaced images: fast for any file size.
+        sha = hashlib.sha256(repr(array.shape).encode())
+        if len(array):
+            for index in np.unique(np.linspace(0, len(array) - 1, 256).astype(int)):
+                sha.update(array[index].tobytes())
+        self.identity = sha.hexdigest()
 
     def __len__(self) -> int:
         return len(self._array)
@@ -53,15 +51,6 @@ class ArrayReader(Reader):
     def _rgb(self, index: int) -> np.ndarray:
         image = self._array[index]
         return np.broadcast_to(image, (*image.shape[:2], 3))
-
-
-def _sampled_digest(array: np.ndarray) -> str:
-    """Digest the shape and at most 256 evenly spaced images: fast for any file size."""
-    sha = hashlib.sha256(repr(array.shape).encode())
-    if len(array):
-        for index in np.unique(np.linspace(0, len(array) - 1, 256).astype(int)):
-            sha.update(array[index].tobytes())
-    return sha.hexdigest()
 
 
 def read_portraits() -> ArrayReader:
@@ -99,9 +88,10 @@ def _images_key(path: str, names: list[str]) -> str:
 
 def read_fashion_mnist(split: str) -> ArrayReader:
     """Open Fashion-MNIST (28x28, grayscale) from its Debian package."""
-    if split not in _FASHION_MNIST_FILES:
+    if split not in _FASHION_MNIST_PREFIXES:
         raise UserError(f"data=fashion_mnist:{split}: the splits are train and test")
-    path = os.path.join(FASHION_MNIST_DIR, _FASHION_MNIST_FILES[split])
+    name = f"{_FASHION_MNIST_PREFIXES[split]}-images-idx3-ubyte.gz"
+    path = os.path.join(FASHION_MNIST_DIR, name)
     if not os.path.exists(path):
         raise UserError(
             f"data=fashion_mnist: {path} does not exist. Run `apt install "
@@ -111,32 +101,20 @@ def read_fashion_mnist(split: str) -> ArrayReader:
 
 
 def read_idx(path: str) -> ArrayReader:
-    """Open an IDX file of uint8 (N, H, W) or (N, H, W, 3), optionally gzipped."""
+    """Open an IDX file of uint8 (N, H, W) or (N, H, W, 3), optionally gzipped.
+
+    The format is specified at http://yann.lecun.com/exdb/mnist.
+    """
     try:
         with open(path, "rb") as file:
             data = file.read()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"data={path}: cannot read the IDX file: {error}") from error
-    return ArrayReader("idx", path, _parse_idx(path, data))
-
-
-def _parse_idx(path: str, data: bytes) -> np.ndarray:
-    """Parse the magic number, the 32-bit dimensions and the elements."""
-    if data[:4] not in _IDX_MAGIC:
-        raise UserError(
-            f"data={path}: not an IDX file of images (unsigned bytes, 3 or 4 "
-            f"dimensions). It starts with {data[:4]!r}"
-        )
-    ndim = data[3]
-    start = 4 + 4 * ndim
-    if len(data) < start:
-        raise UserError(f"data={path}: the header of the IDX file is truncated")
-    shape = tuple(np.frombuffer(data, ">u4", ndim, offset=4).tolist())
-    if len(data) - start != math.prod(shape):
-        raise UserError(
-            f"data={path}: found {len(data) - start} bytes of pixels, expected "
-            f"{math.prod(shape)} from the header"
-        )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+        if data[:4] not in _IDX_MAGIC:
+            raise ValueError(f"no unsigned bytes in 3 or 4 dimensions: {data[:4]!r}")
+        ndim = data[3]
+        shape = np.frombuffer(data, ">u4", ndim, offset=4)
+        array = np.frombuffer(data, np.uint8, offset=4 + 4 * ndim).reshape(shape)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f"data={path}: not an IDX file of images: {error}") from error
+    return ArrayReader("idx", path, array)

@@ -25,23 +25,12 @@ class BadImage(Exception):
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decode an image file.
-
-    Args:
-        data: Content of a JPEG, PNG, WebP or BMP file.
-
-    Returns:
-        uint8 (H, W, 3), RGB.
-
-    Raises:
-        BadImage: The file is damaged or not supported.
-    """
+    """Decode the content of an image file: RGB, uint8 (H, W, 3). Raise BadImage."""
     if not data:
         raise BadImage("the file is empty")
+    is_jpeg = data.startswith(b"\xff\xd8\xff")
     try:
-        if data.startswith(b"\xff\xd8\xff"):
-            return _decode_jpeg(data)
-        return _decode_with_pillow(data)
+        return _decode_jpeg(data) if is_jpeg else _decode_with_pillow(data)
     except BadImage:
         raise
     except Image.UnidentifiedImageError as error:

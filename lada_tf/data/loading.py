@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import mmap
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,6 @@ from tqdm import tqdm
 from lada_tf.data.decoding import BadImage, decode
 from lada_tf.data.readers import Item, Reader
 from lada_tf.data.resize import RESIZES, Resize
-from lada_tf.data.source import aligned_empty
 from lada_tf.errors import UserError
 
 ON_BAD_IMAGE = ("error", "skip")
@@ -91,7 +91,9 @@ def load_into_memory(
     reader: Reader, image_size: int, resize: str, bad_images: BadImages
 ) -> np.ndarray:
     """Decode all usable images of a reader: uint8 (n, image_size, image_size, 3)."""
-    images = aligned_empty((len(reader), image_size, image_size, 3))
+    # Memory of whole pages is aligned, so that TensorFlow can share it.
+    memory = mmap.mmap(-1, len(reader) * 3 * image_size**2)
+    images = np.frombuffer(memory, np.uint8).reshape(-1, image_size, image_size, 3)
     count = 0
     decoded = decode_images(reader, image_size, resize, 0, len(reader))
     for image in progress_bar(decoded, len(reader), "decoding"):
@@ -103,6 +105,10 @@ def load_into_memory(
     return images[:count]
 
 
-def progress_bar(items: Iterable | None, total: int, description: str) -> tqdm:
+def progress_bar(
+    items: Iterable, total: int, description: str, initial: int = 0
+) -> tqdm:
     """Show progress on a terminal if the work takes longer than two seconds."""
-    return tqdm(items, description, total, unit="image", delay=2, disable=None)
+    return tqdm(
+        items, description, total, unit="image", initial=initial, delay=2, disable=None
+    )

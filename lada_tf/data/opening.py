@@ -100,11 +100,7 @@ def _open_records(path: str, image_size: int, resize: str | None) -> RecordSourc
 
 
 def open_reader(data: str, *, download: bool = False) -> Reader:
-    """Open a dataset, except records, without decoding it. See `open_source`.
-
-    Raises:
-        UserError: The data does not exist, is not supported, or contains no images.
-    """
+    """Open a dataset, except records, without decoding it. See `open_source`."""
     reader = _find_reader(data, download)
     if not len(reader):
         extensions = ", ".join(EXTENSIONS)

@@ -1,9 +1,8 @@
 """Random order of the images: a pure function of seed, epoch and step.
 
-Training reads an endless sequence of positions 0, 1, 2, ... Position p holds image
+Training reads an endless sequence. Position p holds image
 `permutation(N, seed, p // N)[p % N]`, so each epoch is a full reshuffle of N images.
-Batch s of size B covers the positions [s * B, (s + 1) * B). It straddles two epochs if
-B does not divide N. Resuming therefore needs only the step number.
+Batch s of size B covers the positions [s * B, (s + 1) * B).
 
 The random bits come from SplitMix64 (Steele, Lea and Flood 2014,
 doi:10.1145/2660193.2660195) in 64-bit integers. They are the same on every machine and

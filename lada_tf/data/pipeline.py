@@ -47,7 +47,12 @@ def batches(
         >>> next(iter(lada_tf.data.batches(source, 64, seed=0))).shape
         TensorShape([64, 32, 32, 3])
     """
-    _check_arguments(batch_size, seed, start_step, shard_index, num_shards)
+    minimum = {"batch_size": 1, "seed": 0, "start_step": 0}
+    for name, value in zip(minimum, (batch_size, seed, start_step), strict=True):
+        if value < minimum[name]:
+            raise UserError(f"{name}={value}: must be at least {minimum[name]}")
+    if not 0 <= shard_index < num_shards:
+        raise UserError(f"shard_index={shard_index}: must be in [0, {num_shards})")
     global_batch_size = batch_size * num_shards
     if len(source) < global_batch_size:
         warnings.warn(
@@ -97,16 +102,3 @@ def _index_batches(
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
     indices = epochs.flat_map(rest_of_epoch).batch(batch_size, drop_remainder=True)
     return indices.prefetch(16)
-
-
-def _check_arguments(
-    batch_size: int, seed: int, start_step: int, shard_index: int, num_shards: int
-) -> None:
-    if batch_size < 1:
-        raise UserError(f"batch_size={batch_size}: must be at least 1")
-    if seed < 0:
-        raise UserError(f"seed={seed}: must be at least 0")
-    if start_step < 0:
-        raise UserError(f"start_step={start_step}: must be at least 0")
-    if not 0 <= shard_index < num_shards:
-        raise UserError(f"shard_index={shard_index}: must be in [0, {num_shards})")

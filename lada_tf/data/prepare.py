@@ -1,9 +1,8 @@
 """Write records from any reader, in shards, resumable at any time.
 
-Shard k contains the usable images among the reader's images [k * n, (k + 1) * n).
-Shards are independent, so a resumed run keeps the finished ones. A run writes a shard,
-then adds it to `progress.json`. After the last shard, it writes `manifest.json`. Each
-file is written atomically.
+Shard k contains the usable images among the reader's images [k * n, (k + 1) * n). A run
+writes a shard, then adds it to `progress.json`. After the last shard, it writes
+`manifest.json`. Each file is written atomically.
 """
 
 import contextlib
@@ -12,7 +11,6 @@ import os
 from collections.abc import Iterator
 
 import tensorflow as tf
-from tqdm import tqdm
 
 from lada_tf.data.loading import BadImages, Failure, decode_images, progress_bar
 from lada_tf.data.readers import Reader
@@ -33,19 +31,11 @@ def prepare_records(
     bad_images: BadImages,
     images_per_shard: int | None = None,
 ) -> dict:
-    """Write a directory of records, or resume writing it.
+    """Write a directory of records, or resume writing it. Return the manifest.
 
-    Args:
-        reader: The images.
-        output: A new or empty directory, or one that this function started to write. If
-            it is finished and has the same images and settings, nothing is written.
-        image_size: Height and width in pixels.
-        resize: A name in `RESIZES`.
-        bad_images: What to do about images that cannot be used.
-        images_per_shard: The default makes shards of 1 GiB.
-
-    Returns:
-        The manifest.
+    `output` must be a new or empty directory, or one that this function started to
+    write. If it is finished and has the same images and settings, nothing is written.
+    The default number of images per shard makes shards of 1 GiB.
 
     Raises:
         UserError: `output` contains something else, another process is writing to it,
@@ -74,22 +64,22 @@ def _write_records(
     reader: Reader, output: str, plan: dict, bad_images: BadImages
 ) -> dict:
     image_size, resize = plan["image_size"], plan["resize"]
-    per_shard, progress_path = plan["images_per_shard"], os.path.join(output, PROGRESS)
+    total, per_shard = len(reader), plan["images_per_shard"]
+    progress_path = os.path.join(output, PROGRESS)
     shards = _finished_shards(output, plan)
     _report_skipped(shards, bad_images)
-    num_shards = -(-len(reader) // per_shard)
-    with progress_bar(None, len(reader), "preparing") as bar:
-        bar.update(min(len(shards) * per_shard, len(reader)))
-        for index in range(len(shards), num_shards):
-            start, stop = index * per_shard, min((index + 1) * per_shard, len(reader))
-            images = decode_images(reader, image_size, resize, start, stop)
-            name = f"images-{index:05d}-of-{num_shards:05d}.tfrecord"
-            path = os.path.join(output, name)
-            shards.append(_write_shard(path, images, bad_images, bar))
-            write_json(progress_path, {**plan, "shards": shards})
+    start, num_shards = len(shards) * per_shard, -(-total // per_shard)
+    decoded = decode_images(reader, image_size, resize, start, total)
+    images = iter(progress_bar(decoded, total, "preparing", start))
+    for index in range(len(shards), num_shards):
+        name = f"images-{index:05d}-of-{num_shards:05d}.tfrecord"
+        path = os.path.join(output, name)
+        shard_images = itertools.islice(images, per_shard)
+        shards.append(_write_shard(path, shard_images, bad_images))
+        write_json(progress_path, {**plan, "shards": shards})
     count = sum(shard["count"] for shard in shards)
     if not count:
-        raise UserError(f"output={output}: none of {len(reader)} images is usable")
+        raise UserError(f"output={output}: none of {total} images is usable")
     fingerprint = reader.fingerprint(image_size, resize, count)
     manifest = {**plan, "count": count, "fingerprint": fingerprint, "shards": shards}
     write_json(os.path.join(output, MANIFEST), manifest)
@@ -97,7 +87,7 @@ def _write_records(
     return manifest
 
 
-def _write_shard(path: str, images: Iterator, bad_images: BadImages, bar: tqdm) -> dict:
+def _write_shard(path: str, images: Iterator, bad_images: BadImages) -> dict:
     """Write the usable images. Return the shard's entry in the manifest."""
     count, failures = 0, []
     with replacing(path) as temporary:
@@ -109,7 +99,6 @@ def _write_shard(path: str, images: Iterator, bad_images: BadImages, bar: tqdm) 
                 else:
                     writer.write(image.tobytes())
                     count += 1
-                bar.update()
         checksum = sha256(temporary)
     file = os.path.basename(path)
     return {"file": file, "count": count, "sha256": checksum, "bad_images": failures}
@@ -121,12 +110,10 @@ def _finished_shards(output: str, plan: dict) -> list[dict]:
     if not os.path.exists(path):
         write_json(path, {**plan, "shards": []})
     shards = _read_planned(path, plan)["shards"]
-    # If a shard was deleted, write it and the following ones again.
-    return list(
-        itertools.takewhile(
-            lambda shard: os.path.exists(os.path.join(output, shard["file"])), shards
-        )
-    )
+    for index, shard in enumerate(shards):
+        if not os.path.exists(os.path.join(output, shard["file"])):
+            return shards[:index]  # write it and the following ones again
+    return shards
 
 
 def _report_skipped(shards: list[dict], bad_images: BadImages) -> None:

@@ -57,9 +57,8 @@ class Reader(abc.ABC):
 class FolderReader(Reader):
     """Image files in a directory and its subdirectories, in natural order of the paths.
 
-    Files are selected by extension, but decoded by content. Hidden files are ignored.
-    The identity covers relative paths and file sizes, so opening a directory reads no
-    file.
+    Hidden files are ignored. The identity covers relative paths and file sizes, so
+    opening a directory reads no file.
     """
 
     kind = "folder"
@@ -80,10 +79,7 @@ class FolderReader(Reader):
 
 
 class ZipReader(Reader):
-    """Image files in a zip file, in natural order of their paths.
-
-    The identity covers paths and checksums.
-    """
+    """Image files in a zip file, like `FolderReader`. The identity covers checksums."""
 
     kind = "zip"
 

@@ -62,11 +62,7 @@ RESIZES: dict[str, Resize] = {"plain": plain, "lsun": lsun, "pad": pad}
 
 
 def resize_name(data: str, resize: str | None) -> str:
-    """Return `resize`, or the default resize of `data` if it is None or empty.
-
-    Raises:
-        UserError: The resize is unknown.
-    """
+    """Return `resize`, or the default resize of `data` if it is None or empty."""
     resize = resize or ("pad" if data.startswith("fashion_mnist") else "plain")
     if resize not in RESIZES:
         raise UserError(f"resize={resize}: must be one of {', '.join(RESIZES)}")

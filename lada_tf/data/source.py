@@ -66,15 +66,8 @@ class MemorySource(ImageSource):
 class SubsetSource(ImageSource):
     """A random subset of a source, to study data efficiency (Table III of the paper).
 
+    `subset` is the fraction of the images to keep, in (0, 1]; at least 1 is kept.
     Subsets with the same seed are nested: a larger subset contains the smaller one.
-
-    Args:
-        source: The source to choose from.
-        subset: Fraction of the images to keep, in (0, 1]. At least 1 image is kept.
-        subset_seed: An integer >= 0.
-
-    Raises:
-        UserError: An argument is out of range.
     """
 
     def __init__(self, source: ImageSource, subset: float, subset_seed: int):
@@ -95,14 +88,6 @@ class SubsetSource(ImageSource):
 
     def gather(self, indices: tf.Tensor) -> tf.Tensor:
         return self._source.gather(tf.gather(self._indices, indices))
-
-
-def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an uninitialized uint8 array that `as_tensor` can share."""
-    size = int(np.prod(shape))
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].reshape(shape)
 
 
 def as_tensor(array: np.ndarray) -> tf.Tensor:

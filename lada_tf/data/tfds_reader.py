@@ -1,8 +1,4 @@
-"""Image datasets of TensorFlow Datasets (TFDS).
-
-The reader returns encoded images, so our decoder makes the same pixels from a TFDS
-dataset as from a directory of the same files.
-"""
+"""Image datasets of TensorFlow Datasets (TFDS)."""
 
 import os
 from collections.abc import Iterator
@@ -26,12 +22,8 @@ class TfdsReader(Reader):
     """A split, or part of a split, of a prepared TFDS dataset.
 
     Reads from the environment variable TFDS_DATA_DIR, or from TFDS's default directory.
-
-    Args:
-        name: TFDS name: "cifar10", "celeb_a", "lsun/bedroom".
-        split: TFDS split: "train", "train[:20%]", "train+test", ...
-        download: Download and prepare the dataset if needed. If False, an unprepared
-            dataset raises UserError at once. TFDS itself would retry for minutes.
+    Images are returned encoded, so our decoder makes the same pixels as from files.
+    Without `download`, an unprepared dataset raises UserError at once.
     """
 
     kind = "tfds"
@@ -45,9 +37,7 @@ class TfdsReader(Reader):
                 f"data={self._name}: requires `pip install lada_tf[tfds]`"
             ) from error
         self._tfds = tensorflow_datasets
-        self._builder = self._find_builder(name)
-        if not self._builder.is_prepared():
-            self._prepare(name, download)
+        self._builder = self._prepared_builder(name, download)
         self._slices = self._parse_split(split)
         self._feature = self._image_feature()
         self.identity = digest(self._builder.info.full_name, *self._slices)
@@ -81,24 +71,25 @@ class TfdsReader(Reader):
         )
         yield from dataset.map(lambda example: example[self._feature]).prefetch(64)
 
-    def _find_builder(self, name: str):
+    def _prepared_builder(self, name: str, download: bool):
         try:
-            return self._tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
+            builder = self._tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
         except ValueError as error:  # unknown dataset or configuration
             first_line = str(error).strip().split("\n")[0]
             raise UserError(f"data=tfds:{name}: {first_line}") from error
-
-    def _prepare(self, name: str, download: bool) -> None:
+        if builder.is_prepared():
+            return builder
         if not download:
             raise UserError(
-                f"data=tfds:{name}: not prepared in {self._builder.data_dir}. Set "
+                f"data=tfds:{name}: not prepared in {builder.data_dir}. Set "
                 f"download=True, run `tfds build {name}`, or set TFDS_DATA_DIR to the "
                 "directory that contains it"
             )
         try:
-            self._builder.download_and_prepare()
+            builder.download_and_prepare()
         except Exception as error:  # network, disk, checksums, manual downloads
             raise UserError(f"data=tfds:{name}: cannot prepare it: {error}") from error
+        return builder
 
     def _parse_split(self, split: str) -> list[_Slice]:
         splits = self._builder.info.splits
@@ -110,23 +101,17 @@ class TfdsReader(Reader):
                 f"data={self._name}: no such split. The splits are {', '.join(splits)} "
                 "and parts of them like train[:20%]"
             ) from error
-        slices = [
-            _Slice(
-                part.splitname,
-                part.from_ or 0,
-                splits[part.splitname].num_examples if part.to is None else part.to,
-            )
-            for part in parts
-        ]
+        slices = []
+        for part in parts:
+            count = splits[part.splitname].num_examples
+            stop = count if part.to is None else part.to
+            slices.append(_Slice(part.splitname, part.from_ or 0, stop))
         return [part for part in slices if part.start < part.stop]
 
     def _image_feature(self) -> str:
         features = self._builder.info.features
-        images = [
-            name
-            for name, feature in features.items()
-            if isinstance(feature, self._tfds.features.Image)
-        ]
+        kind = self._tfds.features.Image
+        images = [name for name in features if isinstance(features[name], kind)]
         if not images:
             raise UserError(f"data={self._name}: no images, only {', '.join(features)}")
         return "image" if "image" in images else images[0]

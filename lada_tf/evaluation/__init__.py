@@ -6,9 +6,12 @@ FID and sFID are `frechet_distance` on two kinds of Inception features.
 # `inception_score` and `precision_recall` name both a module and its function. These
 # imports bind the functions here; import other names of the modules with
 # `from lada_tf.evaluation.precision_recall import ...`.
-from lada_tf.evaluation.frechet import frechet_distance, frechet_distance_of_statistics
+from lada_tf.evaluation.distances import (
+    frechet_distance,
+    frechet_distance_of_statistics,
+    kernel_distance,
+)
 from lada_tf.evaluation.inception_score import inception_score
-from lada_tf.evaluation.kid import kernel_distance
 from lada_tf.evaluation.precision_recall import precision_recall
 from lada_tf.evaluation.statistics import FeatureStatistics, StreamingStatistics
 

@@ -1,13 +1,14 @@
 """Keras callbacks that act at intervals, and the Fréchet distance during training."""
 
+import functools
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from lada_tf.data import ImageSource
+from lada_tf.evaluation.distances import frechet_distance
 from lada_tf.evaluation.extract_features import Extractor, compute_features
-from lada_tf.evaluation.frechet import frechet_distance
 from lada_tf.evaluation.image_sets import ImageSet, generated_images
 from lada_tf.evaluation.statistics import split_rows
 
@@ -15,13 +16,10 @@ SEED = 0
 
 
 class IntervalCallback(keras.callbacks.Callback):
-    """Calls `act(images_seen)` when the number of images seen passes a multiple.
+    """Call `act(images_seen)` when `model.images_seen` passes a multiple of `interval`.
 
     The multiples make a resumed run act at the same counts. Several steps can lie
-    between two calls of the callback. The model must have `images_seen` (int).
-
-    Args:
-        interval: number of images between two actions.
+    between two calls of the callback.
     """
 
     def __init__(self, interval: int):
@@ -47,14 +45,11 @@ class IntervalCallback(keras.callbacks.Callback):
 
 
 class FrechetDistanceCallback(IntervalCallback):
-    """Measures the Fréchet distance of the EMA generator at intervals and at the end.
+    """Measure the Fréchet distance of the EMA generator at intervals and at the end.
 
-    The real features come from `num_images` random images and are computed once. Every
-    measurement uses the same latents, so the curve shows the generator's progress and
-    no sampling noise. The distance of few images is biased upwards: compare it within
-    a run, not with a FID of 50,000 images.
-
-    The model must have `ema_generator`, `latent_dim`, and `images_seen` (int).
+    The real features are computed once. Every measurement uses the same latents, so the
+    curve shows the generator's progress and no sampling noise. The distance of few
+    images is biased upwards: compare it within a run, not with a FID of 50,000 images.
 
     Args:
         source: real images.
@@ -65,11 +60,6 @@ class FrechetDistanceCallback(IntervalCallback):
         on_best: called with every distance that is lower than all before it.
         best: lowest distance before the run was resumed.
         batch_size: number of images per call of the generator and the extractor.
-
-    Example:
-        extractor = open_extractor("small_classifier")
-        callback = FrechetDistanceCallback(source, extractor, log)
-        gan.fit(dataset, callbacks=[callback])
     """
 
     def __init__(
@@ -91,11 +81,6 @@ class FrechetDistanceCallback(IntervalCallback):
         self._on_best = on_best
         self.best = best
         self._batch_size = batch_size
-        self._real: np.ndarray | None = None
-        self._generated: ImageSet | None = None
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
         self._measured_at: int | None = None
 
     def on_train_end(self, logs=None):
@@ -104,13 +89,6 @@ class FrechetDistanceCallback(IntervalCallback):
 
     def act(self, images_seen: int) -> None:
         """Measure and log the distance."""
-        if self._real is None or self._generated is None:
-            self._real = real_features(
-                self._source, self._extractor, self._num_images, self._batch_size
-            )
-            self._generated = generated_images(
-                self.model.ema_generator, self.model.latent_dim, SEED, self._batch_size
-            )
         batches = self._generated.batches(self._num_images)
         generated = compute_features(batches, self._num_images, self._extractor)
         distance = frechet_distance(self._real, generated.features)
@@ -121,14 +99,23 @@ class FrechetDistanceCallback(IntervalCallback):
                 self._on_best(distance)
         self._measured_at = images_seen
 
+    @functools.cached_property
+    def _real(self) -> np.ndarray:
+        return real_features(
+            self._source, self._extractor, self._num_images, self._batch_size
+        )
+
+    @functools.cached_property
+    def _generated(self) -> ImageSet:
+        return generated_images(
+            self.model.ema_generator, self.model.latent_dim, SEED, self._batch_size
+        )
+
 
 def real_features(
     source: ImageSource, extractor: Extractor, num_images: int, batch_size: int = 64
 ) -> np.ndarray:
-    """Return the features of random images, float32 (num_images, d).
-
-    The choice of the images is always the same.
-    """
+    """Return the features of random, but always the same images: (num_images, d)."""
     order = np.random.default_rng(SEED).permutation(len(source))
     parts = split_rows(order[:num_images], batch_size)
     batches = (source.images(part) for part in parts)

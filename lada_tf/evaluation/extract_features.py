@@ -41,14 +41,7 @@ class Extractor(abc.ABC):
     identity: str
 
     def __call__(self, images: np.ndarray) -> Features:
-        """Extract the features of a batch.
-
-        Args:
-            images: uint8 (n, height, width, 3), n >= 1, RGB.
-
-        Raises:
-            UserError: images of another shape or dtype.
-        """
+        """Extract the features of RGB images, uint8 (n, height, width, 3), n >= 1."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
             raise UserError(
                 "images must be uint8 (n, height, width, 3), not "
@@ -90,15 +83,13 @@ def open_extractor(
         from lada_tf.evaluation.inception_graph import InceptionGraph
 
         return InceptionGraph(inception_graph, inception_sha256)
+    from lada_tf.evaluation import model_features
+
     if features == "small_classifier":
-        from lada_tf.evaluation.small_classifier import SmallClassifier
-
-        return SmallClassifier()
-    from lada_tf.evaluation.model_features import KerasInceptionV3, ModelFeatures
-
+        return model_features.SmallClassifier()
     if features == "keras_inception_v3":
-        return KerasInceptionV3()
-    return ModelFeatures(features)
+        return model_features.KerasInceptionV3()
+    return model_features.ModelFeatures(features)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,15 +116,10 @@ def compute_features(
     num_features: int | None = None,
     progress: str | None = None,
 ) -> FeatureSet:
-    """Extract the features of a set of images in one pass.
+    """Extract the features of `num_images` images, in uint8 batches, in one pass.
 
-    Args:
-        image_batches: uint8 arrays (n, height, width, 3).
-        num_images: total number of images in the batches.
-        extractor: the feature extractor.
-        num_features: number of images whose pool features are returned; all by default.
-            The statistics always cover all images.
-        progress: label of a progress bar on stderr; None shows no bar.
+    The statistics cover all images, and `FeatureSet.features` only the first
+    `num_features` (default: all). A `progress` label shows a progress bar on stderr.
 
     Raises:
         UserError: the batches do not hold `num_images` images, or a feature is NaN or

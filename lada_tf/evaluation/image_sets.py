@@ -36,20 +36,11 @@ class ImageSet:
 def generated_images(
     generator: keras.Model, latent_dim: int, seed: int = 0, batch_size: int = 64
 ) -> ImageSet:
-    """Return the unlimited set of a generator's images.
+    """Return the unlimited set of the images of a generator, rounded to uint8.
 
-    The latents are one stream of standard normal numbers from NumPy, the same for any
-    batch size, machine and device. Images are uint8, as a PNG file would hold them.
-
-    Args:
-        generator: maps float32 latents (n, latent_dim) to images (n, size, size, 3) in
-            [-1, 1].
-        latent_dim: width of the latents.
-        seed: seed of the latents.
-        batch_size: images per batch.
-
-    Returns:
-        The set. Its batches raise `UserError` if a pixel is NaN or infinite.
+    The generator maps float32 latents (n, latent_dim) to images in [-1, 1]. The latents
+    are one stream of standard normal numbers from NumPy, the same for any batch size,
+    machine and device. Batches raise UserError if a pixel is NaN or infinite.
     """
 
     @tf.function(reduce_retracing=True)
@@ -82,12 +73,8 @@ def stored_images(images: str, batch_size: int = 64) -> ImageSet:
             source of `lada_tf.data`.
         batch_size: images per batch.
 
-    Returns:
-        The set. Its batches raise `UserError` for an image that is unreadable or of
-        another size.
-
     Raises:
-        UserError: there are no images, or they are not square.
+        UserError: there are no images, or an image is unreadable or not square.
     """
     try:
         reader = open_reader(images)

@@ -28,18 +28,14 @@ SPATIAL_CHANNELS = 7
 class InceptionGraph(Extractor):
     """Extract features with a frozen graph that has the 2015 file's node names.
 
-    Args:
-        path: file of the graph; by default `default_path()`.
-        checksum: SHA-256 that the file must have. With any other than the public
-            file's, the metrics are labeled with it and none is called FID.
-
-    Raises:
-        UserError: the file does not exist, has another checksum, or holds no such
-            graph.
+    The file must have the SHA-256 `checksum`. With any other than the public file's,
+    the metrics are labeled with it and none is called FID. By default, the file is in
+    `default_cache_dir()`.
     """
 
     def __init__(self, path: str | None = None, checksum: str | None = None):
-        path, checksum = path or default_path(), checksum or SHA256
+        path = path or os.path.join(default_cache_dir(), FILE_NAME)
+        checksum = checksum or SHA256
         _check_file(path, checksum)
         self.label = None if checksum == SHA256 else f"graph {checksum[:12]}"
         self.identity = f"inception_graph:{checksum[:12]}"
@@ -59,11 +55,6 @@ class InceptionGraph(Extractor):
             self._outputs, {self._images: images}
         )
         return Features(pool, spatial, probabilities)
-
-
-def default_path() -> str:
-    """Return the path of the graph in the cache directory."""
-    return os.path.join(default_cache_dir(), FILE_NAME)
 
 
 def _check_file(path: str, checksum: str) -> None:

@@ -29,10 +29,6 @@ def inception_score(probabilities: ArrayLike, splits: int | None = None) -> floa
 
     Raises:
         UserError: rows that are not probabilities, NaN, or fewer images than `splits`.
-
-    Example:
-        inception_score(probabilities)             # ADM
-        inception_score(probabilities, splits=10)  # Salimans et al.
     """
     probabilities = as_features(probabilities, "probabilities", minimum=1)
     images = len(probabilities)

@@ -3,8 +3,8 @@
 import importlib
 
 from lada_tf.errors import UserError
+from lada_tf.evaluation.distances import frechet_distance_of_statistics
 from lada_tf.evaluation.extract_features import Extractor, FeatureSet, compute_features
-from lada_tf.evaluation.frechet import frechet_distance_of_statistics
 from lada_tf.evaluation.image_sets import ImageSet
 from lada_tf.evaluation.inception_score import inception_score
 from lada_tf.evaluation.precision_recall import precision_recall
@@ -92,14 +92,8 @@ def compute_metrics(
 ) -> dict[str, float]:
     """Compute FID, sFID, Inception score, precision and recall.
 
-    Metrics whose features the extractor or the reference lacks are left out.
-
-    Args:
-        generated: features of the generated images.
-        reference: the real side, from the same extractor.
-        extractor: the extractor, which names the metrics.
-        splits: as for `inception_score`.
-        arithmetic: as for `precision_recall`.
+    Metrics whose features the extractor or the reference lacks are left out. The other
+    arguments are those of `evaluate`.
 
     Returns:
         The value of each metric by its name, `extractor.metric_name("FID")` etc.

@@ -1,8 +1,4 @@
-"""The paper's evaluations by name, with the metrics that the paper reports.
-
-All of them are FID, sFID, Inception score, precision and recall as defined by the
-guided-diffusion (ADM) evaluator (Tables I to IV).
-"""
+"""The paper's evaluations (Tables I to IV), with the metrics that it reports."""
 
 import dataclasses
 
@@ -18,13 +14,12 @@ class Protocol:
         num_generated: number of generated images; None for all images of a set.
         paper: metrics that the paper reports.
         real: the real images, a source of `lada_tf.data.open_source` or an ADM
-            reference file. Empty if the images may not be redistributed or have no
-            loader; the user then passes a path.
-        needs: what the user has to pass as `real` if it is empty.
+            reference file. Empty if the user has to pass a path.
+        needs: the data that the user has to pass.
         source_images: number of images that the source must have; None for any.
         num_real: number of random real images; None for all.
         resize: how real images are resized, as in `open_source`.
-        name: name of the paper's protocol; None for the user's own data.
+        name: a key of `PROTOCOLS`; None for the user's own data.
     """
 
     image_size: int | None

@@ -26,11 +26,10 @@ SEED = 0  # seed of the random choice of images
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reference:
-    """Features of real images.
+    """Features of real images, as in `FeatureSet`.
 
     Attributes:
-        pool: pool statistics of all images.
-        spatial: spatial statistics of all images; None if the extractor has none.
+        pool, spatial: statistics of all images.
         features: float32 (n, d), pool features of at most 10,000 images; None if a file
             has neither features nor images.
         images: uint8 (n, height, width, 3), the images of `features`; None if unknown.
@@ -53,15 +52,8 @@ def open_reference(
 ) -> Reference:
     """Load or compute the reference of a protocol.
 
-    Args:
-        protocol: names the real images, an ADM reference file or a data source.
-        image_size: height and width that the source's images are resized to.
-        extractor: the feature extractor.
-        cache_dir: directory of cached references; by default `default_cache_dir()`.
-        batch_size: images per batch.
-
-    Raises:
-        UserError: the file or source is invalid, or has the wrong number of images.
+    The protocol names an ADM reference file, or a data source whose images are resized
+    to `image_size`. Its reference is cached in `cache_dir` or `default_cache_dir()`.
     """
     real = protocol.real
     if is_reference(real):
@@ -86,15 +78,7 @@ def compute_reference(
 ) -> Reference:
     """Compute the reference of a source, with at most 10,000 images in memory.
 
-    Args:
-        source: the real images.
-        extractor: the feature extractor.
-        num_images: number of random images, without replacement and with a fixed seed;
-            None for all.
-        batch_size: images per batch.
-
-    Raises:
-        UserError: the source has fewer than `num_images` images, or fewer than two.
+    It covers `num_images` images, chosen at random with a fixed seed, or all.
     """
     if num_images is not None and num_images > len(source):
         raise UserError(
@@ -120,11 +104,7 @@ def cached_reference(
     num_images: int | None = None,
     batch_size: int = 64,
 ) -> Reference:
-    """Return `compute_reference`, cached on disk.
-
-    The cache key is the source's fingerprint (data and preprocessing), the extractor's
-    identity and the number of images.
-    """
+    """Return `compute_reference`, cached on disk."""
     key = f"{source.fingerprint}|{extractor.identity}|{num_images}|{SEED}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:20]
     path = os.path.join(cache_dir or default_cache_dir(), f"reference-{digest}.npz")
@@ -172,10 +152,6 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
     """Read an ADM reference batch, published or written by `save_reference`.
 
     If the file has no features for precision and recall, compute them from `arr_0`.
-
-    Raises:
-        UserError: the file is missing or invalid, contains pickles, or is of another
-            extractor.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -184,9 +160,8 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
         raise UserError(
             f"{path} is not an .npz file that can be read without pickles: {error}"
         ) from error
-    missing = {"mu", "sigma"} - set(arrays)
-    if missing:
-        raise UserError(f"{path} lacks the arrays {', '.join(sorted(missing))}")
+    if not {"mu", "sigma"} <= set(arrays):
+        raise UserError(f"{path} lacks the arrays mu and sigma")
     # Published files do not name the extractor; it is always the 2015 graph.
     made_with = str(arrays.get("extractor", "inception_graph:"))
     if not extractor.identity.startswith(made_with):
@@ -207,9 +182,8 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
         raise UserError(f"{path}: arr_0 must be uint8 images, not {images.dtype}")
     if features is None and images is not None:
         batches = split_rows(images, batch_size)
-        features = compute_features(
-            batches, len(images), extractor, progress="real"
-        ).features
+        computed = compute_features(batches, len(images), extractor, progress="real")
+        features = computed.features
     if features is not None and features.shape[1:] != pool.mean.shape:
         raise UserError(
             f"{path} has statistics of {len(pool.mean)} channels, but the extractor "

@@ -11,16 +11,10 @@ BLOCK_ROWS = 2048  # bounds the memory of temporary arrays
 
 
 def as_features(features: ArrayLike, name: str, minimum: int = 2) -> np.ndarray:
-    """Return `features` as a 2-D array of finite floats.
+    """Return features (N, d), N >= `minimum`, as an array of finite floats.
 
-    Args:
-        features: array-like (N, d) of any real dtype. Floats are not copied.
-        name: name of the argument in error messages.
-        minimum: smallest valid N.
-
-    Raises:
-        UserError: not two-dimensional, fewer rows than `minimum`, no columns, or a NaN
-            or infinite value.
+    Floats are not copied. Raise UserError with the argument's `name` if the features
+    are invalid.
     """
     features = np.asarray(features)
     if features.ndim != 2 or features.shape[1] == 0:
@@ -36,7 +30,7 @@ def as_features(features: ArrayLike, name: str, minimum: int = 2) -> np.ndarray:
         if not np.can_cast(features.dtype, np.float64, casting="same_kind"):
             raise UserError(f"{name} must hold real numbers, not {features.dtype}")
         features = features.astype(np.float64)
-    if not all(np.isfinite(block).all() for block in split_rows(features, BLOCK_ROWS)):
+    if not np.isfinite(features).all():
         raise UserError(f"{name} holds NaN or infinite values")
     return features
 
@@ -88,10 +82,7 @@ class StreamingStatistics:
         self._scatter = np.zeros((0, 0))
 
     def update(self, features: ArrayLike) -> None:
-        """Add a batch.
-
-        Args:
-            features: array (n, d), n >= 1, with the same d in every call.
+        """Add a batch (n, d), n >= 1, with the same d in every call.
 
         Raises:
             UserError: the width changed, or a value is NaN or infinite.
@@ -103,7 +94,7 @@ class StreamingStatistics:
                 f"{len(self._mean)}"
             )
         for block in split_rows(features, BLOCK_ROWS):
-            self._merge(block)
+            self._merge(block.astype(np.float64))
 
     def result(self) -> FeatureStatistics:
         """Return the statistics of all batches up to now.
@@ -118,7 +109,6 @@ class StreamingStatistics:
         )
 
     def _merge(self, block: np.ndarray) -> None:
-        block = block.astype(np.float64)
         # Averaging offsets from the first row is exact for a constant channel.
         mean = block[0] + (block - block[0]).mean(axis=0)
         centered = block - mean

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from lada_tf.evaluation.distances import frechet_distance_of_statistics
 from lada_tf.evaluation.extract_features import compute_features
-from lada_tf.evaluation.frechet import frechet_distance_of_statistics
-from lada_tf.evaluation.small_classifier import SmallClassifier
+from lada_tf.evaluation.model_features import SmallClassifier
 from lada_tf.models import Generator
 from lada_tf.runtime import without_tf32
 from lada_tf.sampling import to_uint8

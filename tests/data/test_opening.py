@@ -102,10 +102,10 @@ def test_invalid_data_raises_a_user_error(tmp_path):
         file("empty.npy"): "cannot read",
         file("empty.npz"): "cannot read",
         file("empty-ubyte"): "not an IDX file",
-        file("cut-ubyte", idx_header[:9]): "header",
-        file("short-ubyte", idx_header + bytes(100)): "100 bytes of pixels",
+        file("cut-ubyte", idx_header[:9]): "not an IDX file",
+        file("short-ubyte", idx_header + bytes(100)): "size 100 into shape",
         file("labels-ubyte", b"\0\0\x08\x01\0\0\0\x01\0"): "not an IDX file of images",
-        file("broken-ubyte.gz", b"\x1f\x8b\x08\0"): "cannot read",
+        file("broken-ubyte.gz", b"\x1f\x8b\x08\0"): "not an IDX file",
         file("music.mp3", b"ID3"): "unsupported data source",
         "fashion_mnist:validation": "train and test",
     }

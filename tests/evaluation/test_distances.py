@@ -94,3 +94,24 @@ def test_statistics_of_different_widths():
     real, generated = (fit_statistics(features(0, 9, width)) for width in (4, 5))
     with pytest.raises(UserError, match="same extractor"):
         evaluation.frechet_distance_of_statistics(real, generated)
+
+
+KERNEL_CASES = {
+    "d64": ("d64", 10, 100),
+    "identical": ("identical_d64", 10, 100),
+}
+
+
+@pytest.mark.parametrize("name", KERNEL_CASES)
+def test_kernel_distance_equals_the_reference(name):
+    case, subsets, size = KERNEL_CASES[name]
+    result = evaluation.kernel_distance(*frechet_case(case), subsets, size)
+    # 1e-12: float64 sums of 1e6 kernel values of order 1.
+    assert result == pytest.approx(GOLDEN["kernel"][name], abs=1e-12)
+
+
+def test_bad_input_of_the_kernel_distance():
+    with pytest.raises(UserError, match="at least 1000 images"):
+        evaluation.kernel_distance(features(0, 999, 4), features(1, 2000, 4))
+    with pytest.raises(UserError, match="subset_size=1 "):
+        evaluation.kernel_distance(np.ones((9, 4)), np.ones((9, 4)), 1, 1)
