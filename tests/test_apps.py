@@ -11,18 +11,13 @@ from lada_tf import load_run
 from lada_tf.sampling import generate_images, to_uint8
 from lada_tf.training import load_generator
 from tests import runner
+from tests.small import SMALL_FLAGS
 
 pytestmark = pytest.mark.slow
 
 TINY = (
-    "--preset=tiny",
-    "--g_widths=8,8,8",
-    "--d_widths=4,8",
-    "--d_out_widths=8,8",
-    "--g_mlp_dim=8",
-    "--d_mlp_dim=8",
+    *SMALL_FLAGS,
     "--augment=color,translation,cutout",
-    "--batch_size=4",
     "--log_images=8",
     "--sample_images=16",
     "--checkpoint_images=16",
@@ -165,7 +160,7 @@ def test_dry_run_writes_nothing(tmp_path):
     folder = tmp_path / "run"
     printed = succeed("train", *TINY, f"--run_dir={folder}", "--dry_run")
     assert not folder.exists()
-    for text in ("997 images", "--g_widths=8,8,8", "d_loss:", "parameters"):
+    for text in ("997 images", "--g_widths=16,8,8", "d_loss:", "parameters"):
         assert text in printed
 
 

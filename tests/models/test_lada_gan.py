@@ -9,16 +9,8 @@ import tensorflow as tf
 
 from lada_tf.models import Discriminator, Generator, LadaGAN, get_preset
 from lada_tf.models.metrics import METRICS
+from tests.small import SMALL
 
-SMALL = {
-    "g_widths": (16, 8, 8),
-    "d_widths": (4, 8),
-    "d_out_widths": (8, 8),
-    "g_mlp_dim": (8,),
-    "d_mlp_dim": 8,
-    "latent_dim": 5,
-    "batch_size": 4,
-}
 DECODER = {
     "image_size": 64,
     "output_head": "decoder",

@@ -10,18 +10,11 @@ from lada_tf.models import LadaGAN
 from lada_tf.models.discriminator import logits_and_input_gradients
 from lada_tf.models.losses import r1_penalty
 from lada_tf.models.metrics import METRICS
+from tests.small import SMALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_traced")]
 
-SMALL = {
-    "g_widths": (16, 8, 8),
-    "d_widths": (4, 8),
-    "d_out_widths": (8, 8),
-    "g_mlp_dim": (8,),
-    "d_mlp_dim": 8,
-    "latent_dim": 5,
-    "augment": "color,translation,cutout",
-}
+CHANGES = {**SMALL, "augment": "color,translation,cutout"}
 BCR = {"bcr_real": 0.5, "bcr_fake": 2.0}
 DECODER = {"g_widths": (16, 8), "output_head": "decoder", "decoder_widths": (8,)}
 
@@ -59,7 +52,7 @@ def as_graph(gan):
 
 def make(precision="float32", **changes):
     keras.utils.set_random_seed(0)
-    return LadaGAN.from_preset("tiny", precision=precision, **{**SMALL, **changes})
+    return LadaGAN.from_preset("tiny", precision=precision, **{**CHANGES, **changes})
 
 
 def real_batches(count):

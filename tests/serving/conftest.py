@@ -17,7 +17,7 @@ collect_ignore = [
 ]
 
 # The decoder head contains the operations of the other output heads.
-SMALL = {
+EVERY_OPERATION = {
     "image_size": 32,
     "base_resolution": 4,
     "g_widths": (16, 8),
@@ -36,7 +36,7 @@ SMALL = {
 @pytest.fixture(scope="session")
 def gan():
     """A `LadaGAN` with random weights and batch statistics, as after training."""
-    gan = LadaGAN.from_preset("tiny", **SMALL)
+    gan = LadaGAN.from_preset("tiny", **EVERY_OPERATION)
     random = np.random.default_rng(0)
     for weight in gan.ema_generator.weights:
         if "moving_variance" in weight.path:
@@ -56,6 +56,6 @@ def generator(gan):
 def run_dir(gan, tmp_path_factory):
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "small")
     fingerprint = "portraits:0123:32px:plain:997"
-    run.start(get_preset("tiny", **SMALL), {"seed": 0}, fingerprint)
+    run.start(get_preset("tiny", **EVERY_OPERATION), {"seed": 0}, fingerprint)
     Checkpoints(run.checkpoints, gan).save()
     return run.path

@@ -12,15 +12,8 @@ from lada_tf.models import LadaGAN, get_preset
 from lada_tf.training import trainer
 from lada_tf.training.configuration import TrainingOptions
 from lada_tf.training.trainer import SEED_STRIDE
+from tests.small import SMALL
 
-SMALL = {
-    "g_widths": (8, 8, 8),
-    "d_widths": (4, 8),
-    "d_out_widths": (8, 8),
-    "g_mlp_dim": (8,),
-    "d_mlp_dim": 8,
-    "batch_size": 4,
-}
 BAD_STEP = 3
 
 
