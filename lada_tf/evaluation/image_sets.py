@@ -38,9 +38,10 @@ def generated_images(
 ) -> ImageSet:
     """Return the unlimited set of the images of a generator, rounded to uint8.
 
-    The generator maps float32 latents (n, latent_dim) to images in [-1, 1]. The latents
-    are one stream of standard normal numbers from NumPy, the same for any batch size,
-    machine and device. Batches raise UserError if a pixel is NaN or infinite.
+    The generator, a `Generator` or a model with `image_size`, maps float32 latents
+    (n, latent_dim) to images in [-1, 1]. The latents are one stream of standard normal
+    numbers from NumPy, the same for any batch size, machine and device. Batches raise
+    UserError if a pixel is NaN or infinite.
     """
 
     @tf.function(reduce_retracing=True)
@@ -61,8 +62,7 @@ def generated_images(
                 )
             yield images.numpy()
 
-    image_size = generator.compute_output_shape((1, latent_dim))[1]
-    return ImageSet({"seed": seed}, image_size, None, batches)
+    return ImageSet({"seed": seed}, generator.image_size, None, batches)
 
 
 def stored_images(images: str, batch_size: int = 64) -> ImageSet:

@@ -40,4 +40,6 @@ def fake_generator(size=8, latent_dim=128):
     x = keras.layers.Dense(
         size * size * 3, kernel_initializer=keras.initializers.RandomNormal(0, 0.05, 1)
     )(inputs)
-    return keras.Model(inputs, keras.layers.Reshape((size, size, 3))(x))
+    generator = keras.Model(inputs, keras.layers.Reshape((size, size, 3))(x))
+    generator.image_size = size
+    return generator

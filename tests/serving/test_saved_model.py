@@ -12,6 +12,8 @@ import tensorflow as tf
 from lada_tf.sampling import to_uint8
 from lada_tf.serving.saved_model import write_saved_model
 
+pytestmark = pytest.mark.slow
+
 LATENTS = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
 
 
@@ -168,8 +170,6 @@ import sys
 for name in ("keras", "tf_keras", "lada_tf"):
     sys.modules[name] = None  # as if not installed
 import numpy as np, tensorflow as tf
-
-pytestmark = pytest.mark.slow
 
 folder, latents = sys.argv[1:]
 latents = tf.constant(np.load(latents))
