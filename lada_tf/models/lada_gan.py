@@ -275,7 +275,9 @@ class LadaGAN(keras.Model):
             # Do not store the activations of both networks at once.
             with tf.control_dependencies([d_metrics["d_grad_norm"]]):
                 g_metrics = self._update_generator(real)
-        self._update_ema()
+        # Without this dependency, several replicas were seen to deadlock.
+        with tf.control_dependencies([g_metrics["g_grad_norm"]]):
+            self._update_ema()
         self._count(real)
         return self._track({**d_metrics, **g_metrics})
 
