@@ -107,4 +107,4 @@ def test_report_shows_figures_of_the_paper_for_rows_that_have_not_run(tmp_path):
         "| table1/16_ladagan | cifar10_50k | — (3.29) | — (3.81) | — (9.66) | — (0.61) "
         "| — (0.60) |"
     )
-    assert "19.902M | 0.763B (0.7B) | 6.777M | 0.711B (0.7B)" in cost_table([row])
+    assert "19.902M | 0.763B (0.7B) | 6.777M | 0.710B (0.7B)" in cost_table([row])
