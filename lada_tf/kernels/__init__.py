@@ -14,7 +14,7 @@ import keras
 
 from lada_tf.kernels import reference
 from lada_tf.kernels.orthogonal import Orthogonal
-from lada_tf.kernels.reference import leaky_relu
+from lada_tf.kernels.reference import Tensor, leaky_relu
 from lada_tf.kernels.xla_kernel import cpu_only_with_xla, xla_kernel
 
 if keras.backend.backend() == "tensorflow":
@@ -24,6 +24,7 @@ if keras.backend.backend() == "tensorflow":
 __all__ = [
     "FusedAdam",
     "Orthogonal",
+    "Tensor",
     "batch_norm_leaky_relu",
     "conv2d",
     "fast",
@@ -57,26 +58,34 @@ def fast(enabled: bool = True) -> Iterator[None]:
         _enabled.reset(token)
 
 
-def gelu(x):
+def gelu(x: Tensor) -> Tensor:
     """Exact GELU, see `reference.gelu`."""
     return _xla_gelu(x) if _is_fast() else reference.gelu(x)
 
 
-def layer_norm(x, scale, offset, epsilon):
+def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> Tensor:
     """Layer normalization of the last axis, see `reference.layer_norm`."""
     if _is_fast_on_cpu():
         return _xla_layer_norm(epsilon)(x, scale, offset)
     return reference.layer_norm(x, scale, offset, epsilon)
 
 
-def batch_norm_leaky_relu(x, gamma, beta, epsilon):
+def batch_norm_leaky_relu(
+    x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalization and LeakyReLU, see `reference.batch_norm_leaky_relu`."""
     if _is_fast():
         return _xla_batch_norm_leaky_relu(epsilon)(x, gamma, beta)
     return reference.batch_norm_leaky_relu(x, gamma, beta, epsilon)
 
 
-def conv2d(x, kernel, strides=1, padding="valid", dilation_rate=1):
+def conv2d(
+    x: Tensor,
+    kernel: Tensor,
+    strides: int | tuple[int, int] = 1,
+    padding: str = "valid",
+    dilation_rate: int | tuple[int, int] = 1,
+) -> Tensor:
     """2-D convolution, see `reference.conv2d`."""
     if (
         _is_fast_on_cpu()
@@ -93,7 +102,7 @@ def conv2d(x, kernel, strides=1, padding="valid", dilation_rate=1):
     return reference.conv2d(x, kernel, strides, padding, dilation_rate)
 
 
-def upsample_conv2d(x, kernel):
+def upsample_conv2d(x: Tensor, kernel: Tensor) -> Tensor:
     """×2 upsampling and a 3×3 convolution, see `reference.upsample_conv2d`."""
     if (
         _is_fast_on_cpu()

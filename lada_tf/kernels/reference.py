@@ -4,12 +4,16 @@ Inference, exports and other backends run these functions. The fast kernels comp
 same values and derivatives, up to rounding.
 """
 
+from typing import Any
+
 from keras import ops
+
+Tensor = Any  # a tensor of any Keras backend
 
 LEAKY_RELU_SLOPE = 0.2
 
 
-def gelu(x):
+def gelu(x: Tensor) -> Tensor:
     """Exact GELU, x Φ(x) with the normal distribution's Φ (arXiv:1606.08415).
 
     It is written with `erf`, because other runtimes lack the `Erfc` that
@@ -18,12 +22,12 @@ def gelu(x):
     return 0.5 * x * (1 + ops.erf(x * 0.5**0.5))
 
 
-def leaky_relu(x):
+def leaky_relu(x: Tensor) -> Tensor:
     """LeakyReLU with slope 0.2."""
     return ops.leaky_relu(x, LEAKY_RELU_SLOPE)
 
 
-def layer_norm(x, scale, offset, epsilon):
+def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> Tensor:
     """Layer normalization of the last axis in float32 (arXiv:1607.06450).
 
     Args:
@@ -42,7 +46,9 @@ def layer_norm(x, scale, offset, epsilon):
     return scale * ops.cast(normal, scale.dtype) + offset
 
 
-def batch_norm_leaky_relu(x, gamma, beta, epsilon):
+def batch_norm_leaky_relu(
+    x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalization by the batch's own statistics, then LeakyReLU(0.2).
 
     Args:
@@ -62,7 +68,13 @@ def batch_norm_leaky_relu(x, gamma, beta, epsilon):
     return ops.cast(ops.reshape(y, ops.shape(x)), x.dtype), mean, variance
 
 
-def conv2d(x, kernel, strides, padding, dilation_rate):
+def conv2d(
+    x: Tensor,
+    kernel: Tensor,
+    strides: int | tuple[int, int],
+    padding: str,
+    dilation_rate: int | tuple[int, int],
+) -> Tensor:
     """2-D convolution.
 
     Args:
@@ -81,7 +93,7 @@ def conv2d(x, kernel, strides, padding, dilation_rate):
     )
 
 
-def upsample_conv2d(x, kernel):
+def upsample_conv2d(x: Tensor, kernel: Tensor) -> Tensor:
     """Nearest-neighbor ×2 upsampling, then a 3×3 convolution with zero padding.
 
     Each output pixel sees a 3×3 window of copies of only 2×2 input pixels. Summing the

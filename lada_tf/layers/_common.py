@@ -6,7 +6,9 @@ from keras import ops
 from lada_tf import kernels
 
 
-def dense(owner, units, name, activation=None):
+def dense(
+    owner: keras.layers.Layer, units: int, name: str, activation: str | None = None
+) -> "TokenDense":
     """Return a Dense sublayer with its owner's kernel initializer and dtype policy."""
     return TokenDense(
         units,
@@ -24,14 +26,16 @@ class TokenDense(keras.layers.Dense):
     that, or returns wrong numbers from the second call on.
     """
 
-    def call(self, inputs, training=None):
+    def call(
+        self, inputs: kernels.Tensor, training: bool | None = None
+    ) -> kernels.Tensor:
         if len(inputs.shape) == 2:
             return super().call(inputs)
         rows = super().call(ops.reshape(inputs, (-1, inputs.shape[-1])))
         return ops.reshape(rows, (-1, *ops.shape(inputs)[1:-1], self.units))
 
 
-def initializer_config(identifier):
+def initializer_config(identifier: str | dict | keras.initializers.Initializer) -> dict:
     """Return the config of an initializer (name, config or object).
 
     A Keras initializer object returns the same values each time it is called. Its
@@ -72,19 +76,21 @@ class MultiHeadLayer(keras.layers.Layer):
             )
         self.head_size = width // self.num_heads
 
-    def token_map(self, name: str, inputs_shape: tuple, units: int | None = None):
+    def token_map(
+        self, name: str, inputs_shape: tuple, units: int | None = None
+    ) -> "TokenDense":
         """Return a built dense map of tokens, D → `units` (D if None), with bias."""
         layer = dense(self, units or inputs_shape[-1], name)
         layer.build(inputs_shape)
         return layer
 
-    def split_heads(self, tokens):
+    def split_heads(self, tokens: kernels.Tensor) -> kernels.Tensor:
         """(B, N, D) → (B, h, N, d)."""
         count = ops.shape(tokens)[1]
         heads = ops.reshape(tokens, (-1, count, self.num_heads, self.head_size))
         return ops.transpose(heads, (0, 2, 1, 3))
 
-    def join_heads(self, heads):
+    def join_heads(self, heads: kernels.Tensor) -> kernels.Tensor:
         """(B, h, N, d) → (B, N, D)."""
         count = ops.shape(heads)[2]
         tokens = ops.transpose(heads, (0, 2, 1, 3))

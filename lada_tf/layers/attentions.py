@@ -26,7 +26,11 @@ NAMES = (*ATTENTIONS, *WINDOWED)
 
 
 def make_attention(
-    name: str, num_heads: int, score: str, kernel_initializer: str | dict, dtype
+    name: str,
+    num_heads: int,
+    score: str,
+    kernel_initializer: str | dict,
+    dtype: str | keras.DTypePolicy,
 ) -> keras.layers.Layer:
     """Return a new attention layer.
 

@@ -27,7 +27,12 @@ class BatchNormLeakyReLU(keras.layers.BatchNormalization):
     (2, 8, 8, 16)
     """
 
-    def call(self, inputs, training: bool | None = None, mask=None):
+    def call(
+        self,
+        inputs: kernels.Tensor,
+        training: bool | None = None,
+        mask: kernels.Tensor | None = None,
+    ) -> kernels.Tensor:
         is_plain = self.axis == -1 and self.center and self.scale and mask is None
         if not training or not self.trainable or self.synchronized or not is_plain:
             return kernels.leaky_relu(super().call(inputs, training, mask))

@@ -1,7 +1,11 @@
 """DiffAugment: random, differentiable augmentations."""
 
+from typing import Any
+
 import keras
 from keras import ops, random
+
+from lada_tf.kernels import Tensor
 
 OPERATIONS = ("color", "translation", "cutout")
 
@@ -66,7 +70,7 @@ class DiffAugment(keras.layers.Layer):
             else random.SeedGenerator(seed)
         )
 
-    def call(self, images, shard=None):
+    def call(self, images: Tensor, shard: Any = None) -> Tensor:
         draws = _Draws(images, self.seed_generator, shard)
         for name in self.operations:
             images = getattr(self, f"_{name}")(images, draws)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lada_tf.kernels import Tensor
 from lada_tf.layers._common import MultiHeadLayer
 
 
@@ -46,7 +47,9 @@ class DotProductAttention(MultiHeadLayer):
         self.value = self.token_map("value", inputs_shape)
         self.output_projection = self.token_map("output", inputs_shape)
 
-    def call(self, inputs, return_attention_maps: bool = False):
+    def call(
+        self, inputs: Tensor, return_attention_maps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         query = self.split_heads(self.query(inputs))  # (B, h, N, d)
         key = self.split_heads(self.key(inputs))
         value = self.split_heads(self.value(inputs))

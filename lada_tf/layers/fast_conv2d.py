@@ -47,7 +47,9 @@ class FastConv2D(keras.layers.Conv2D):
             filters, kernel_size, padding=padding, data_format=data_format, **kwargs
         )
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(
+        self, inputs: kernels.Tensor, kernel: kernels.Tensor
+    ) -> kernels.Tensor:
         return kernels.conv2d(
             inputs, kernel, self.strides, self.padding, self.dilation_rate
         )
@@ -81,7 +83,9 @@ class UpSamplingConv2D(keras.layers.Conv2D):
     def __init__(self, filters: int, **kwargs):
         super().__init__(filters, **FIXED_BY_UPSAMPLING, **kwargs)
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(
+        self, inputs: kernels.Tensor, kernel: kernels.Tensor
+    ) -> kernels.Tensor:
         return kernels.upsample_conv2d(inputs, kernel)
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:

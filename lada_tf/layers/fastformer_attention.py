@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lada_tf.kernels import Tensor
 from lada_tf.layers._common import MultiHeadLayer
 
 
@@ -54,7 +55,9 @@ class FastformerAttention(MultiHeadLayer):
         self.query_score = self.token_map("query_score", inputs_shape, self.num_heads)
         self.key_score = self.token_map("key_score", inputs_shape, self.num_heads)
 
-    def call(self, inputs, return_attention_maps: bool = False):
+    def call(
+        self, inputs: Tensor, return_attention_maps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         query = self.query(inputs)  # (B, N, D)
         global_query, _ = self._pool(query, self.query_score)  # (B, 1, D)
         keys = global_query * self.key(inputs)  # (B, N, D)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lada_tf.kernels import Tensor
 from lada_tf.layers._common import MultiHeadLayer
 
 SCORE_FORMS = ("joint", "per_head")
@@ -81,7 +82,9 @@ class LadaAttention(MultiHeadLayer):
                 initializer=self.kernel_initializer,
             )
 
-    def call(self, x, return_attention_maps: bool = False):
+    def call(
+        self, x: Tensor, return_attention_maps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         alpha = ops.softmax(self._scores(x) / self.head_size**0.5)  # (1) (B, h, N)
         g = self._global_query(alpha, x)  # (2) (B, 1, D)
         r = g * self.key(x) * self.value(x)  # (3) (B, N, D)

@@ -111,7 +111,12 @@ class Ladaformer(keras.layers.Layer):
         for norm in (self.attention_norm, self.mlp_norm):
             norm.build(inputs_shape, *z_shape)
 
-    def call(self, inputs, latents=None, return_attention_maps: bool = False):
+    def call(
+        self,
+        inputs: kernels.Tensor,
+        latents: kernels.Tensor | None = None,
+        return_attention_maps: bool = False,
+    ) -> kernels.Tensor | tuple[kernels.Tensor, kernels.Tensor]:
         self._check_latents(latents)
         z = () if latents is None else (latents,)
         attended, maps = self.attention(

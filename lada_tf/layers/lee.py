@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lada_tf.kernels import Tensor
 from lada_tf.layers._common import initializer_config
 from lada_tf.layers.fast_conv2d import FastConv2D
 
@@ -39,7 +40,7 @@ class PixelShuffle(keras.layers.Layer):
                 f"divisible by {self.factor**2}, not {inputs_shape[-1]}"
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         if self.factor == 1:
             return inputs
         return ops.depth_to_space(inputs, self.factor, data_format="channels_last")
@@ -99,7 +100,7 @@ class LEE(keras.layers.Layer):
         self.shuffle.build(inputs_shape)
         self.convolution.build(self.shuffle.compute_output_shape(inputs_shape))
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         x = self.shuffle(inputs)  # (B, 2H, 2W, C/4)
         return self.convolution(x)  # (8) (B, 2H, 2W, filters)
 

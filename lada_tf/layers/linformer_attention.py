@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lada_tf.kernels import Tensor
 from lada_tf.layers._common import MultiHeadLayer
 
 
@@ -72,7 +73,9 @@ class LinformerAttention(MultiHeadLayer):
             for name in ("key_projection", "value_projection")
         )
 
-    def call(self, inputs, return_attention_maps: bool = False):
+    def call(
+        self, inputs: Tensor, return_attention_maps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         query = self.split_heads(self.query(inputs))  # (B, h, N, d)
         key_projection = ops.cast(self.key_projection, query.dtype)
         value_projection = ops.cast(self.value_projection, query.dtype)

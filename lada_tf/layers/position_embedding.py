@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from lada_tf.kernels import Tensor
 from lada_tf.layers._common import initializer_config
 
 
@@ -44,7 +45,7 @@ class PositionEmbedding(keras.layers.Layer):
             initializer=self.embeddings_initializer,
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return inputs + ops.cast(self.embeddings, inputs.dtype)
 
     def get_config(self) -> dict:

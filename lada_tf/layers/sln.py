@@ -58,7 +58,7 @@ class SLN(keras.layers.Layer):
         for layer in (self.gamma, self.beta):
             layer.build((*latents_shape[:-1], width))
 
-    def call(self, inputs, latents):
+    def call(self, inputs: kernels.Tensor, latents: kernels.Tensor) -> kernels.Tensor:
         hidden = self.hidden(latents)  # (B, D)
         gamma = ops.expand_dims(self.gamma(hidden), 1)  # (B, 1, D)
         beta = ops.expand_dims(self.beta(hidden), 1)  # (B, 1, D)

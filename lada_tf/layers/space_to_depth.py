@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from lada_tf.kernels import Tensor
+
 
 @keras.saving.register_keras_serializable("lada_tf")
 class SpaceToDepth(keras.layers.Layer):
@@ -38,7 +40,7 @@ class SpaceToDepth(keras.layers.Layer):
                     f"not {inputs_shape[1]}×{inputs_shape[2]}"
                 )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.space_to_depth(inputs, self.factor, data_format="channels_last")
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:

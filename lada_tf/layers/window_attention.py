@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from lada_tf.kernels import Tensor
+
 
 @keras.saving.register_keras_serializable("lada_tf")
 class WindowAttention(keras.layers.Layer):
@@ -66,7 +68,9 @@ class WindowAttention(keras.layers.Layer):
         self.attention.dtype_policy = self.dtype_policy
         self.attention.build((None, window**2, width))
 
-    def call(self, inputs, return_attention_maps: bool = False):
+    def call(
+        self, inputs: Tensor, return_attention_maps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         n, w = self.windows, self.window
         width = inputs.shape[-1]
         windows = ops.reshape(inputs, (-1, n, w, n, w, width))

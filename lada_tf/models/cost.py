@@ -97,7 +97,7 @@ PAPER_COSTS = {
 }
 
 
-def training_bytes(gan) -> int:
+def training_bytes(gan: keras.Model) -> int:
     """Return the bytes that a training step needs besides activations, in float32.
 
     These are the weights, gradients and Adam moments of both networks, and the EMA

@@ -103,14 +103,7 @@ class Discriminator(keras.Model):
         )
         extra_widths = self.out_widths[:1] if attention == "conv" else ()
         self.down_blocks = [
-            _DownBlock(
-                width,
-                batch_norm,
-                self.initializer,
-                sync_batch_norm,
-                dtype=self.dtype_policy,
-                name=f"down_{i}",
-            )
+            _DownBlock(width, batch_norm, sync_batch_norm, name=f"down_{i}", **options)
             for i, width in enumerate((*self.widths[1:], *extra_widths))
         ]
         if attention != "conv":
@@ -132,14 +125,9 @@ class Discriminator(keras.Model):
         self.hidden_convolution = FastConv2D(
             self.out_widths[1], 1, use_bias=False, name="hidden", **options
         )
+        options["dtype"] = "float32"
         self.to_logits = FastConv2D(
-            1,
-            4,
-            padding="valid",
-            use_bias=False,
-            kernel_initializer=self.initializer,
-            dtype="float32",
-            name="to_logits",
+            1, 4, padding="valid", use_bias=False, name="to_logits", **options
         )
 
     def build(self, images_shape: tuple | None = None) -> None:
@@ -162,10 +150,10 @@ class Discriminator(keras.Model):
 
     def call(
         self,
-        images,
+        images: kernels.Tensor,
         training: bool | None = None,
         gradient_checkpointing: bool = False,
-    ):
+    ) -> kernels.Tensor:
         x = images
         for stage in self.stages(training):
             x = call_layer(stage, x, recompute=gradient_checkpointing)
@@ -263,7 +251,9 @@ class _DownBlock(keras.layers.Layer):
         few-shot image synthesis", arXiv:2101.04775.
     """
 
-    def __init__(self, filters, batch_norm, initializer, sync_batch_norm, **kwargs):
+    def __init__(
+        self, filters, batch_norm, sync_batch_norm, kernel_initializer, **kwargs
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.pool = keras.layers.AveragePooling2D(
@@ -271,7 +261,7 @@ class _DownBlock(keras.layers.Layer):
         )
         options = {
             "use_bias": False,
-            "kernel_initializer": initializer,
+            "kernel_initializer": kernel_initializer,
             "dtype": self.dtype_policy,
         }
         self.convolutions = [

@@ -5,6 +5,7 @@ import itertools
 import keras
 from keras import ops
 
+from lada_tf.kernels import Tensor
 from lada_tf.layers._common import initializer_config
 from lada_tf.layers.attentions import check_trusted
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
@@ -115,18 +116,17 @@ class Generator(keras.Model):
         self.resolutions = [base_resolution * 2**i for i in range(len(self.widths))]
         self._check_sizes()
 
+        dtype = self.dtype_policy
         self.latent_projection = keras.layers.Dense(
             base_resolution**2 * self.widths[0],
             use_bias=False,
             kernel_initializer=self.initializer,
-            dtype=self.dtype_policy,
+            dtype=dtype,
             name="latent_projection",
         )
         self.position_embeddings = [
             PositionEmbedding(
-                self.initializer,
-                dtype=self.dtype_policy,
-                name=f"position_embedding_{side}",
+                self.initializer, dtype=dtype, name=f"position_embedding_{side}"
             )
             for side in self.resolutions
         ]
@@ -139,7 +139,7 @@ class Generator(keras.Model):
                 score=score,
                 attention=attention,
                 kernel_initializer=self.initializer,
-                dtype=self.dtype_policy,
+                dtype=dtype,
                 name=f"block_{side}",
             )
             for heads, hidden, side in zip(
@@ -147,21 +147,20 @@ class Generator(keras.Model):
             )
         ]
         self.expansions = [
-            LEE(width, self.initializer, dtype=self.dtype_policy, name=f"lee_{side}")
+            LEE(width, self.initializer, dtype=dtype, name=f"lee_{side}")
             if lee_convolution
-            else PixelShuffle(2, dtype=self.dtype_policy, name=f"shuffle_{side}")
+            else PixelShuffle(2, dtype=dtype, name=f"shuffle_{side}")
             for width, side in zip(self.widths[1:], self.resolutions[1:], strict=True)
         ]
         if output_head == "patch":
-            self.patch_shuffle = PixelShuffle(
-                image_size // self.resolutions[-1], dtype=self.dtype_policy
-            )
+            patch = image_size // self.resolutions[-1]
+            self.patch_shuffle = PixelShuffle(patch, dtype=dtype)
         self.decoder = [
             _DecoderLevel(
                 width,
                 self.initializer,
                 sync_batch_norm,
-                dtype=self.dtype_policy,
+                dtype=dtype,
                 name=f"decoder_{i}",
             )
             for i, width in enumerate(self.decoder_widths)
@@ -194,11 +193,11 @@ class Generator(keras.Model):
 
     def call(
         self,
-        latents,
+        latents: Tensor,
         training: bool | None = None,
         return_attention_maps: bool = False,
         gradient_checkpointing: bool = False,
-    ):
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
         z = (latents,) if self.norm == "sln" else ()
         x = self.latent_projection(latents)  # (9) (B, N·D₀), N = base_resolution²
         maps = []

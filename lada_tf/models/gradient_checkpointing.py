@@ -1,12 +1,13 @@
 """Gradient checkpointing: recompute activations during the backward pass."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 
-def call_layer(layer: Callable, *inputs, recompute: bool, **arguments):
+def call_layer(layer: Callable, *inputs: Any, recompute: bool, **arguments: Any) -> Any:
     """Call a layer. If `recompute`, store only its inputs for the backward pass."""
     if not recompute:
         return layer(*inputs, **arguments)

@@ -1,5 +1,6 @@
 """LadaGAN: generator, discriminator and EMA generator, and how they train."""
 
+import os
 from typing import Any
 
 import keras
@@ -189,7 +190,7 @@ class LadaGAN(keras.Model):
         )
 
     @classmethod
-    def from_pretrained(cls, directory) -> "LadaGAN":
+    def from_pretrained(cls, directory: str | os.PathLike) -> "LadaGAN":
         """Load a directory that `lada_tf.models.pretrained.save_pretrained` wrote.
 
         Both generators get the EMA weights. `compile()` starts with new optimizers.
@@ -237,14 +238,18 @@ class LadaGAN(keras.Model):
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
 
-    def call(self, latents, training: bool | None = None):
+    def call(
+        self, latents: kernels.Tensor, training: bool | None = None
+    ) -> kernels.Tensor:
         return self.ema_generator(latents)
 
-    def sample_latents(self, n):
+    def sample_latents(self, n: int | tf.Tensor) -> tf.Tensor:
         """Return n latents, standard normal float32 (n, latent_dim)."""
         return keras.random.normal((n, self.latent_dim), seed=self.seed_generator)
 
-    def train_step(self, data, with_r1: bool | None = None) -> dict[str, tf.Tensor]:
+    def train_step(
+        self, data: tf.Tensor | tuple, with_r1: bool | None = None
+    ) -> dict[str, tf.Tensor]:
         """Update the discriminator, then the generator, then the EMA generator.
 
         Call it in a replica context of `tf.distribute`, which is the default.
@@ -429,7 +434,7 @@ class LadaGAN(keras.Model):
         return self.bcr_real > 0 or self.bcr_fake > 0
 
     @property
-    def r1_is_due(self):
+    def r1_is_due(self) -> tf.Tensor:
         """Whether the next step includes R1, a bool tensor."""
         return self.step_counter % self.r1_interval == 0
 

@@ -1,17 +1,19 @@
 """The terms of both networks' losses, as functions of tensors (eqs 14-15)."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
+
+from lada_tf.kernels import Tensor
 
 
 class AdversarialLoss(NamedTuple):
     """An adversarial loss. Each field maps logits of any shape to a scalar."""
 
-    real: Callable[[Any], Any]  # discriminator loss on real images
-    fake: Callable[[Any], Any]  # discriminator loss on generated images
-    generator: Callable[[Any], Any]  # generator loss
+    real: Callable[[Tensor], Tensor]  # discriminator loss on real images
+    fake: Callable[[Tensor], Tensor]  # discriminator loss on generated images
+    generator: Callable[[Tensor], Tensor]  # generator loss
 
 
 # Non-saturating logistic loss (eqs 14-15); Goodfellow et al., arXiv:1406.2661.
@@ -31,7 +33,7 @@ HINGE = AdversarialLoss(
 LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE}
 
 
-def r1_penalty(input_gradients):
+def r1_penalty(input_gradients: Tensor) -> Tensor:
     """R1: the mean over images of ‖∇ₓ Σ logits(x)‖² (eq 14); arXiv:1801.04406.
 
     Args:
@@ -43,7 +45,7 @@ def r1_penalty(input_gradients):
     return ops.mean(ops.sum(input_gradients**2, axis=(1, 2, 3)))
 
 
-def consistency(logits, augmented_logits):
+def consistency(logits: Tensor, augmented_logits: Tensor) -> Tensor:
     """The bCR term: mean squared difference of logits; arXiv:2002.04724.
 
     Args:
@@ -56,7 +58,7 @@ def consistency(logits, augmented_logits):
     return ops.mean((logits - augmented_logits) ** 2)
 
 
-def total(terms):
+def total(terms: list[Tensor]) -> Tensor:
     """Sum scalar loss terms in one reduction.
 
     TensorFlow may reorder a chain of additions differently in each process, and with it

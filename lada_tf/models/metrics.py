@@ -20,14 +20,16 @@ METRICS = (
 )
 
 
-def fake_metrics(logits):
+def fake_metrics(logits: tf.Tensor) -> dict[str, tf.Tensor]:
     return {
         "fake_logits": tf.reduce_mean(logits),
         "fake_accuracy": tf.reduce_mean(tf.cast(logits < 0, tf.float32)),
     }
 
 
-def real_metrics(logits, r1, r1_gamma):
+def real_metrics(
+    logits: tf.Tensor, r1: tf.Tensor | float, r1_gamma: float
+) -> dict[str, tf.Tensor]:
     return {
         "real_logits": tf.reduce_mean(logits),
         "real_accuracy": tf.reduce_mean(tf.cast(logits > 0, tf.float32)),
@@ -44,14 +46,14 @@ class RunningMean(keras.metrics.Metric):
     summed over all processes whenever they are read.
     """
 
-    def __init__(self, name, **kwargs):
+    def __init__(self, name: str, **kwargs):
         super().__init__(name=name, **kwargs)
         self.total = keras.Variable(0.0, dtype=self.dtype, trainable=False)
         self.count = keras.Variable(0.0, dtype=self.dtype, trainable=False)
 
-    def update_state(self, value):
+    def update_state(self, value: tf.Tensor) -> None:
         self.total.assign_add(value)
         self.count.assign_add(1.0)
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         return keras.ops.divide_no_nan(self.total, self.count)

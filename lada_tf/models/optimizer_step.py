@@ -18,7 +18,7 @@ class Shard:
     index: int | tf.Tensor = 0
     count: int = 1
 
-    def rows(self, draw: Callable, n):
+    def rows(self, draw: Callable, n: int | tf.Tensor) -> tf.Tensor:
         """Return this shard's n rows of the random numbers for the global batch.
 
         Args:

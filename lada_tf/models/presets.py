@@ -124,6 +124,7 @@ PRESETS = {
         augment="color,translation",
         total_images=10_000_000,
     ),
+    # The paper gives neither d_widths nor batch_size. They follow the other presets.
     "bedroom256": Preset(
         data="tfds:lsun/bedroom",
         resize="lsun",
@@ -131,14 +132,8 @@ PRESETS = {
         g_widths=(1024, 512, 256),
         output_head="decoder",
         decoder_widths=(128, 64, 32),
-        d_widths=(
-            16,
-            32,
-            64,
-            128,
-            256,
-        ),  # the paper does not give them: the pattern of the others
-        batch_size=64,  # not in the paper: as for 128×128
+        d_widths=(16, 32, 64, 128, 256),
+        batch_size=64,
         augment="color,translation",
         total_images=18_000_000,
     ),

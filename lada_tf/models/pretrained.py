@@ -6,6 +6,7 @@ discriminator.keras
 """
 
 import json
+import os
 from pathlib import Path
 
 import keras
@@ -15,7 +16,7 @@ from lada_tf.errors import UserError
 CONFIG = "config.json"
 
 
-def save_pretrained(gan, directory) -> None:
+def save_pretrained(gan: keras.Model, directory: str | os.PathLike) -> None:
     """Write a `LadaGAN` into an existing, empty directory."""
     directory = Path(directory)
     config = {
@@ -29,7 +30,9 @@ def save_pretrained(gan, directory) -> None:
     gan.discriminator.save(directory / "discriminator.keras")
 
 
-def load_pretrained(cls, directory):
+def load_pretrained(
+    cls: type[keras.Model], directory: str | os.PathLike
+) -> keras.Model:
     """Return the `LadaGAN` of such a directory, see `LadaGAN.from_pretrained`."""
     directory = Path(directory)
     try:
