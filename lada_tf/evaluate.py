@@ -2,7 +2,7 @@
 
     python -m lada_tf.evaluate --run_dir=runs/c10 --protocol=cifar10_50k
     python -m lada_tf.evaluate --images=samples.npz --real=photos/ --num_generated=10000
-    python -m lada_tf.evaluate --run_dir=runs/demo --real=portraits \
+    python -m lada_tf.evaluate --run_dir=runs/demo --real=portraits \\
         --num_generated=1000 --features=small_classifier
 
 The command prints one JSON line on stdout, and a table with the paper's metrics on
@@ -42,7 +42,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("inception_graph", None, "Path of the 2015 Inception graph.")
 flags.DEFINE_string("inception_sha256", None, "Checksum of another Inception graph.")
-flags.DEFINE_integer("seed", 0, "Seed of the latents.")
+flags.DEFINE_integer("seed", 0, "Seed of the latents.", 0)
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", 1)
 flags.DEFINE_integer("splits", None, "Equal splits for IS; default: ADM's chunks.", 1)
 flags.DEFINE_enum(

@@ -55,7 +55,9 @@ FLAGS = flags.FLAGS
 
 def main() -> None:
     if FLAGS.hub_layout and (FLAGS["format"].present or FLAGS["precision"].present):
-        raise UserError("--hub_layout excludes --format and --precision")
+        raise UserError(
+            "--hub_layout and --format or --precision are mutually exclusive"
+        )
     if FLAGS.jit_compile and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
         raise UserError("--jit_compile requires --format=savedmodel")
     get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load

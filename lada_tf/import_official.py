@@ -4,7 +4,8 @@ python -m lada_tf.import_official --checkpoint=cifar10/best-training-checkpoints
     --config=cifar10/config.json --run_dir=runs/official_cifar10
 
 You can sample, evaluate, and export the run directory like any other. To continue
-training: `lada_tf.train --flagfile=RUN_DIR/flags.cfg --run_dir=RUN_DIR`.
+training, add --data=DATA and --total_images=N to `lada_tf.train
+--flagfile=RUN_DIR/flags.cfg --run_dir=RUN_DIR`.
 """
 
 from absl import flags

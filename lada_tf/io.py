@@ -23,7 +23,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
     If the body raises, the temporary file is removed and `path` stays as it was.
     """
     directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.partial")
+    temporary = os.path.join(directory, f".{name}.{os.getpid()}.partial")
     try:
         yield temporary
         with open(temporary, "rb+") as file:

@@ -42,7 +42,7 @@ FLAGS = flags.FLAGS
 def main() -> None:
     if FLAGS.attention_maps and Path(FLAGS.output).suffix != ".png":
         raise UserError(
-            f"--attention_maps draws a picture, but --output={FLAGS.output} is no .png"
+            f"--attention_maps requires a .png file, but --output={FLAGS.output}"
         )
     if FLAGS.precision == "bfloat16":
         runtime.assume_frozen_weights()

@@ -142,7 +142,7 @@ def _locked(output: str) -> Iterator[None]:
     try:
         os.makedirs(output, exist_ok=True)
         names = os.listdir(output)
-        ours = (LOCK, MANIFEST, f".{PROGRESS}", "images-")
+        ours = (LOCK, MANIFEST, f".{MANIFEST}", f".{PROGRESS}", "images-", ".images-")
         others = [name for name in names if not name.startswith(ours)]
         if others and PROGRESS not in names:
             raise UserError(

@@ -55,7 +55,7 @@ class FrechetDistanceCallback(IntervalCallback):
         source: real images.
         extractor: feature extractor.
         log: called with the number of images seen and a dict of the distance by name.
-        num_images: number of generated images, and maximum number of real images.
+        num_images: number of generated and real images; at most the source's size.
         every_images: number of images between two measurements.
         on_best: called with every distance that is lower than all before it.
         best: lowest distance before the run was resumed.

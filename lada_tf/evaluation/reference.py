@@ -59,7 +59,9 @@ def open_reference(
     if is_reference(real):
         return load_reference(real, extractor, batch_size)
     try:
-        source = open_source(real, image_size, resize=protocol.resize)
+        source = open_source(
+            real, image_size, resize=protocol.resize, cache_dir=cache_dir
+        )
     except UserError as error:
         raise UserError(str(error).replace("data=", "real=", 1)) from error
     if protocol.source_images and len(source) != protocol.source_images:

@@ -63,12 +63,9 @@ class DiffAugment(keras.layers.Layer):
                 raise ValueError(
                     f"policy={policy!r}: {name!r} is not one of {', '.join(OPERATIONS)}"
                 )
-        self._seed = None if isinstance(seed, random.SeedGenerator) else seed
-        self.seed_generator = (
-            seed
-            if isinstance(seed, random.SeedGenerator)
-            else random.SeedGenerator(seed)
-        )
+        is_generator = isinstance(seed, random.SeedGenerator)
+        self._seed = None if is_generator else seed
+        self.seed_generator = seed if is_generator else random.SeedGenerator(seed)
 
     def call(self, images: Tensor, shard: Any = None) -> Tensor:
         draws = _Draws(images, self.seed_generator, shard)

@@ -119,7 +119,7 @@ class TrainingLoop:
         """
         iterator = iter(batches)
         callback_list = keras.callbacks.CallbackList(list(callbacks), model=self.gan)
-        # Without Grappler, several workers were seen to differ in the last bits.
+        # Without Grappler, the results of several workers differed in the last bits.
         optimize = self._one_step_per_call or tf.config.list_physical_devices("GPU")
         grappler = contextlib.nullcontext if optimize else without_grappler
         done, size = 0, 1

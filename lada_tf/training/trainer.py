@@ -108,7 +108,7 @@ def train(
         run_dir: path of a run directory: a new one, or one of the same run.
         options: seed, intervals, precision, and so on.
         strategy: from `lada_tf.training.distribution.make_strategy`. By default the
-            current one. Of several workers, only the first writes the run directory.
+            current one. With several workers, only the first writes the run directory.
 
     Returns:
         The trained `LadaGAN`.
@@ -178,7 +178,7 @@ class _Run:
         """Train from the current state until `total_images`."""
         gan, batch_size = self.gan, self.preset.batch_size
         gan.seed = self.options.seed + SEED_STRIDE * self.checkpoints.rollbacks
-        steps = -(-self.preset.total_images // batch_size) - gan.steps
+        steps = -((gan.images_seen - self.preset.total_images) // batch_size)
         callbacks = self._callbacks() if distribution.is_chief(self.strategy) else []
         intervals = [c for c in callbacks if isinstance(c, IntervalCallback)]
 
@@ -211,7 +211,7 @@ class _Run:
                 step.step, seed=seed, batch_size=batch_size, **facts
             )
         done, limit = self.checkpoints.rollbacks, self.options.max_rollbacks
-        if self.options.on_nonfinite != "rollback" or done == limit:
+        if self.options.on_nonfinite != "rollback" or done >= limit:
             raise TrainingDiverged(
                 f"{step}; see {self.directory.nonfinite_file(step.step)}"
                 + (f" (after {done} rollbacks)" if done else "")
