@@ -32,8 +32,7 @@ def recomputed(function: Callable) -> Callable:
     @tf.custom_gradient
     def call(*inputs):
         def gradient(*output_gradients, variables=()):
-            first = output_gradients[0]
-            again = [_with_data_dependency(first, tensor) for tensor in inputs]
+            again = [_with_data_dependency(output_gradients[0], x) for x in inputs]
             with keras.StatelessScope(), tf.GradientTape() as tape:
                 tape.watch(again)
                 outputs = function(*again)

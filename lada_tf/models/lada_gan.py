@@ -139,7 +139,6 @@ class LadaGAN(keras.Model):
         self.seed = seed
         self.latent_dim = generator.latent_dim
         self.image_size = generator.image_size
-
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.augment = DiffAugment(augment_policy, seed=self.seed_generator)
         for network in (generator, discriminator):
