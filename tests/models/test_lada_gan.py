@@ -93,7 +93,7 @@ def test_two_runs_of_one_seed_are_equal_bit_for_bit():
             get_preset("tiny", **SMALL, augment="color,translation,cutout"), seed=seed
         )
         gan.compile(run_eagerly=True)
-        gan.fit(real_images(gan, 16), batch_size=4, epochs=2, verbose=0, shuffle=False)
+        gan.fit(real_images(gan, 8), batch_size=4, epochs=2, verbose=0, shuffle=False)
         runs.append(weights(gan))
     first, second, other = runs
     assert all((a == b).all() for a, b in zip(first, second, strict=True))

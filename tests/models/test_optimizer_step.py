@@ -69,7 +69,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(changes):
     """Batch normalization, which sees one micro-batch at a time, is off here."""
     before, whole, metrics = train(3, d_batch_norm=False, **changes)
     _, in_parts, metrics_in_parts = train(
-        3, gradient_accumulation_steps=4, d_batch_norm=False, **changes
+        3, gradient_accumulation_steps=2, d_batch_norm=False, **changes
     )
     assert np.abs(whole - before).max() > 1e-3
     np.testing.assert_allclose(in_parts, whole, atol=1e-6)
