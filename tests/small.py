@@ -17,7 +17,8 @@ def as_flags(changes: dict[str, Any]) -> tuple[str, ...]:
 
 # Changes of the preset "tiny": 32x32, pixel output, no bCR.
 SMALL: dict[str, Any] = {
-    "g_widths": (16, 8, 8),
+    "base_resolution": 16,
+    "g_widths": (16, 8),
     "d_widths": (4, 8),
     "d_out_widths": (8, 8),
     "g_mlp_dim": (8,),

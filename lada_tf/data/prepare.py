@@ -1,11 +1,12 @@
 """Write records from any reader, in shards, resumable at any time.
 
 Shard k contains the usable images among the reader's images [k * n, (k + 1) * n). A run
-writes a shard, then adds it to `progress.json`. After the last shard, it writes
-`manifest.json`. Each file is written atomically.
+writes a shard, then adds it to `progress.json`. After the last shard, it completes this
+file and renames it to `manifest.json`. Each file is written atomically.
 """
 
 import contextlib
+import glob
 import itertools
 import os
 from collections.abc import Iterator
@@ -82,8 +83,8 @@ def _write_records(
         raise UserError(f"output={output}: none of {total} images is usable")
     fingerprint = reader.fingerprint(image_size, resize, count)
     manifest = {**plan, "count": count, "fingerprint": fingerprint, "shards": shards}
-    write_json(os.path.join(output, MANIFEST), manifest)
-    os.remove(progress_path)
+    write_json(progress_path, manifest)
+    os.replace(progress_path, os.path.join(output, MANIFEST))
     return manifest
 
 
@@ -157,4 +158,6 @@ def _locked(output: str) -> Iterator[None]:
     with lock:
         if not try_lock(lock):
             raise UserError(f"output={output}: another process is preparing it")
+        for path in glob.glob(os.path.join(glob.escape(output), ".*.partial")):
+            os.remove(path)  # from a killed run
         yield

@@ -39,9 +39,7 @@ class BatchNormLeakyReLU(keras.layers.BatchNormalization):
         outputs, mean, variance = kernels.batch_norm_leaky_relu(
             inputs, self.gamma, self.beta, self.epsilon
         )
-        for moving, value in (
-            (self.moving_mean, mean),
-            (self.moving_variance, variance),
-        ):
+        pairs = (self.moving_mean, mean), (self.moving_variance, variance)
+        for moving, value in pairs:
             moving.assign(moving * self.momentum + value * (1 - self.momentum))
         return outputs

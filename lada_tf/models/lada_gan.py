@@ -298,7 +298,7 @@ class LadaGAN(keras.Model):
                 step.differentiate(self._bcr_loss, x, fake, augmented, with_r1)
             else:
                 fake, x = self._augment(fake, shard), self._augment(x, shard)
-                # Two losses, so that only one pass's activations are stored at a time.
+                # Two losses, so that the first frees its activations before R1's peak.
                 step.differentiate(self._fake_loss, fake)
                 step.differentiate(self._real_loss, x, with_r1)
         return step.apply("d_grad_norm")

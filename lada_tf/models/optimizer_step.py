@@ -84,7 +84,8 @@ class OptimizerStep:
                 the same name are added up over the losses of a micro-batch.
             *inputs: its arguments.
         """
-        with tf.control_dependencies(self.gradients):
+        # Two losses may run at once, but replicas must communicate in a fixed order.
+        with tf.control_dependencies(self.gradients if self.num_replicas > 1 else []):
             with tf.GradientTape() as tape:
                 loss, metrics = loss_function(*inputs)
                 loss = self.optimizer.scale_loss(loss)

@@ -135,11 +135,8 @@ def check_same_state(strategy: tf.distribute.Strategy, steps: int) -> None:
 
     def all_steps():
         context = tf.distribute.get_replica_context()
-        number, replicas = (
-            context.replica_id_in_sync_group,
-            context.num_replicas_in_sync,
-        )
-        own_steps = tf.one_hot(number, replicas, dtype=tf.int64) * steps
+        replica, count = context.replica_id_in_sync_group, context.num_replicas_in_sync
+        own_steps = tf.one_hot(replica, count, dtype=tf.int64) * steps
         return context.all_reduce(tf.distribute.ReduceOp.SUM, own_steps)
 
     results = strategy.experimental_local_results(strategy.run(tf.function(all_steps)))

@@ -149,3 +149,15 @@ def test_the_disk_cache_respects_on_bad_image(image_directory, tmp_path, caplog)
         assert "skipped 1 of 50 images" in caplog.text
     with pytest.raises(UserError, match=r"3\.png"):
         open_source(str(directory), 12, **arguments)
+
+
+def test_leftovers_of_a_killed_run_are_removed(image_directory, tmp_path):
+    directory, _ = image_directory
+    out = tmp_path / "out"
+    prepare(directory, out)
+    finished = contents(out)
+    (out / "manifest.json").rename(out / "progress.json")  # killed before this rename
+    for name in (".progress.json.9.partial", ".images-00003-of-00007.9.partial"):
+        (out / name).write_text("torn")
+    prepare(directory, out)
+    assert contents(out) == finished
