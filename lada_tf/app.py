@@ -6,7 +6,7 @@ none of TensorFlow's log lines.
 
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lada_tf import runtime
 
@@ -15,6 +15,17 @@ runtime.import_tensorflow_quietly()
 from absl import app, flags, logging  # noqa: E402
 
 from lada_tf.errors import LadaError, UserError  # noqa: E402
+from lada_tf.io import user_path  # noqa: E402
+
+flags.disclaim_key_flags()  # --help lists the flags below as those of the command
+
+
+def DEFINE_path(name: str, default: str | None, doc: str, **kwargs: Any) -> None:
+    """Define a flag whose value is a path, like absl's `DEFINE_string`.
+
+    A leading `~` is expanded here, since shells do not expand it after `=`.
+    """
+    flags.DEFINE(_PathParser(), name, default, doc, **kwargs)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -26,6 +37,11 @@ def run(main: Callable[[], int | None]) -> None:
     """
     logging.set_verbosity(logging.WARNING)  # --verbosity=1 shows more
     app.run(lambda argv: _run_main(main, argv), flags_parser=_parse_flags)
+
+
+class _PathParser(flags.ArgumentParser):
+    def parse(self, argument: str) -> str:
+        return user_path(argument)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -24,23 +24,23 @@ from lada_tf.evaluation.metrics import evaluate, format_table
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
 from lada_tf.runtime import without_tf32
 
-flags.DEFINE_string("run_dir", None, "Run directory whose EMA generator is scored.")
+app.DEFINE_path("run_dir", None, "Run directory whose EMA generator is scored.")
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
-flags.DEFINE_string("images", None, "Score this directory, .zip, .npz or .npy instead.")
+app.DEFINE_path("images", None, "Score this directory, .zip, .npz or .npy instead.")
 flags.DEFINE_enum("protocol", None, sorted(PROTOCOLS), "Evaluation of the paper.")
-flags.DEFINE_string("real", None, "Real images (as --data of train), or an ADM .npz.")
+app.DEFINE_path("real", None, "Real images (as --data of train), or an ADM .npz.")
 flags.DEFINE_string("resize", None, "Resize of real images: plain, lsun or pad.")
 flags.DEFINE_integer(
     "num_generated", None, "Number of generated images; all of --images by default.", 2
 )
 flags.DEFINE_integer("num_real", None, "Use N random real images; default: all.", 2)
-flags.DEFINE_string(
+app.DEFINE_path(
     "features",
     "inception",
     "inception (FID), keras_inception_v3, small_classifier (offline), or the path of a "
     ".keras file or SavedModel.",
 )
-flags.DEFINE_string("inception_graph", None, "Path of the 2015 Inception graph.")
+app.DEFINE_path("inception_graph", None, "Path of the 2015 Inception graph.")
 flags.DEFINE_string("inception_sha256", None, "Checksum of another Inception graph.")
 flags.DEFINE_integer("seed", 0, "Seed of the latents.", 0)
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", 1)
@@ -51,8 +51,8 @@ flags.DEFINE_enum(
     ["float64", "adm_float16"],
     "Arithmetic of precision and recall: float64, or ADM's float16.",
 )
-flags.DEFINE_string("cache_dir", None, "Cache directory; default: ~/.cache/lada_tf.")
-flags.DEFINE_string("export_reference", None, "Save the real side as an ADM .npz.")
+app.DEFINE_path("cache_dir", None, "Cache directory; default: ~/.cache/lada_tf.")
+app.DEFINE_path("export_reference", None, "Save the real side as an ADM .npz.")
 FLAGS = flags.FLAGS
 
 

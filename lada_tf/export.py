@@ -22,9 +22,9 @@ from lada_tf.serving.model_card import describe_run
 from lada_tf.serving.saved_model import MAX_BATCH
 from lada_tf.training import load_run
 
-flags.DEFINE_string("run_dir", None, "Run directory.", required=True)
+app.DEFINE_path("run_dir", None, "Run directory.", required=True)
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
-flags.DEFINE_string("output", None, "New directory or file.", required=True)
+app.DEFINE_path("output", None, "New directory or file.", required=True)
 flags.DEFINE_enum("format", "savedmodel", list(FORMATS), "Export format.")
 flags.DEFINE_enum(
     "precision",
@@ -42,7 +42,7 @@ flags.DEFINE_boolean(
     "Let XLA compile a SavedModel on the server, at the first request of each number "
     "of images. Small requests become faster. The server's TensorFlow needs XLA.",
 )
-flags.DEFINE_string("evaluation", None, "JSON line of evaluate, for the model card.")
+app.DEFINE_path("evaluation", None, "JSON line of evaluate, for the model card.")
 flags.DEFINE_string("data_license", None, "License of the data, for the model card.")
 flags.DEFINE_boolean(
     "hub_layout",

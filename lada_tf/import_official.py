@@ -13,15 +13,15 @@ from absl import flags
 from lada_tf import app
 from lada_tf.training.official_checkpoint import import_official_checkpoint
 
-flags.DEFINE_string(
+app.DEFINE_path(
     "checkpoint",
     None,
     "Authors' checkpoint directory, or prefix of one.",
     required=True,
 )
-flags.DEFINE_string("config", None, "config.json of the authors' run.", required=True)
-flags.DEFINE_string("run_dir", None, "Run directory to create.", required=True)
-flags.DEFINE_string("data", "", "Dataset for further training, as --data of train.")
+app.DEFINE_path("config", None, "config.json of the authors' run.", required=True)
+app.DEFINE_path("run_dir", None, "Run directory to create.", required=True)
+app.DEFINE_path("data", "", "Dataset for further training, as --data of train.")
 FLAGS = flags.FLAGS
 
 

@@ -1,4 +1,4 @@
-"""Files: atomic writes, locks, checksums, the cache directory, full disks."""
+"""Files: paths, atomic writes, locks, checksums, the cache directory, full disks."""
 
 import contextlib
 import errno
@@ -14,6 +14,19 @@ from lada_tf.errors import LadaError, UserError
 DISK_FULL_ERRORS = tuple(
     os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 )
+
+
+def user_path(path: str | os.PathLike) -> str:
+    """Return a path from the user, with a leading `~` replaced by the home directory.
+
+    Raises:
+        UserError: if the home directory is unknown.
+    """
+    expanded = os.path.expanduser(os.fspath(path))
+    is_unknown = expanded.split(os.sep)[0] == "~" or os.environ.get("HOME") == ""
+    if os.fspath(path).startswith("~") and is_unknown:
+        raise UserError(f"{path}: the home directory is unknown. Write the whole path")
+    return expanded
 
 
 @contextlib.contextmanager
@@ -123,8 +136,9 @@ def try_lock(file: IO) -> bool:
 
 def default_cache_dir() -> str:
     """Return the directory `lada_tf` in $XDG_CACHE_HOME or ~/.cache."""
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(caches, "lada_tf")
+    return os.path.join(
+        user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache"), "lada_tf"
+    )
 
 
 def failure_reason(error: BaseException) -> str:

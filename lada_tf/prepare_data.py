@@ -16,13 +16,13 @@ from lada_tf.data.records import verify
 from lada_tf.data.resize import RESIZES, resize_name
 from lada_tf.errors import UserError
 
-flags.DEFINE_string(
+app.DEFINE_path(
     "source",
     None,
     "The images: a directory, .zip, LMDB, IDX, .npy, .npz, portraits, fashion_mnist or "
     "tfds:NAME[:SPLIT].",
 )
-flags.DEFINE_string("output", None, "Directory of the records.")
+app.DEFINE_path("output", None, "Directory of the records.")
 flags.DEFINE_integer("image_size", None, "Height and width in pixels.", 1)
 flags.DEFINE_enum(
     "resize",

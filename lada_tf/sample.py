@@ -18,9 +18,9 @@ from lada_tf.errors import UserError
 from lada_tf.sampling import generate_images, write_samples
 from lada_tf.training import load_generator
 
-flags.DEFINE_string("run_dir", None, "Run directory.", required=True)
+app.DEFINE_path("run_dir", None, "Run directory.", required=True)
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
-flags.DEFINE_string("output", None, ".png, .npz or directory.", required=True)
+app.DEFINE_path("output", None, ".png, .npz or directory.", required=True)
 flags.DEFINE_integer("num_images", 64, "Number of images.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)

@@ -18,9 +18,7 @@ from lada_tf import app, runtime
 from lada_tf.errors import UserError
 from lada_tf.serving.predictor import Predictor
 
-flags.DEFINE_string(
-    "model", None, "SavedModel, or directory of versions.", required=True
-)
+app.DEFINE_path("model", None, "SavedModel, or directory of versions.", required=True)
 flags.DEFINE_string("name", None, "Model name for clients; default: its directory's.")
 flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
 flags.DEFINE_integer("rest_port", 8501, "Port of REST.", 1, 65535)

@@ -14,7 +14,7 @@ from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.cost import PAPER_COSTS, count_flops, training_bytes
 
 flags.DEFINE_enum("preset", None, list(PRESETS), "Preset. The default is all presets.")
-flags.DEFINE_string("output", None, "JSON file to write the values to.")
+app.DEFINE_path("output", None, "JSON file to write the values to.")
 FLAGS = flags.FLAGS
 
 NOTE = """\

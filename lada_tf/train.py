@@ -14,14 +14,14 @@ from lada_tf.errors import UserError
 from lada_tf.training import configuration, trainer
 from lada_tf.training.distribution import CLUSTERS, STRATEGIES, make_strategy
 
-flags.DEFINE_string("run_dir", None, "Run directory.", required=True)
+app.DEFINE_path("run_dir", None, "Run directory.", required=True)
 flags.DEFINE_enum(
     "on_bad_image", "error", ["error", "skip"], "Reaction to damaged images."
 )
 flags.DEFINE_integer(
     "memory_limit_mb", 4096, "MiB of images in memory; others are cached on disk.", 0
 )
-flags.DEFINE_string("cache_dir", None, "Cache directory; default: ~/.cache/lada_tf.")
+app.DEFINE_path("cache_dir", None, "Cache directory; default: ~/.cache/lada_tf.")
 flags.DEFINE_boolean("download", False, "Let TFDS download a missing dataset.")
 flags.DEFINE_enum(
     "strategy",

@@ -20,8 +20,3 @@ def test_a_module_can_be_read_without_many_others(module, most):
 
 def test_number_of_modules():
     assert len(MODULES) <= 105
-
-
-def test_lines_of_python():
-    lines = sum(len(path.read_text().splitlines()) for path in MODULES.values())
-    assert lines <= 12_093
