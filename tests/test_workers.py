@@ -74,16 +74,11 @@ def test_a_lost_worker_ends_the_other_and_both_resume(undisturbed, tmp_path):
     folder = tmp_path / "run"
     workers = start([folder, folder])
     wait_for_checkpoint(folder, 8)
+    workers[1][0].terminate()  # ignored: the first worker saves for all
     workers[1][0].kill()
     assert finish(workers) == [75, -9]
     log = workers[0][1].read_text()
     assert "error: another worker is gone. Restart all workers" in log
-
-    workers = start([folder, folder])
-    reached = int(checksums(folder)[0].removeprefix("images-"))
-    wait_for_checkpoint(folder, reached + 8)
-    workers[0][0].terminate()  # saves, as on one device
-    assert finish(workers) == [143, 75]
 
     workers = start([folder, folder])
     assert finish(workers) == [0, 0]

@@ -66,7 +66,7 @@ def test_figure6(run_dir, tmp_path):
     output = tmp_path / "figure6.png"
     flags = [f"--run_dir={run_dir}", f"--output={output}", "--num_images=3"]
     succeed("experiments.figure6", *flags, "--head=2")
-    assert frames_of(output) == (1, (4 * 66 - 2, 3 * 66 - 2))
+    assert frames_of(output) == (1, (3 * 66 - 2, 3 * 66 - 2))
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_figure7(run_dir, tmp_path):
     output = tmp_path / "figure7.gif"
     flags = [f"--run_dir={run_dir}", f"--output={output}", "--frames=3"]
     succeed("experiments.figure7", *flags, "--spherical")
-    assert frames_of(output) == (6, (96, 384))
+    assert frames_of(output) == (6, (96, 288))
 
 
 def test_frames_as_one_picture_and_as_video(tmp_path):

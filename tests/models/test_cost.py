@@ -49,9 +49,7 @@ def test_a_step_costs_what_its_passes_cost():
     # the images, twice as R1 goes through it, and for generated ones to G.
     expected = g * (2 + 2) + d * (3 + 2 * 2 + 3 + 1)
     # Less what LadaAttention saves on its equations, and the first layers' way back.
-    of_two = count_step_flops(gan, 2)
-    assert 0.85 * expected < of_two / 2 < 0.98 * expected
-    assert count_step_flops(gan, 4) == pytest.approx(2 * of_two, 0.01)
+    assert 0.85 * expected < count_step_flops(gan, 2) / 2 < 0.98 * expected
 
 
 def test_the_paper_cuts_multiply_adds_to_one_decimal():

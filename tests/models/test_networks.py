@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lada_tf.models.networks import copy_generator
+from lada_tf.layers import BatchNormLeakyReLU
+from lada_tf.models import get_preset
+from lada_tf.models.networks import copy_generator, make_networks
 from tests.models.network_checks import make_generator
+from tests.small import SMALL
 
 
 @pytest.mark.parametrize("trained_in", ["float32", "mixed_bfloat16"])
@@ -20,3 +23,12 @@ def test_a_copy_in_another_precision(trained_in):
     assert {tensor.dtype for tensor in (images, *maps)} == {tf.float32}
     difference = np.abs(images - full(z)).max()
     assert 0 < difference < 0.1 * np.abs(full(z)).max()
+
+
+@pytest.mark.parametrize("sync_batch_norm", [False, True])
+def test_sync_batch_norm_reaches_every_layer(sync_batch_norm):
+    preset = get_preset("tiny", **SMALL)
+    _, discriminator = make_networks(preset, "float32", sync_batch_norm)
+    layers = discriminator._flatten_layers()
+    norms = [layer for layer in layers if isinstance(layer, BatchNormLeakyReLU)]
+    assert {norm.synchronized for norm in norms} == {sync_batch_norm}

@@ -20,8 +20,8 @@ folder = sys.argv[1]
 arrays = np.load(f"{folder}/inputs.npz")
 for name in ("decoder", "patch", "lada"):
     network = keras.saving.load_model(f"{folder}/{name}.keras")
-    arrays_out = keras.ops.convert_to_numpy(network(arrays[name]))
-    np.save(f"{folder}/{name}.npy", arrays_out)
+    images = network.predict(arrays[name], verbose=0)  # one graph: minutes less
+    np.save(f"{folder}/{name}.npy", images)
 assert DiffAugment(seed=0)(arrays["lada"]).shape == arrays["lada"].shape
 """
 

@@ -128,8 +128,8 @@ import sys
 import keras, lada_tf, numpy as np
 assert keras.backend.backend() == "jax"
 file, latents, output = sys.argv[1:]
-images = keras.saving.load_model(file)(np.load(latents))
-np.save(output, keras.ops.convert_to_numpy(images))
+images = keras.saving.load_model(file).predict(np.load(latents), verbose=0)
+np.save(output, images)
 """
 
 

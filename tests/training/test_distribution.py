@@ -1,6 +1,5 @@
 """More than one device: the same global batch is the same step."""
 
-import json
 import os
 import types
 
@@ -16,30 +15,17 @@ from lada_tf.training.distribution import (
     describe_devices,
     make_strategy,
 )
-from tests.runner import succeed
 
 
 @pytest.mark.slow
 def test_replicas_make_the_steps_of_one_device():
-    printed = succeed("experiments.replicas")
-    lines = [json.loads(line) for line in printed.splitlines()]
-    cases = [(line["replicas"], line["sync_batch_norm"]) for line in lines]
-    assert cases == [(2, True), (4, True), (2, False)]
-    *together, apart = lines
-    for line in together:
-        assert line["first_step"] < 1e-5
-        # Rounding, and what becomes of it where it decides a LeakyReLU's sign.
-        assert line["weights"] < 1e-4 < line["moved"] / 1000
-    assert apart["first_step"] > 1e-3
-    assert apart["weights"] > 1e-2
-
-
-@pytest.mark.slow
-def test_replicas_make_lazy_r1_s_steps():
-    _, expected, metrics = in_process(1, True, 2)
+    """With lazy R1, whose steps with and without R1 are separate graphs."""
+    start, expected, metrics = in_process(1, True, 2)
     _, weights, first = in_process(2, True, 2)
     np.testing.assert_allclose(first, metrics, rtol=1e-5)
-    np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-4)  # as above
+    # Rounding, and what becomes of it where it decides a LeakyReLU's sign.
+    np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-4)
+    assert np.abs(expected - start).max() > 0.1
 
 
 def test_bad_clusters_and_batches_are_named(monkeypatch):
