@@ -187,9 +187,10 @@ def _resolver(cluster: str) -> tf.distribute.cluster_resolver.ClusterResolver:
         try:
             _check_tf_config(json.loads(text or "{}"))
         except (ValueError, TypeError) as error:
+            problem = str(error).rstrip(".")
             raise UserError(
-                f"strategy=multi_worker: TF_CONFIG={text}: {error}. Set it to JSON "
-                f"such as {TF_CONFIG_EXAMPLE}, or set cluster to slurm or kubernetes"
+                f"strategy=multi_worker: TF_CONFIG: {problem}. Set it to JSON such as "
+                f"{TF_CONFIG_EXAMPLE}, or set cluster to slurm or kubernetes"
             ) from error
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
     try:

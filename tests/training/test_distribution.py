@@ -52,7 +52,7 @@ def test_bad_clusters_and_batches_are_named(monkeypatch):
         check_batch_size(16, gradient_accumulation_steps=5, replicas=1)
     for name in ("TF_CONFIG", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UserError, match="TF_CONFIG=: 'cluster' is missing"):
+    with pytest.raises(UserError, match="TF_CONFIG: 'cluster' is missing"):
         make_strategy("multi_worker")
     for cluster in ("slurm", "kubernetes"):
         with pytest.raises(UserError, match=f"cluster={cluster}"):
@@ -96,9 +96,8 @@ def tf_config(cluster, task_type="worker", index=0):
 )
 def test_a_malformed_tf_config_is_one_line(monkeypatch, text, problem):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match=problem) as error:
+    with pytest.raises(UserError, match=f"TF_CONFIG: .*{problem}"):
         make_strategy("multi_worker")
-    assert f"TF_CONFIG={text}" in str(error.value)
 
 
 @pytest.mark.parametrize(
