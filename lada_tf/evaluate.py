@@ -22,7 +22,7 @@ from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
 from lada_tf.evaluation.metrics import evaluate, format_table
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
-from lada_tf.runtime import without_tf32
+from lada_tf.runtime import MAX_SEED, without_tf32
 
 app.DEFINE_path("run_dir", None, "Run directory whose EMA generator is scored.")
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
@@ -42,7 +42,7 @@ app.DEFINE_path(
 )
 app.DEFINE_path("inception_graph", None, "Path of the 2015 Inception graph.")
 flags.DEFINE_string("inception_sha256", None, "Checksum of another Inception graph.")
-flags.DEFINE_integer("seed", 0, "Seed of the latents.", 0)
+flags.DEFINE_integer("seed", 0, "Seed of the latents.", 0, MAX_SEED)
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", 1)
 flags.DEFINE_integer("splits", None, "Equal splits for IS; default: ADM's chunks.", 1)
 flags.DEFINE_enum(

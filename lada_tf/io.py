@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from typing import IO
 
@@ -36,7 +37,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
     If the body raises, the temporary file is removed and `path` stays as it was.
     """
     directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}.partial")
+    temporary = os.path.join(directory, _temporary_name(name))
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -63,8 +64,7 @@ def replacing_directory(
             exist or must be empty.
     """
     parent, name = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(parent, f".{name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = os.path.join(parent, _temporary_name(name))
     os.makedirs(temporary)
     try:
         yield temporary
@@ -163,6 +163,11 @@ def reporting_full_disk(run_dir: str | os.PathLike) -> Iterator[None]:
             f"run_dir={run_dir}: {reason}. Free some space and run the same command "
             "again; it resumes from the last checkpoint"
         ) from error
+
+
+def _temporary_name(name: str) -> str:
+    """Return a name that no other writer uses, on any machine."""
+    return f".{name}.{uuid.uuid4().hex[:12]}.partial"
 
 
 def _sync_directory(path: str) -> None:

@@ -6,6 +6,9 @@ import os
 import tempfile
 from collections.abc import Iterator
 
+# Largest seed of `keras.utils.set_random_seed`, which seeds NumPy with it.
+MAX_SEED = 2**32 - 1
+
 
 def import_tensorflow_quietly() -> None:
     """Import TensorFlow without its log lines on stderr, for commands.

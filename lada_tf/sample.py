@@ -22,7 +22,7 @@ app.DEFINE_path("run_dir", None, "Run directory.", required=True)
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
 app.DEFINE_path("output", None, ".png, .npz or directory.", required=True)
 flags.DEFINE_integer("num_images", 64, "Number of images.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "Seed of the latents.", 0, runtime.MAX_SEED)
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)
 flags.DEFINE_enum(
     "precision",

@@ -3,7 +3,8 @@
     python -m lada_tf.train --preset=tiny --run_dir=runs/demo
     python -m lada_tf.train --preset=cifar10 --data=my_images/ --run_dir=runs/mine
 
-Run the same command again to resume from the last checkpoint.
+Run the same command again to resume from the last checkpoint. For an existing run,
+--run_dir alone is enough: the other flags have the values of that run.
 """
 
 from absl import flags
@@ -13,45 +14,81 @@ from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.training import configuration, trainer
 from lada_tf.training.distribution import CLUSTERS, STRATEGIES, make_strategy
+from lada_tf.training.run_directory import RunDirectory
 
-app.DEFINE_path("run_dir", None, "Run directory.", required=True)
+app.DEFINE_path(
+    "run_dir", None, "Write the run to this directory, or resume it.", required=True
+)
 flags.DEFINE_enum(
-    "on_bad_image", "error", ["error", "skip"], "Reaction to damaged images."
+    "on_bad_image",
+    "error",
+    ["error", "skip"],
+    "Stop at the first damaged image, or skip damaged images.",
 )
 flags.DEFINE_integer(
-    "memory_limit_mb", 4096, "MiB of images in memory; others are cached on disk.", 0
+    "memory_limit_mb",
+    4096,
+    "Keep at most this many MiB of images in memory, and larger datasets on disk.",
+    0,
 )
-app.DEFINE_path("cache_dir", None, "Cache directory; default: ~/.cache/lada_tf.")
+app.DEFINE_path(
+    "cache_dir", None, "Cache images here. The default is ~/.cache/lada_tf."
+)
 flags.DEFINE_boolean("download", False, "Let TFDS download a missing dataset.")
 flags.DEFINE_enum(
     "strategy",
     "none",
     STRATEGIES,
-    "Devices: one (none), all GPUs of this machine (mirrored), the GPUs of several "
-    "workers, or a TPU.",
+    "Train on one device (none), all GPUs of this machine (mirrored), the GPUs of "
+    "several workers, or a TPU.",
 )
 flags.DEFINE_enum(
-    "cluster", "tf_config", CLUSTERS, "How workers of multi_worker find each other."
+    "cluster", "tf_config", CLUSTERS, "Let the workers find each other in this way."
 )
 flags.DEFINE_integer(
     "virtual_cpus", 1, "Split the CPU into N devices, to try mirrored without GPUs.", 1
 )
 flags.DEFINE_boolean(
-    "dry_run", False, "Print the plan and run one step. Write no files."
+    "dry_run",
+    False,
+    "Check everything, print the plan, and measure memory and time per step. Write no "
+    "files.",
 )
 configuration.define_option_flags()
 configuration.define_preset_flags()
 flags.adopt_module_key_flags(configuration)  # so that --help lists these flags too
 FLAGS = flags.FLAGS
 
+TOPICS = {
+    "Common flags": "preset data run_dir total_images batch_size image_size seed "
+    "dry_run",
+    "Data": "resize subset flip on_bad_image memory_limit_mb cache_dir download",
+    "Logs, samples and checkpoints": "log_images sample_images checkpoint_images "
+    "keep_checkpoints fd_images fd_samples",
+    "Devices, memory and speed": "precision jit_compile gradient_accumulation_steps "
+    "gradient_checkpointing strategy cluster virtual_cpus sync_batch_norm",
+    "Losses that are not finite": "on_nonfinite max_rollbacks",
+    "Losses and optimizers": "loss augment r1_gamma r1_interval bcr_real bcr_fake "
+    "g_learning_rate d_learning_rate g_betas d_betas ema_decay",
+    "Generator": "g_widths output_head decoder_widths base_resolution latent_dim "
+    "g_heads g_mlp_dim g_attention g_norm g_mlp_residual lee_convolution g_initializer",
+    "Discriminator": "d_widths d_out_widths d_heads d_mlp_dim d_attention d_batch_norm "
+    "score d_initializer",
+}
+
 
 def main() -> None:
+    run = RunDirectory(FLAGS.run_dir)
+    if not FLAGS.preset and run.flags_file.exists():
+        configuration.resume_from_settings(FLAGS, run.settings(), run.flags_file)
     # The strategy configures the devices, so it must come before everything else.
     strategy = make_strategy(FLAGS.strategy, FLAGS.cluster, FLAGS.virtual_cpus)
     preset = configuration.preset_from_flags(FLAGS)
     options = configuration.options_from_flags(FLAGS)
     if not preset.data:
         raise UserError("--data is missing: this preset has no dataset of its own")
+    # Before the data is decoded, which can take an hour.
+    trainer.check(preset, FLAGS.run_dir, options, strategy)
     source = open_source(
         preset.data,
         preset.image_size,
@@ -70,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, TOPICS)

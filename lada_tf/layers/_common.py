@@ -42,11 +42,14 @@ def initializer_config(identifier: str | dict | keras.initializers.Initializer) 
     config instead gives each weight its own initializer, and so its own values.
     """
     # Create it once: each initializer takes a seed from Keras' global seed generator.
-    initializer = (
-        kernels.Orthogonal()
-        if identifier == "orthogonal"
-        else keras.initializers.get(identifier)
-    )
+    try:
+        initializer = (
+            kernels.Orthogonal()
+            if identifier == "orthogonal"
+            else keras.initializers.get(identifier)
+        )
+    except ValueError as error:
+        raise ValueError(f"initializer={identifier!r}: {error}") from error
     if type(initializer) is keras.initializers.Orthogonal:
         initializer = kernels.Orthogonal.from_config(initializer.get_config())
     return keras.initializers.serialize(initializer)

@@ -186,9 +186,8 @@ class Discriminator(keras.Model):
         blocks = len(self.widths) - 1
         if blocks < 1 or self.image_size != GRID * 2**blocks:
             raise ValueError(
-                f"image_size={self.image_size} does not fit {len(self.widths)} "
-                f"widths {self.widths}: the down blocks, one less, must end at "
-                f"{GRID}×{GRID}"
+                f"image_size={self.image_size} does not fit widths={self.widths}: "
+                f"{blocks} down blocks must end at {GRID}×{GRID}"
             )
         if len(self.out_widths) != 2:
             raise ValueError(f"out_widths={self.out_widths} must be two widths")

@@ -238,6 +238,11 @@ class Generator(keras.Model):
                 f"decoder_widths={self.decoder_widths} does not fit output_head="
                 f"{self.output_head!r}: only 'decoder' has them, and it needs them"
             )
+        if any(width % 4 for width in self.widths[:-1]):
+            raise ValueError(
+                f"widths={self.widths}: all but the last must be divisible by 4, to "
+                "double the grid"
+            )
         pairs = itertools.pairwise(self.widths)
         if not self.lee_convolution and any(a != 4 * b for a, b in pairs):
             raise ValueError(
@@ -253,8 +258,8 @@ class Generator(keras.Model):
             patch = self.image_size // grid
             if fits and (patch < 1 or self.widths[-1] % patch**2):
                 raise ValueError(
-                    f"{patch}×{patch} patches need a last width divisible by "
-                    f"{patch**2}, not {self.widths[-1]}"
+                    f"widths={self.widths}: {patch}×{patch} patches need a last width "
+                    f"divisible by {patch**2}"
                 )
         else:
             fits = self.image_size == grid * 2 ** len(self.decoder_widths)

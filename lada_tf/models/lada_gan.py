@@ -178,7 +178,9 @@ class LadaGAN(keras.Model):
         """
         if not isinstance(preset, Preset):
             preset = get_preset(preset, **overrides)
-        generator, discriminator = make_networks(preset, precision, sync_batch_norm)
+        generator, discriminator = make_networks(
+            preset, precision, sync_batch_norm, build=True
+        )
         return cls(
             generator,
             discriminator,

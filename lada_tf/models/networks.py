@@ -1,7 +1,12 @@
 """Create the networks of a preset, and copies of a generator in another precision."""
 
+import contextlib
+import dataclasses
+import re
+from collections.abc import Iterator
 from typing import Any
 
+from lada_tf.errors import UserError
 from lada_tf.models.discriminator import Discriminator
 from lada_tf.models.generator import Generator
 from lada_tf.models.presets import Preset
@@ -14,53 +19,106 @@ PRECISIONS = {
 }
 
 
+# Fields of Preset that are arguments of a network, by the name of the argument.
+GENERATOR_FIELDS = {
+    "widths": "g_widths",
+    "output_head": "output_head",
+    "decoder_widths": "decoder_widths",
+    "num_heads": "g_heads",
+    "mlp_dim": "g_mlp_dim",
+    "latent_dim": "latent_dim",
+    "base_resolution": "base_resolution",
+    "attention": "g_attention",
+    "norm": "g_norm",
+    "mlp_residual": "g_mlp_residual",
+    "lee_convolution": "lee_convolution",
+    "initializer": "g_initializer",
+    "score": "score",
+}
+DISCRIMINATOR_FIELDS = {
+    "widths": "d_widths",
+    "attention": "d_attention",
+    "out_widths": "d_out_widths",
+    "num_heads": "d_heads",
+    "mlp_dim": "d_mlp_dim",
+    "batch_norm": "d_batch_norm",
+    "initializer": "d_initializer",
+    "score": "score",
+}
+
+
 def make_networks(
-    preset: Preset, precision: str = "float32", sync_batch_norm: bool = False
+    preset: Preset,
+    precision: str = "float32",
+    sync_batch_norm: bool = False,
+    build: bool = False,
 ) -> tuple[Generator, Discriminator]:
-    """Return the generator and the discriminator of a preset, not built yet.
+    """Return the generator and the discriminator of a preset.
+
+    Args:
+        preset: the configuration.
+        precision: key of `PRECISIONS`.
+        sync_batch_norm: see `Generator`.
+        build: whether to create the weights.
 
     Raises:
-        ValueError: if its sizes do not fit together, or the precision is unknown.
+        UserError: if its sizes do not fit together, or the precision is unknown. It
+            names the fields of the preset.
     """
     if precision not in PRECISIONS:
-        raise ValueError(
+        raise UserError(
             f"precision={precision!r} is not one of {', '.join(PRECISIONS)}"
         )
     common: dict[str, Any] = {
-        "score": preset.score,
         "sync_batch_norm": sync_batch_norm,
         "dtype": PRECISIONS[precision],
     }
-    generator = Generator(
-        preset.image_size,
-        widths=preset.g_widths,
-        output_head=preset.output_head,
-        decoder_widths=preset.decoder_widths,
-        num_heads=preset.g_heads,
-        mlp_dim=preset.g_mlp_dim,
-        latent_dim=preset.latent_dim,
-        base_resolution=preset.base_resolution,
-        attention=preset.g_attention,
-        norm=preset.g_norm,
-        mlp_residual=preset.g_mlp_residual,
-        lee_convolution=preset.lee_convolution,
-        initializer=preset.g_initializer,
-        name="generator",
-        **common,
-    )
-    discriminator = Discriminator(
-        preset.image_size,
-        widths=preset.d_widths,
-        attention=preset.d_attention,
-        out_widths=preset.d_out_widths,
-        num_heads=preset.d_heads,
-        mlp_dim=preset.d_mlp_dim,
-        batch_norm=preset.d_batch_norm,
-        initializer=preset.d_initializer,
-        name="discriminator",
-        **common,
-    )
+    with _naming_fields("generator", GENERATOR_FIELDS):
+        generator = Generator(
+            preset.image_size,
+            **{key: getattr(preset, name) for key, name in GENERATOR_FIELDS.items()},
+            name="generator",
+            **common,
+        )
+    with _naming_fields("discriminator", DISCRIMINATOR_FIELDS):
+        discriminator = Discriminator(
+            preset.image_size,
+            **{
+                key: getattr(preset, name) for key, name in DISCRIMINATOR_FIELDS.items()
+            },
+            name="discriminator",
+            **common,
+        )
+    if build:  # after both constructors, which draw the seeds of initializers
+        with _naming_fields("generator", GENERATOR_FIELDS):
+            generator.build()
+        with _naming_fields("discriminator", DISCRIMINATOR_FIELDS):
+            discriminator.build()
     return generator, discriminator
+
+
+@contextlib.contextmanager
+def _naming_fields(network: str, fields: dict[str, str]) -> Iterator[None]:
+    """Raise a ValueError about arguments of a network as one about fields of Preset.
+
+    Such an error names the argument, as in `num_heads=3 does not divide the width 64`.
+    """
+    try:
+        yield
+    except ValueError as error:
+        pattern = rf"\b({'|'.join(fields)})="
+        text, count = re.subn(pattern, lambda m: f"{fields[m[1]]}=", str(error))
+        raise UserError(text if count else f"{network}: {text}") from error
+
+
+def check_sizes(preset: Preset) -> None:
+    """Raise a UserError if a preset cannot be built. Takes less time than building it.
+
+    Zeros need no time, unlike orthogonal weights.
+    """
+    make_networks(preset)
+    zeros: dict[str, Any] = {"g_initializer": "zeros", "d_initializer": "zeros"}
+    make_networks(dataclasses.replace(preset, **zeros), build=True)
 
 
 def copy_generator(generator: Generator, precision: str = "float32") -> Generator:

@@ -5,76 +5,163 @@ the losses, the optimizers, the data and the number of images.
 """
 
 import dataclasses
+import numbers
+import typing
 from typing import Any
 
+from lada_tf.errors import UserError
+from lada_tf.layers.diff_augment import OPERATIONS
+from lada_tf.layers.lada_attention import SCORE_FORMS
+from lada_tf.layers.ladaformer import NORMS
+from lada_tf.models.generator import OUTPUT_HEADS
+from lada_tf.models.losses import LOSSES
 
-def _field(doc: str, default: Any = dataclasses.MISSING) -> Any:
-    return dataclasses.field(default=default, metadata={"doc": doc})
+# Values of numeric fields, as an interval, unless a field has its own.
+INTERVALS = {int: "[1, 1e18]", float: "[0, inf)"}
+
+
+def setting(doc: str, default: Any = dataclasses.MISSING, **limits: Any) -> Any:
+    """Return a field of `Preset` or `TrainingOptions`.
+
+    Args:
+        doc: help text.
+        default: default value. If omitted, the field is required.
+        **limits: `choices`, the values; `parts`, the values of a comma-separated list;
+            `interval` of a number or of each number in a tuple, such as `"[0, 1)"`.
+    """
+    return dataclasses.field(default=default, metadata={"doc": doc, **limits})
+
+
+def setting_error(field: dataclasses.Field, value: Any) -> str | None:
+    """Return what is wrong with a value of a `setting`, or None."""
+    limits = field.metadata
+    kind: Any = field.type
+    if choices := limits.get("choices"):
+        return None if value in choices else f"expected one of {', '.join(choices)}"
+    if parts := limits.get("parts"):
+        known = {*parts, ""}.issuperset(value.split(","))
+        return None if known else f"expected {', '.join(parts)}, or some of them"
+    if kind in (str, bool):
+        return None
+    sizes = typing.get_args(kind)  # (int, ...) or (float, float), () of a number
+    number_type = sizes[0] if sizes else kind
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if sizes and sizes[-1] is not Ellipsis and len(values) != len(sizes):
+        return f"expected {len(sizes)} numbers"
+    abstract = numbers.Integral if number_type is int else numbers.Real
+    if not all(isinstance(number, abstract) for number in values):
+        return "expected an integer" if number_type is int else "expected a number"
+    interval = limits.get("interval", INTERVALS[number_type])
+    low, high = map(float, interval[1:-1].split(","))
+    for number in values:  # NaN is in no interval
+        above = low <= number if interval[0] == "[" else low < number
+        below = number <= high if interval[-1] == "]" else number < high
+        if not (above and below):
+            return f"must be in {interval}"
+    return None
+
+
+def check_settings(settings: Any) -> None:
+    """Raise a UserError that names the first invalid field of a dataclass."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if error := setting_error(field, value):
+            raise UserError(f"{field.name}={value}: {error}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
     """One configuration. Each field is a flag of `lada-tf train` with the same name."""
 
-    data: str = _field("Data set: a path or a name, see docs/data.md.")
-    image_size: int = _field("Side of the images, in pixels.")
-    g_widths: tuple[int, ...] = _field("Token width of each stage of the generator.")
-    output_head: str = _field("Output head of the generator: pixel, patch or decoder.")
-    d_widths: tuple[int, ...] = _field(
-        "Channels of the discriminator's convolutions down to 16x16."
+    data: str = setting("Train on this dataset: a path or a name, see docs/data.md.")
+    image_size: int = setting("Resize images to this side, in pixels.")
+    g_widths: tuple[int, ...] = setting("Set the token width of each stage.")
+    output_head: str = setting(
+        "Choose the head that turns tokens into an image.", choices=OUTPUT_HEADS
     )
-    batch_size: int = _field("Number of images per batch.")
-    augment: str = _field(
-        "DiffAugment policy: color,translation,cutout, parts of it, or empty."
+    d_widths: tuple[int, ...] = setting(
+        "Set the channels of the convolutions down to 16x16."
     )
-    total_images: int = _field("Number of real images to train on, with repetitions.")
-    resize: str = _field(
-        "How to resize images: plain, lsun or pad. Empty: the data set's default.", ""
+    batch_size: int = setting("Train on this many images per step, on all devices.")
+    augment: str = setting(
+        "Apply this DiffAugment policy: color,translation,cutout, parts of it, or "
+        "empty.",
+        parts=OPERATIONS,
     )
-    subset: float = _field("Fraction of the data to train on, in (0, 1].", 1.0)
-    decoder_widths: tuple[int, ...] = _field(
-        "Channels per level of the decoder head.", ()
+    total_images: int = setting(
+        "Stop after this many real images, counting repetitions.",
+        interval="[0, 1e18]",
     )
-    base_resolution: int = _field("Side of the generator's first grid of tokens.", 8)
-    latent_dim: int = _field("Length of a latent.", 128)
-    g_heads: tuple[int, ...] = _field(
-        "Attention heads of the generator: one int, or one per stage.", (4,)
+    resize: str = setting(
+        "Resize images in this way: plain, lsun or pad. Empty selects the default of "
+        "the dataset.",
+        "",
     )
-    g_mlp_dim: tuple[int, ...] = _field(
-        "Hidden widths of the generator's MLPs: one int, or one per stage.", (512,)
+    subset: float = setting(
+        "Train on this fraction of the images.", 1.0, interval="(0, 1]"
     )
-    g_attention: str = _field(
-        "Attention of the generator: lada, fastformer, linformer, dot_product, swin, "
+    decoder_widths: tuple[int, ...] = setting(
+        "Set the channels of each level of the decoder head.", ()
+    )
+    base_resolution: int = setting("Set the side of the first grid of tokens.", 8)
+    latent_dim: int = setting("Set the length of a latent.", 128)
+    g_heads: tuple[int, ...] = setting(
+        "Set the attention heads: one number, or one per stage.", (4,)
+    )
+    g_mlp_dim: tuple[int, ...] = setting(
+        "Set the hidden widths of the MLPs: one number, or one per stage.", (512,)
+    )
+    g_attention: str = setting(
+        "Use this attention: lada, fastformer, linformer, dot_product, swin, "
         "lada_swin, or module:Class.",
         "lada",
     )
-    g_norm: str = _field("Normalization of the generator: sln or layer_norm.", "sln")
-    g_mlp_residual: bool = _field("Residual around the generator's MLPs.", False)
-    lee_convolution: bool = _field("Convolutions between the generator's stages.", True)
-    d_attention: str = _field("Attention of the discriminator, or conv.", "lada")
-    d_out_widths: tuple[int, ...] = _field(
-        "Channels of the discriminator's last two hidden maps.", (512, 1024)
+    g_norm: str = setting("Use this normalization.", "sln", choices=NORMS)
+    g_mlp_residual: bool = setting("Add a residual connection around the MLPs.", False)
+    lee_convolution: bool = setting("Convolve between the stages.", True)
+    d_attention: str = setting(
+        "Use this attention (see g_attention), or conv for convolutions only.", "lada"
     )
-    d_heads: int = _field("Attention heads of the discriminator.", 4)
-    d_mlp_dim: int = _field("Hidden width of the discriminator's MLP.", 512)
-    d_batch_norm: bool = _field("Batch normalization in the discriminator.", True)
-    score: str = _field(
-        "Attention score: joint (authors' code) or per_head (paper).", "joint"
+    d_out_widths: tuple[int, int] = setting(
+        "Set the channels of the last two hidden maps.", (512, 1024)
     )
-    g_initializer: str = _field("Initializer of the generator.", "orthogonal")
-    d_initializer: str = _field("Initializer of the discriminator.", "orthogonal")
-    loss: str = _field("Adversarial loss: non_saturating or hinge.", "non_saturating")
-    r1_gamma: float = _field("Weight of the R1 gradient penalty.", 1e-4)
-    r1_interval: int = _field("Apply R1 every N steps (lazy R1). The paper uses 1.", 1)
-    bcr_real: float = _field("Weight of consistency on real images (bCR).", 0.0)
-    bcr_fake: float = _field("Weight of consistency on generated images (bCR).", 0.0)
-    g_learning_rate: float = _field("Adam's learning rate for the generator.", 2e-4)
-    d_learning_rate: float = _field("Adam's learning rate for the discriminator.", 2e-4)
-    g_betas: tuple[float, float] = _field("Adam's β for the generator.", (0.5, 0.99))
-    d_betas: tuple[float, float] = _field(
-        "Adam's β for the discriminator.", (0.5, 0.99)
+    d_heads: int = setting("Set the attention heads.", 4)
+    d_mlp_dim: int = setting("Set the hidden width of the MLP.", 512)
+    d_batch_norm: bool = setting("Use batch normalization.", True)
+    score: str = setting(
+        "Compute attention scores in this form: joint (authors' code) or per_head "
+        "(paper).",
+        "joint",
+        choices=SCORE_FORMS,
     )
-    ema_decay: float = _field("Decay of the EMA generator per step.", 0.999)
+    g_initializer: str = setting("Use this initializer.", "orthogonal")
+    d_initializer: str = setting("Use this initializer.", "orthogonal")
+    loss: str = setting(
+        "Train with this adversarial loss.", "non_saturating", choices=tuple(LOSSES)
+    )
+    r1_gamma: float = setting("Weight the R1 gradient penalty by this factor.", 1e-4)
+    r1_interval: int = setting("Apply R1 every N steps (lazy R1). The paper uses 1.", 1)
+    bcr_real: float = setting(
+        "Weight consistency on real images (bCR) by this factor.", 0.0
+    )
+    bcr_fake: float = setting(
+        "Weight consistency on generated images (bCR) by this factor.", 0.0
+    )
+    g_learning_rate: float = setting("Set Adam's learning rate.", 2e-4)
+    d_learning_rate: float = setting("Set Adam's learning rate.", 2e-4)
+    g_betas: tuple[float, float] = setting(
+        "Set Adam's β₁ and β₂.", (0.5, 0.99), interval="[0, 1)"
+    )
+    d_betas: tuple[float, float] = setting(
+        "Set Adam's β₁ and β₂.", (0.5, 0.99), interval="[0, 1)"
+    )
+    ema_decay: float = setting(
+        "Set the decay of the EMA generator per step.", 0.999, interval="[0, 1]"
+    )
+
+    def __post_init__(self) -> None:
+        """Check the fields. `lada_tf.models.networks` checks that they fit together."""
+        check_settings(self)
 
 
 PRESETS = {

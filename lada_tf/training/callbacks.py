@@ -1,7 +1,10 @@
 """Callbacks of the training loop: progress, metrics, sample grids, checkpoints."""
 
+import contextlib
+import os
 import signal
 import sys
+import threading
 import time
 
 import keras
@@ -16,6 +19,7 @@ from lada_tf.training.run_directory import RunDirectory
 
 GRID_IMAGES = 64
 ATTENTION_IMAGES = 8
+CHECKPOINT_SECONDS = 600  # the longest time between two checkpoints
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -104,38 +108,69 @@ class SampleGrids(IntervalCallback):
                 tf.summary.image(name, picture[None])
 
 
-class CheckpointEvery(IntervalCallback):
-    """Saves checkpoints at intervals, at the end, and on SIGTERM or SIGINT.
+class StopSignal:
+    """Context in which signals ask training to stop, instead of ending the process.
 
-    After a signal, the current call of the training loop ends, a checkpoint is saved,
-    and the process exits with code 143 (SIGTERM) or 130 (SIGINT).
+    Only the main thread can handle signals. In other threads nothing changes, and
+    neither does a signal that the process ignores, such as SIGHUP after `nohup`.
+
+    Attributes:
+        number: number of the last signal, or None.
     """
 
-    def __init__(self, checkpoints: Checkpoints, interval: int):
+    def __init__(self, ignore: bool = False):
+        self.number: int | None = None
+        self._handler = signal.SIG_IGN if ignore else self._on_signal
+        self._restore = contextlib.ExitStack()
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGTERM", "SIGINT", "SIGHUP"):  # Windows has no SIGHUP
+                number = getattr(signal, name, signal.SIGTERM)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    previous = signal.signal(number, self._handler)
+                    self._restore.callback(signal.signal, number, previous)
+        return self
+
+    def __exit__(self, *_):
+        self._restore.close()
+
+    def _on_signal(self, number, frame):
+        if self.number is None:
+            # The signal can have interrupted a print, and the terminal can be gone.
+            with contextlib.suppress(OSError):
+                os.write(2, b"\nstopping after this step\n")
+        self.number = number
+
+
+class CheckpointEvery(IntervalCallback):
+    """Saves checkpoints at intervals, every 10 minutes, at the end, and on a signal.
+
+    After a signal, the current call of the training loop ends, a checkpoint is saved,
+    and the process exits with 128 plus the signal's number: 143 (SIGTERM), 130 (SIGINT)
+    or 129 (SIGHUP).
+    """
+
+    def __init__(self, checkpoints: Checkpoints, interval: int, stop: StopSignal):
         super().__init__(interval)
         self.checkpoints = checkpoints
-        self._signal: int | None = None
+        self.stop = stop
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._handlers = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
-        if self._signal is not None:
-            self.checkpoints.save()
-            raise SystemExit(128 + self._signal)
+        if self.stop.number is not None:
+            self.act(self.model.images_seen)
+            raise SystemExit(128 + self.stop.number)
+        if time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+            self.act(self.model.images_seen)
 
     def act(self, images_seen):
         self.checkpoints.save()
+        self._saved_at = time.monotonic()
 
     def on_train_end(self, logs=None):
         self.checkpoints.save()
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number, frame):
-        self._signal = number

@@ -6,7 +6,6 @@ them, and a run directory's `flags.cfg` is written from and read into them.
 """
 
 import dataclasses
-import math
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +14,24 @@ from typing import Any
 from absl import flags
 
 from lada_tf.errors import UserError
-from lada_tf.models.presets import PRESETS, Preset
+from lada_tf.models.networks import PRECISIONS
+from lada_tf.models.presets import (
+    PRESETS,
+    Preset,
+    check_settings,
+    setting,
+    setting_error,
+)
+from lada_tf.runtime import MAX_SEED
 
 DATA_COMMENT = "# data: "
-
-
-def _option(doc: str, default: Any, **limits: Any) -> Any:
-    """Return a field. `limits` are `choices`, or a `minimum` other than 1."""
-    return dataclasses.field(default=default, metadata={"doc": doc, **limits})
+COUNT = "[0, 1e18]"
+# How often per run, and the longest interval in images.
+AUTOMATIC_INTERVALS = {
+    "log_images": (100, 10_000),
+    "sample_images": (10, 100_000),
+    "checkpoint_images": (10, 100_000),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,55 +39,91 @@ class TrainingOptions:
     """Settings of a run besides its `Preset`.
 
     Each field is a flag of `lada_tf.train` with the same name. Intervals count real
-    images.
+    images; 0 means automatic, see `automatic_intervals`.
     """
 
-    seed: int = _option(
-        "Seed of the weights, latents, augmentation, and data order.", 0, minimum=0
+    seed: int = setting(
+        "Seed the weights, latents, augmentation, and data order.",
+        0,
+        interval=f"[0, {MAX_SEED}]",
     )
-    flip: bool = _option("Flip half of the real images horizontally.", False)
-    log_images: int = _option("Images between log lines.", 10_000)
-    sample_images: int = _option("Images between sample grids.", 100_000)
-    checkpoint_images: int = _option("Images between checkpoints.", 100_000)
-    keep_checkpoints: int = _option("Number of most recent checkpoints to keep.", 2)
-    fd_images: int = _option(
-        "Images between measurements of the Fréchet distance over a small classifier's "
-        "features (not FID). The checkpoint with the lowest distance is kept. 0 turns "
+    flip: bool = setting("Flip half of the real images horizontally.", False)
+    log_images: int = setting(
+        "Write a log line every N images. 0 selects a hundredth of total_images, at "
+        "most 10,000.",
+        0,
+        interval=COUNT,
+    )
+    sample_images: int = setting(
+        "Write a sample grid every N images. 0 selects a tenth of total_images, at "
+        "most 100,000.",
+        0,
+        interval=COUNT,
+    )
+    checkpoint_images: int = setting(
+        "Save a checkpoint every N images, and every 10 minutes. 0 selects a tenth of "
+        "total_images, at most 100,000.",
+        0,
+        interval=COUNT,
+    )
+    keep_checkpoints: int = setting("Keep this many of the newest checkpoints.", 2)
+    fd_images: int = setting(
+        "Measure the Fréchet distance over a small classifier's features (not FID) "
+        "every N images, and keep the checkpoint with the lowest distance. 0 turns "
         "this off.",
         0,
-        minimum=0,
+        interval=COUNT,
     )
-    fd_samples: int = _option(
-        "Images per measurement of the Fréchet distance.", 1_000, minimum=2
+    fd_samples: int = setting(
+        "Measure the Fréchet distance with this many images.",
+        1_000,
+        interval="[2, 1e18]",
     )
-    precision: str = _option(
-        "Dtype of the networks' arithmetic.",
+    precision: str = setting(
+        "Compute the networks in this dtype.",
         "float32",
-        choices=("float32", "bfloat16", "float16"),
+        choices=tuple(PRECISIONS),
     )
-    gradient_accumulation_steps: int = _option(
-        "Micro-batches per batch. More micro-batches need less memory.", 1
+    gradient_accumulation_steps: int = setting(
+        "Split each batch into N micro-batches. More micro-batches need less memory.", 1
     )
-    gradient_checkpointing: bool = _option(
+    gradient_checkpointing: bool = setting(
         "Recompute activations during the backward pass to save memory.", False
     )
-    sync_batch_norm: bool = _option(
+    sync_batch_norm: bool = setting(
         "Normalize with the statistics of the whole batch, across all replicas.", True
     )
-    jit_compile: bool = _option("Compile the training step with XLA.", False)
-    on_nonfinite: str = _option(
-        "Reaction to a loss or gradient that is not finite: stop, or roll back to the "
-        "last checkpoint and continue with another seed.",
+    jit_compile: bool = setting("Compile the training step with XLA.", False)
+    on_nonfinite: str = setting(
+        "Stop at a loss or gradient that is not finite, or roll back to the last "
+        "checkpoint and continue with another seed.",
         "stop",
         choices=("stop", "rollback"),
     )
-    max_rollbacks: int = _option("Maximum number of rollbacks per run.", 3, minimum=0)
+    max_rollbacks: int = setting(
+        "Roll back at most N times per run.", 3, interval=COUNT
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def automatic_intervals(self, preset: Preset) -> "TrainingOptions":
+        """Return these options with a number of images for each interval that is 0.
+
+        They depend on `total_images` only: short runs have about 100 log lines, 10
+        grids and 10 checkpoints, and no interval is shorter than a batch.
+        """
+        resolved: dict[str, Any] = {
+            name: max(preset.batch_size, min(longest, preset.total_images // times))
+            for name, (times, longest) in AUTOMATIC_INTERVALS.items()
+            if not getattr(self, name)
+        }
+        return dataclasses.replace(self, **resolved)
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Preset)}
 OPTION_FIELDS = {field.name: field for field in dataclasses.fields(TrainingOptions)}
 REQUIRED = [name for name, f in FIELDS.items() if f.default is dataclasses.MISSING]
-TYPES = typing.get_type_hints(Preset) | typing.get_type_hints(TrainingOptions)
 
 
 def define_preset_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -87,7 +132,7 @@ def define_preset_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "preset",
         None,
         list(PRESETS),
-        "Configuration to start from. The flags below override its fields.",
+        "Start from this configuration. Other flags override its fields.",
         flag_values=flag_values,
     )
     for field in FIELDS.values():
@@ -123,6 +168,27 @@ def options_from_flags(values: flags.FlagValues) -> TrainingOptions:
     """Return the `TrainingOptions` that the flags set."""
     options: dict[str, Any] = {name: values[name].value for name in OPTION_FIELDS}
     return TrainingOptions(**options)
+
+
+def resume_from_settings(
+    values: flags.FlagValues, settings: Mapping[str, str], path: str | Path
+) -> None:
+    """Set the flags that the command line does not set to a run's settings.
+
+    Args:
+        values: the flags.
+        settings: the settings in the run directory's flagfile.
+        path: path of this flagfile, for errors.
+
+    Raises:
+        UserError: if a value is invalid.
+    """
+    for name in settings.keys() & set(values):
+        if not values[name].present:
+            try:
+                values[name].parse(settings[name])
+            except flags.Error as error:
+                raise UserError(f"{path}: {error}") from error
 
 
 def parse_field(name: str, text: str) -> Any:
@@ -182,7 +248,9 @@ def _define_flag(
     field: dataclasses.Field, default: Any, flag_values: flags.FlagValues
 ) -> None:
     doc, choices = field.metadata["doc"], field.metadata.get("choices")
-    if TYPES[field.name] is bool:
+    if default is None:
+        doc += " The default is the preset's."
+    if field.type is bool:
         flags.DEFINE_boolean(field.name, default, doc, flag_values=flag_values)
     elif choices:
         flags.DEFINE_enum(field.name, default, choices, doc, flag_values=flag_values)
@@ -198,22 +266,36 @@ class _FieldParser(flags.ArgumentParser):
 
     def parse(self, argument: Any) -> Any:
         """Convert text to the type of the field, or raise a ValueError."""
-        kind = TYPES[self._field.name]
-        if kind is str or not isinstance(argument, str):  # absl also parses the default
-            return argument
+        value = self._convert(argument) if isinstance(argument, str) else argument
+        if error := setting_error(self._field, value):
+            raise ValueError(error)
+        return value
+
+    def _convert(self, text: str) -> Any:
+        kind: Any = self._field.type
+        if kind is str:
+            return text
         if kind is bool:
-            if argument.lower() not in ("true", "false"):
+            if text.lower() not in ("true", "false"):
                 raise ValueError("expected true or false")
-            return argument.lower() == "true"
-        names = {int: "an integer", float: "a number"}
-        number_type = kind if kind in names else typing.get_args(kind)[0]
-        parts = [argument] if kind in names else filter(str.strip, argument.split(","))
+            return text.lower() == "true"
+        convert = float if float in (kind, *typing.get_args(kind)) else _integer
         try:
-            numbers = tuple(number_type(part) for part in parts)
+            if not typing.get_args(kind):
+                return convert(text)
+            return tuple(convert(part) for part in text.split(",") if part.strip())
         except ValueError:
+            names = {int: "an integer", float: "a number"}
             expected = names.get(kind, "numbers separated by commas")
             raise ValueError(f"expected {expected}") from None
-        minimum = self._field.metadata.get("minimum", 0 if number_type is float else 1)
-        if not all(minimum <= number < math.inf for number in numbers):  # or NaN
-            raise ValueError(f"must be finite and at least {minimum}")
-        return numbers[0] if kind in names else numbers
+
+
+def _integer(text: str) -> int:
+    """Convert text such as 1000000, 1_000_000 or 1e6."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():
+            raise
+        return int(number)

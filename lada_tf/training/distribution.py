@@ -7,16 +7,23 @@ rows (`lada_tf.models.optimizer_step`).
 
 import json
 import os
+import re
+import sys
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.distribute import multi_worker_util
 
 from lada_tf.data import ImageSource, batches
-from lada_tf.errors import UserError
+from lada_tf.errors import UserError, WorkerLost
 from lada_tf.runtime import split_cpu
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 CLUSTERS = ("tf_config", "slurm", "kubernetes")
+TF_CONFIG_EXAMPLE = (
+    '{"cluster": {"worker": ["a:1234", "b:1234"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
 
 
 def make_strategy(
@@ -34,7 +41,8 @@ def make_strategy(
             `"mirrored"` without GPUs.
 
     Raises:
-        UserError: if there is no such cluster or TPU.
+        UserError: if there is no such cluster or TPU, or TF_CONFIG is invalid.
+        WorkerLost: if the workers cannot connect.
     """
     if virtual_cpus > 1:
         split_cpu(virtual_cpus)
@@ -45,7 +53,13 @@ def make_strategy(
         devices = [device.name for device in tf.config.list_logical_devices(kind)]
         return tf.distribute.MirroredStrategy(devices)
     if strategy == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy(_resolver(cluster))
+        resolver = _resolver(cluster)
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        except tf.errors.OpError as error:
+            raise WorkerLost(
+                f"strategy=multi_worker: no connection: {error}"
+            ) from error
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
@@ -58,12 +72,18 @@ def count_workers(strategy: tf.distribute.Strategy) -> int:
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return 1
-    return max(1, len(resolver.cluster_spec().as_dict().get("worker", ())))
+    return multi_worker_util.worker_count(resolver.cluster_spec(), resolver.task_type)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Return True in the one process that writes the run directory."""
-    return count_workers(strategy) == 1 or strategy.cluster_resolver.task_id == 0
+    """Return True in the one process that writes the run directory.
+
+    This is the task of type `chief`, or worker 0 of a cluster without one.
+    """
+    resolver = strategy.cluster_resolver
+    return count_workers(strategy) == 1 or multi_worker_util.is_chief(
+        resolver.cluster_spec(), resolver.task_type, resolver.task_id
+    )
 
 
 def distributed_batches(
@@ -147,16 +167,31 @@ def check_same_state(strategy: tf.distribute.Strategy, steps: int) -> None:
         )
 
 
+def describe_peak_memory() -> str:
+    """Return the most memory that this process has used, such as `"900 MiB (CPU)"`."""
+    if tf.config.list_physical_devices("GPU"):
+        peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        return f"{peak / 2**20:,.0f} MiB per GPU"
+    try:
+        import resource
+    except ImportError:  # Windows
+        return "unknown"
+    unit = 1 if sys.platform == "darwin" else 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return f"{peak / 2**20:,.0f} MiB on the CPU, including TensorFlow and the images"
+
+
 def _resolver(cluster: str) -> tf.distribute.cluster_resolver.ClusterResolver:
     if cluster == "tf_config":
+        text = os.environ.get("TF_CONFIG", "")
         try:
-            json.loads(os.environ.get("TF_CONFIG", ""))["task"]["index"]
-        except (ValueError, KeyError, TypeError):
+            _check_tf_config(json.loads(text or "{}"))
+        except (ValueError, TypeError) as error:
+            problem = str(error).rstrip(".")
             raise UserError(
-                "strategy=multi_worker: TF_CONFIG is missing or invalid. Set it to "
-                "JSON with the cluster's workers and this worker's task, or set "
-                "cluster to slurm or kubernetes"
-            ) from None
+                f"strategy=multi_worker: TF_CONFIG: {problem}. Set it to JSON such as "
+                f"{TF_CONFIG_EXAMPLE}, or set cluster to slurm or kubernetes"
+            ) from error
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
     try:
         if cluster == "slurm":
@@ -164,3 +199,30 @@ def _resolver(cluster: str) -> tf.distribute.cluster_resolver.ClusterResolver:
         return tf.distribute.cluster_resolver.KubernetesClusterResolver()
     except Exception as error:  # the kubernetes package has its own exceptions
         raise UserError(f"cluster={cluster}: no cluster found ({error})") from error
+
+
+def _check_tf_config(config: Any) -> None:
+    """Raise an exception unless TensorFlow can connect to this cluster.
+
+    TensorFlow checks the names of jobs and tasks, but not addresses. It waits forever
+    for a task with a wrong one.
+    """
+    for name in ("cluster", "task"):
+        if not isinstance(config, dict) or not isinstance(config.get(name), dict):
+            raise ValueError(f"{name!r} is missing")
+    addresses = []
+    for job, tasks in config["cluster"].items():
+        if not isinstance(tasks, list) or not tasks:
+            raise ValueError(f"cluster: {job!r} must be a list of host:port")
+        addresses += tasks
+    for address in addresses:
+        port = re.fullmatch(r"\S+:(\d{1,5})", str(address))
+        if not port or not 0 < int(port[1]) < 2**16 or addresses.count(address) > 1:
+            raise ValueError(f"cluster: {address!r} must be host:port of one task")
+    task_type, index = config["task"].get("type"), config["task"].get("index")
+    if task_type not in ("chief", "worker"):
+        raise ValueError(f"task: type {task_type!r} must be chief or worker")
+    if not re.fullmatch(r"\d+", str(index)):
+        raise ValueError(f"task: index {index!r} must be an integer of at least 0")
+    # Raises ValueError for other jobs, or if the cluster does not have the task.
+    multi_worker_util.is_chief(config["cluster"], task_type, int(index))

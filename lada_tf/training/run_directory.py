@@ -1,11 +1,14 @@
 """The directory of a training run: configuration, lock, metrics."""
 
+import contextlib
 import dataclasses
+import errno
 import functools
 import json
 import math
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +19,8 @@ from lada_tf.io import try_lock, write_atomically, write_json
 from lada_tf.models.presets import Preset
 from lada_tf.training import configuration
 
+LOCK = "lock"
+PARTIAL = ".*.partial"  # temporary files of lada_tf.io.replacing
 HEADER = "# python -m lada_tf.train --flagfile=flags.cfg --run_dir=...\n"
 # Settings that may change when a run is resumed, because they do not change past steps.
 FREE_SETTINGS = (
@@ -56,6 +61,15 @@ class RunDirectory:
         self.metrics_file = self.path / "metrics.jsonl"
         self._lock: IO | None = None
 
+    def check(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
+        """Raise what `start` would raise, without writing. Arguments: see `start`."""
+        with self._reporting_errors():
+            self._check_writable()
+            if (self.path / LOCK).exists():
+                self._acquire_lock()
+                self.release_lock()
+            self._check_same_run(_flagfile(preset, options, fingerprint))
+
     def start(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
         """Create the directory or check that it holds the same run, and lock it.
 
@@ -65,18 +79,27 @@ class RunDirectory:
             fingerprint: identifies the content of the dataset. Empty if unknown.
 
         Raises:
-            UserError: if another process trains in this directory, or the directory
-                holds a run with other settings (the message lists them) or other files.
+            UserError: if another process trains in this directory, the directory cannot
+                be written, or it holds a run with other settings (the message lists
+                them) or other files.
         """
-        self._create()
-        self._acquire_lock()
-        settings = dataclasses.asdict(preset) | options
-        text = HEADER + configuration.flagfile_text(settings)
-        if fingerprint:
-            text += f"{configuration.DATA_COMMENT}{fingerprint}\n"
-        if self.flags_file.exists():
+        with self._reporting_errors():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._check_writable()
+            self._acquire_lock()
+            assert self._lock
+            self._lock.truncate(0)
+            self._lock.write(
+                f"process {os.getpid()} on {socket.gethostname()}".encode()
+            )
+            text = _flagfile(preset, options, fingerprint)
             self._check_same_run(text)
-        write_atomically(self.flags_file, text)
+            # First, so that a directory with other files of ours holds a run.
+            write_atomically(self.flags_file, text)
+            for directory in (self.checkpoints, self.samples, self.logs):
+                directory.mkdir(exist_ok=True)
+            for path in self.path.glob(PARTIAL):
+                path.unlink()  # the process that wrote it was killed
 
     def release_lock(self) -> None:
         """Release the lock. The end of the process releases it too."""
@@ -89,16 +112,25 @@ class RunDirectory:
         Raises:
             UserError: if the directory holds no run.
         """
-        if not self.flags_file.exists():
-            raise UserError(f"run_dir={self.path}: no run there (no flags.cfg)")
-        settings = configuration.parse_settings(self.flags_file.read_text())
-        return configuration.preset_from_settings(settings, self.flags_file)
+        return configuration.preset_from_settings(self.settings(), self.flags_file)
 
     def read_setting(self, name: str, default: str) -> str:
         """Return the text of another setting of the run, such as its seed."""
-        return configuration.parse_settings(self.flags_file.read_text()).get(
-            name, default
-        )
+        return self.settings().get(name, default)
+
+    def settings(self) -> dict[str, str]:
+        """Return the text of all settings by flag name.
+
+        Raises:
+            UserError: if the directory holds no run.
+        """
+        if not self.flags_file.exists():
+            raise UserError(f"run_dir={self.path}: no run there (no flags.cfg)")
+        try:
+            text = self.flags_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{self.flags_file}: cannot be read: {error}") from error
+        return configuration.parse_settings(text)
 
     @functools.cached_property
     def writer(self) -> tf.summary.SummaryWriter:
@@ -117,7 +149,7 @@ class RunDirectory:
         """Delete the lines after `images` images. The resumed run writes them again."""
         if not self.metrics_file.exists():
             return
-        lines = self.metrics_file.read_text().splitlines()
+        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
         kept = [f"{line}\n" for line in lines if _images_of(line) <= images]
         write_atomically(self.metrics_file, "".join(kept))
 
@@ -133,38 +165,56 @@ class RunDirectory:
         }
         write_json(self.nonfinite_file(step), {"step": step, **valid_json})
 
-    def _create(self) -> None:
+    @contextlib.contextmanager
+    def _reporting_errors(self) -> Iterator[None]:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if not self.flags_file.exists():
-                other_files = {p.name for p in self.path.iterdir()} - {"lock"}
-                if other_files:
-                    raise UserError(
-                        f"run_dir={self.path}: contains {min(other_files)!r} but no "
-                        "run. Choose a new or empty directory"
-                    )
-            for directory in (self.checkpoints, self.samples, self.logs):
-                directory.mkdir(exist_ok=True)
+            yield
         except OSError as error:
             raise UserError(
-                f"run_dir={self.path}: cannot be created ({error.strerror})"
+                f"run_dir={self.path}: cannot be written ({error.strerror})"
             ) from error
 
+    def _check_writable(self) -> None:
+        """Check that the directory, or the first of its parents, can be written.
+
+        Raises:
+            UserError: if the directory contains files, but no run.
+            OSError: if it cannot be written.
+        """
+        existing = next(p for p in (self.path, *self.path.parents) if p.exists())
+        if not existing.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "it is read-only")
+        if existing != self.path or self.flags_file.exists():
+            return
+        if others := [p.name for p in self.path.iterdir() if not self._is_ours(p)]:
+            raise UserError(
+                f"run_dir={self.path}: contains {min(others)!r} but no run. Choose a "
+                "new or empty directory"
+            )
+
+    def _is_ours(self, path: Path) -> bool:
+        """Return whether a start that was interrupted can have left this path."""
+        if path in (self.checkpoints, self.samples, self.logs):
+            return path.is_dir() and not any(path.iterdir())
+        return path.is_file() and (path.name == LOCK or path.match(PARTIAL))
+
     def _acquire_lock(self) -> None:
-        self._lock = (self.path / "lock").open("a+")
+        # Unbuffered: closing the file must not fail on a full disk.
+        self._lock = (self.path / LOCK).open("ab+", buffering=0)
         if not try_lock(self._lock):
             self._lock.seek(0)
-            owner = self._lock.read().strip() or "another process"
+            owner = self._lock.read().decode().strip() or "another process"
             raise UserError(
                 f"run_dir={self.path}: {owner} is training here. Wait for it, stop it, "
                 "or choose another directory"
             )
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._lock.flush()
 
     def _check_same_run(self, text: str) -> None:
-        old = configuration.parse_settings(self.flags_file.read_text())
+        if not self.flags_file.exists():
+            return
+        old = self.settings()
         new = configuration.parse_settings(text)
         differences = [
             f"{name} was {old[name]}, now {new[name]}"
@@ -176,6 +226,14 @@ class RunDirectory:
                 f"run_dir={self.path}: holds a run with other settings "
                 f"({'; '.join(differences)}). Use the same settings or a new directory"
             )
+
+
+def _flagfile(preset: Preset, options: dict, fingerprint: str) -> str:
+    settings = dataclasses.asdict(preset) | options
+    text = HEADER + configuration.flagfile_text(settings)
+    if fingerprint:
+        text += f"{configuration.DATA_COMMENT}{fingerprint}\n"
+    return text
 
 
 def _images_of(line: str) -> float:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import signal
 import time
 
 import keras
@@ -15,20 +14,23 @@ from lada_tf.evaluation.callback import FrechetDistanceCallback, IntervalCallbac
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.io import reporting_full_disk
 from lada_tf.models import LadaGAN, Preset
+from lada_tf.models.networks import check_sizes
 from lada_tf.training import distribution
 from lada_tf.training.callbacks import (
     CheckpointEvery,
     MetricsLog,
     ProgressBar,
     SampleGrids,
+    StopSignal,
 )
-from lada_tf.training.checkpoints import Checkpoints
+from lada_tf.training.checkpoints import Checkpoints, find_checkpoint
 from lada_tf.training.configuration import TrainingOptions, flagfile_text
 from lada_tf.training.loop import NonFiniteStep, TrainingLoop
 from lada_tf.training.run_directory import RunDirectory
 
 # Difference between the seeds of a run before and after a rollback.
 SEED_STRIDE = 1_000_003
+TIMED_STEPS = 3  # of a dry run
 
 
 def build(preset: Preset, options: TrainingOptions) -> LadaGAN:
@@ -45,20 +47,44 @@ def build(preset: Preset, options: TrainingOptions) -> LadaGAN:
         preset.batch_size, options.gradient_accumulation_steps, replicas
     )
     keras.utils.set_random_seed(options.seed)
-    try:
-        gan = LadaGAN.from_preset(
-            preset,
-            seed=options.seed,
-            precision=options.precision,
-            sync_batch_norm=options.sync_batch_norm and replicas > 1,
-        )
-    except ValueError as error:
-        raise UserError(f"invalid configuration: {error}") from error
+    gan = LadaGAN.from_preset(
+        preset,
+        seed=options.seed,
+        precision=options.precision,
+        sync_batch_norm=options.sync_batch_norm and replicas > 1,
+    )
     gan.compile(
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         gradient_checkpointing=options.gradient_checkpointing,
     )
     return gan
+
+
+def check(
+    preset: Preset,
+    run_dir: str | os.PathLike,
+    options: TrainingOptions,
+    strategy: tf.distribute.Strategy,
+    source: ImageSource | None = None,
+) -> None:
+    """Check all that can be wrong before training, and write nothing.
+
+    Args and errors: see `train`. Without a source, this checks what needs no images.
+    """
+    if not preset.total_images:
+        raise UserError("total_images=0: set the number of images to train on")
+    distribution.check_jit_compile(options.jit_compile, strategy)
+    distribution.check_batch_size(
+        preset.batch_size,
+        options.gradient_accumulation_steps,
+        strategy.num_replicas_in_sync,
+    )
+    check_sizes(preset)
+    if source is not None:
+        _check_distance(options, source)
+    if distribution.is_chief(strategy):
+        fingerprint = source.fingerprint if source is not None else ""
+        RunDirectory(run_dir).check(preset, dataclasses.asdict(options), fingerprint)
 
 
 def dry_run(
@@ -68,17 +94,21 @@ def dry_run(
     options: TrainingOptions,
     strategy: tf.distribute.Strategy,
 ) -> None:
-    """Print the plan, build the models, and run one step. Write no files.
+    """Print the plan, build the models, and run a few steps. Write no files.
 
     Args and errors: see `train`.
     """
+    check(preset, run_dir, options, strategy, source)
+    checkpoint = find_checkpoint(RunDirectory(run_dir).checkpoints)
     print(flagfile_text(dataclasses.asdict(preset)), end="")
     epochs = preset.total_images / len(source)
     print(f"data: {len(source):,} images ({source.fingerprint}), {epochs:,.1f} epochs")
-    print(f"run directory: {run_dir} (unchanged)")
-    print(f"log line: every {options.log_images:,} images")
-    print(f"sample grid: every {options.sample_images:,} images")
-    print(f"checkpoint: every {options.checkpoint_images:,} images")
+    state = f"resumes from {checkpoint.name}" if checkpoint else "starts a new run"
+    print(f"run directory: {run_dir}: {state} (unchanged)")
+    intervals = options.automatic_intervals(preset)
+    print(f"log line: every {intervals.log_images:,} images")
+    print(f"sample grid: every {intervals.sample_images:,} images")
+    print(f"checkpoint: every {intervals.checkpoint_images:,} images")
     with strategy.scope():
         gan = build(preset, options)
     print(f"generator: {gan.generator.count_params():,} parameters")
@@ -86,11 +116,19 @@ def dry_run(
     batches = distribution.distributed_batches(
         strategy, source, preset.batch_size, seed=options.seed, flip=options.flip
     )
+    iterator = iter(batches)
+    loop = TrainingLoop(gan, strategy, options.jit_compile)
     start = time.monotonic()
-    TrainingLoop(gan, strategy, options.jit_compile).run(batches, steps=1)
+    loop.run(iterator, steps=1)
     print(f"first step, with compilation: {time.monotonic() - start:.1f} s")
     for metric in gan.metrics:
         print(f"  {metric.name}: {float(metric.result()):.4f}")
+    start = time.monotonic()
+    loop.run(iterator, steps=TIMED_STEPS)
+    seconds = (time.monotonic() - start) / TIMED_STEPS
+    hours = seconds * preset.total_images / preset.batch_size / 3600
+    print(f"time per step: {seconds:.3f} s, {hours:,.1f} hours in total")
+    print(f"memory: {distribution.describe_peak_memory()}")
 
 
 def train(
@@ -123,22 +161,34 @@ def train(
     """
     options = options or TrainingOptions()
     strategy = strategy or tf.distribute.get_strategy()
+    _check_distance(options, source)
     with strategy.scope():
         gan = build(preset, options)
     directory = RunDirectory(run_dir)
     checkpoints = Checkpoints(directory.checkpoints, gan, options.keep_checkpoints)
-    run = _Run(preset, source, directory, options, strategy, gan, checkpoints)
+    # Only the chief handles signals; the other workers end when it does.
+    stop = StopSignal(ignore=not distribution.is_chief(strategy))
+    run = _Run(preset, source, directory, options, strategy, gan, checkpoints, stop)
     try:
         with reporting_full_disk(run_dir):
             run.start()
-            while gan.images_seen < preset.total_images:
-                try:
-                    run.train_to_end()
-                except NonFiniteStep as step:
-                    run.roll_back(step)
+            with stop:
+                while gan.images_seen < preset.total_images:
+                    try:
+                        run.train_to_end()
+                    except NonFiniteStep as step:
+                        run.roll_back(step)
     finally:
         directory.release_lock()
     return gan
+
+
+def _check_distance(options: TrainingOptions, source: ImageSource) -> None:
+    if options.fd_images and len(source) < 2:
+        raise UserError(
+            f"fd_images={options.fd_images}: a Fréchet distance needs at least 2 "
+            f"images, and the dataset has {len(source)}. Set fd_images=0"
+        )
 
 
 @dataclasses.dataclass
@@ -152,6 +202,7 @@ class _Run:
     strategy: tf.distribute.Strategy
     gan: LadaGAN
     checkpoints: Checkpoints
+    stop: StopSignal
 
     def start(self) -> None:
         """Lock the run directory and restore its last checkpoint."""
@@ -159,9 +210,6 @@ class _Run:
             self.directory.start(
                 self.preset, dataclasses.asdict(self.options), self.source.fingerprint
             )
-        else:  # only the chief handles signals; the others end when it does
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         if restored := self.checkpoints.restore():
             print(f"resuming from {restored}")
         distribution.check_same_state(self.strategy, self.gan.steps)
@@ -222,13 +270,13 @@ class _Run:
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         """Prepare the run directory and return the callbacks of the chief."""
-        options, checkpoints = self.options, self.checkpoints
+        checkpoints = self.checkpoints
+        options = self.options.automatic_intervals(self.preset)
         checkpoints.remove_leftovers()
         self.directory.truncate_metrics(self.gan.images_seen)
         if options.on_nonfinite == "rollback" and not checkpoints.paths():
             checkpoints.save()  # the target of a rollback before the first interval
         callbacks = [
-            ProgressBar(self.preset.total_images),
             MetricsLog(self.directory, options.log_images),
             SampleGrids(self.directory, options.sample_images, options.seed),
         ]
@@ -244,5 +292,11 @@ class _Run:
                     best=checkpoints.best_distance(),
                 )
             )
-        # Last, so that a checkpoint includes what the other callbacks have reset.
-        return [*callbacks, CheckpointEvery(checkpoints, options.checkpoint_images)]
+        interval = options.checkpoint_images
+        return [
+            *callbacks,
+            # Later, so that a checkpoint includes what the other callbacks have reset.
+            CheckpointEvery(checkpoints, interval, self.stop),
+            # Last, because it fails if the terminal is gone.
+            ProgressBar(self.preset.total_images),
+        ]

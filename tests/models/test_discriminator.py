@@ -28,8 +28,8 @@ def test_discriminator(name, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"image_size": 64}, "image_size=64 does not fit 2 widths"),
-        ({"image_size": 16, "widths": (8,)}, "does not fit 1 widths"),
+        ({"image_size": 64}, "image_size=64 does not fit widths="),
+        ({"image_size": 16, "widths": (8,)}, "does not fit widths="),
         ({"attention": "mlp"}, "attention='mlp' is not one of"),
         ({"num_heads": 3}, "num_heads=3 does not divide the width 256"),
         ({"out_widths": (8,)}, "must be two widths"),

@@ -1,6 +1,7 @@
 """Presets and training options as flags and as text."""
 
 import dataclasses
+import re
 
 import pytest
 from absl import flags
@@ -18,6 +19,7 @@ from lada_tf.training.configuration import (
     parse_settings,
     preset_from_flags,
     preset_from_settings,
+    resume_from_settings,
 )
 
 
@@ -59,18 +61,48 @@ def test_flags_replace_fields_of_the_preset():
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("g_widths", "96,x", "g_widths=96,x: expected numbers separated by commas"),
-        ("g_widths", "96,0", "g_widths=96,0: must be finite and at least 1"),
-        ("batch_size", "4.5", "batch_size=4.5: expected an integer"),
-        ("batch_size", "-1", "batch_size=-1: must be finite and at least 1"),
-        ("r1_gamma", "nan", "r1_gamma=nan: must be finite and at least 0"),
-        ("seed", "-1", "seed=-1: must be finite and at least 0"),
-        ("d_batch_norm", "maybe", "d_batch_norm=maybe: expected true or false"),
+        ("g_widths", "96,x", "expected numbers separated by commas"),
+        ("g_widths", "96,0", "must be in [1, 1e18]"),
+        ("g_betas", "0.5", "expected 2 numbers"),
+        ("d_betas", "0.5,1", "must be in [0, 1)"),
+        ("d_out_widths", "1,2,3", "expected 2 numbers"),
+        ("batch_size", "4.5", "expected an integer"),
+        ("batch_size", "-1", "must be in [1, 1e18]"),
+        ("total_images", "1e400", "expected an integer"),
+        ("subset", "0", "must be in (0, 1]"),
+        ("ema_decay", "1.5", "must be in [0, 1]"),
+        ("r1_gamma", "nan", "must be in [0, inf)"),
+        ("seed", "-1", "must be in [0, 4294967295]"),
+        ("seed", "4294967296", "must be in [0, 4294967295]"),
+        ("d_batch_norm", "maybe", "expected true or false"),
+        ("loss", "wgan", "expected one of non_saturating, hinge"),
+        ("augment", "color,blur", "expected color, translation, cutout, or some"),
     ],
 )
 def test_bad_values_name_the_flag(name, text, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=re.escape(f"{name}={text}: {message}")):
         parse_field(name, text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ema_decay": 1.5},
+        {"g_betas": (0.5,)},
+        {"batch_size": 2.5},
+        {"image_size": "32"},
+        {"output_head": "pixels"},
+    ],
+)
+def test_a_preset_from_python_is_checked_too(change):
+    (name,) = change
+    with pytest.raises(UserError, match=f"^{name}="):
+        get_preset("tiny", **change)
+
+
+@pytest.mark.parametrize("text", ["1000000", "1_000_000", "1e6", "1000000.0"])
+def test_integers_may_have_an_exponent(text):
+    assert parse_field("total_images", text) == 10**6
 
 
 def test_without_a_preset_every_field_is_needed():
@@ -106,9 +138,47 @@ def test_options_have_flags_with_the_same_defaults():
     )
 
 
+def test_a_run_resumes_with_its_own_settings_unless_flags_say_otherwise():
+    values = flags.FlagValues()
+    define_preset_flags(values)
+    define_option_flags(values)
+    values(["program", "--total_images=9", "--noflip"])
+    preset = get_preset("tiny", g_widths=(8, 8))
+    run = TrainingOptions(seed=3, flip=True, log_images=7)
+    text = flagfile_text(dataclasses.asdict(preset) | dataclasses.asdict(run))
+    settings = parse_settings(text + "--removed_flag=1\n")
+    resume_from_settings(values, settings, "flags.cfg")
+    assert preset_from_flags(values) == dataclasses.replace(preset, total_images=9)
+    assert options_from_flags(values) == dataclasses.replace(run, flip=False)
+    values = flags.FlagValues()
+    define_option_flags(values)
+    values(["program"])
+    with pytest.raises(UserError, match=r"flags\.cfg: .*--seed=x: expected an integer"):
+        resume_from_settings(values, {"seed": "x"}, "flags.cfg")
+
+
+@pytest.mark.parametrize(
+    ("name", "total_images", "log", "sample", "checkpoint"),
+    [
+        ("tiny", 480, 16, 48, 48),
+        ("tiny", 40_000, 400, 4_000, 4_000),
+        ("tiny", 16, 16, 16, 16),
+        ("cifar10", 68_000_000, 10_000, 100_000, 100_000),
+    ],
+)
+def test_automatic_intervals_suit_the_run(name, total_images, log, sample, checkpoint):
+    preset = get_preset(name, total_images=total_images)
+    options = TrainingOptions().automatic_intervals(preset)
+    assert options == TrainingOptions(
+        log_images=log, sample_images=sample, checkpoint_images=checkpoint
+    )
+    given = TrainingOptions(log_images=7).automatic_intervals(preset)
+    assert given.log_images == 7
+
+
 @pytest.mark.parametrize(
     "argument",
-    ["--seed=-1", "--log_images=0", "--fd_samples=1", "--precision=int8", "--flip=x"],
+    ["--seed=-1", "--log_images=-1", "--fd_samples=1", "--precision=int8", "--flip=x"],
 )
 def test_bad_options_are_rejected(argument):
     name = argument[2:].partition("=")[0]

@@ -213,7 +213,7 @@ def test_errors_name_the_missing_key_or_tensor(tmp_path):
             {"g_mlp": [32, 32, 40]},
             "block_32/mlp/layer_with_weights-0/kernel has shape",
         ),
-        ({"img_size": 64}, "image_size=64 does not fit 2 widths"),
+        ({"img_size": 64}, "image_size=64 does not fit d_widths="),
         ({"dec_dim": [8]}, "image_size=32 does not fit"),
         ({"loss": "wgan"}, "unknown loss 'wgan'. Expected one of nsl, hinge"),
     ):

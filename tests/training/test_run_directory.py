@@ -1,6 +1,7 @@
 """Run directories: one process, one configuration, atomic writes."""
 
 import dataclasses
+import errno
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 from lada_tf.errors import UserError
-from lada_tf.io import write_atomically
+from lada_tf.io import replacing, write_atomically
 from lada_tf.models import PRESETS
 from lada_tf.training.run_directory import RunDirectory
 
@@ -86,8 +87,63 @@ def test_a_directory_with_other_files_is_unchanged(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(UserError, match="no run there"):
         RunDirectory(tmp_path).read_preset()
-    with pytest.raises(UserError, match="cannot be created"):
-        RunDirectory(tmp_path / "thesis.tex" / "run").start(PRESET, OPTIONS)
+    for method in (RunDirectory.check, RunDirectory.start):
+        with pytest.raises(UserError, match="cannot be written"):
+            method(RunDirectory(tmp_path / "thesis.tex" / "run"), PRESET, OPTIONS)
+
+
+def test_a_first_start_that_was_interrupted_is_repeated(tmp_path, monkeypatch):
+    """Whatever it left behind, flags.cfg comes first."""
+    path = tmp_path / "run"
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for function in ("os.replace", "pathlib.Path.mkdir", "os.fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(function, fail)
+            with pytest.raises(UserError, match=r"cannot be written \(No space"):
+                RunDirectory(path).start(PRESET, OPTIONS)
+        if path.exists():
+            RunDirectory(path).check(PRESET, OPTIONS)
+            start_and_release(path, PRESET, OPTIONS)
+            (path / "flags.cfg").unlink()
+    # An older version made the directories first, and was killed.
+    (path / ".flags.cfg.123.partial").write_text("torn")
+    start_and_release(path, PRESET, OPTIONS)
+    assert not list(path.glob(".*"))
+    (path / "flags.cfg").unlink()
+    (path / "samples" / "grid.png").touch()
+    with pytest.raises(UserError, match="contains 'samples' but no run"):
+        RunDirectory(path).start(PRESET, OPTIONS)
+
+
+def test_check_finds_what_start_finds_and_writes_nothing(tmp_path, monkeypatch):
+    directory = RunDirectory(tmp_path / "new" / "run")
+    directory.check(PRESET, OPTIONS)
+    assert not (tmp_path / "new").exists()
+    directory.start(PRESET, OPTIONS, "portraits:1")
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+    other = RunDirectory(directory.path)
+    with pytest.raises(UserError, match=r"process \d+ on .* is training here"):
+        other.check(PRESET, OPTIONS)
+    directory.release_lock()
+    other.check(PRESET, OPTIONS, "portraits:1")
+    with pytest.raises(UserError, match="seed was 0, now 1"):
+        other.check(PRESET, {**OPTIONS, "seed": 1})
+    with pytest.raises(UserError, match="data fingerprint was"):
+        other.check(PRESET, OPTIONS, "portraits:2")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    for method in (other.check, other.start):
+        with pytest.raises(UserError, match=r"cannot be written \(it is read-only"):
+            method(PRESET, OPTIONS)
+    assert before == sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+
+
+def test_settings_that_are_not_text_are_one_line(tmp_path):
+    (tmp_path / "flags.cfg").write_bytes(b"\xff\xfe--data=\n")
+    with pytest.raises(UserError, match=r"flags\.cfg: cannot be read"):
+        RunDirectory(tmp_path).read_preset()
 
 
 def test_metrics_are_truncated_to_the_checkpoint(tmp_path):
@@ -99,6 +155,17 @@ def test_metrics_are_truncated_to_the_checkpoint(tmp_path):
     directory.truncate_metrics(20)
     lines = directory.metrics_file.read_text().splitlines()
     assert [json.loads(line)["images"] for line in lines] == [10, 20]
+
+
+def test_writers_of_one_path_do_not_share_a_temporary_file(tmp_path):
+    path = tmp_path / "file"
+    with replacing(path) as first, replacing(path) as second:
+        assert first != second
+        for temporary in (first, second):
+            with open(temporary, "w") as file:
+                file.write("content")
+    assert path.read_text() == "content"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):

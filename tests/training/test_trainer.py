@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.data import batch_indices, open_source
+from lada_tf.data.source import MemorySource
 from lada_tf.errors import TrainingDiverged, UserError
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.training import trainer
@@ -94,8 +95,41 @@ def test_rollbacks_are_limited(tmp_path, bad_seeds):
 
 
 def test_build_rejects_options_that_do_not_fit():
-    with pytest.raises(UserError, match="num_heads=5"):
+    with pytest.raises(UserError, match=r"^g_heads=5 does not"):
         trainer.build(get_preset("tiny", g_heads=(5,)), TrainingOptions())
     options = TrainingOptions(gradient_accumulation_steps=5)
     with pytest.raises(UserError, match=r"batch_size=16 .*steps=5"):
         trainer.build(get_preset("tiny"), options)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_size": 48},
+        {"g_heads": (5,)},
+        {"d_heads": 5},
+        {"g_mlp_dim": (8, 8)},
+        {"g_widths": (18, 16, 8)},
+        {"d_widths": (8, 8, 8)},
+        {"decoder_widths": (8,)},
+        {"g_attention": "global"},
+        {"d_attention": "module:Class"},
+        {"g_initializer": "orthogonaal"},
+        {"total_images": 0},
+    ],
+)
+def test_a_preset_that_cannot_be_built_is_refused_by_its_field(tmp_path, change):
+    (name,) = change
+    preset = get_preset("tiny", **change)
+    strategy = tf.distribute.get_strategy()
+    with pytest.raises(UserError, match=rf"\b{name}="):
+        trainer.check(preset, tmp_path / "run", TrainingOptions(), strategy)
+
+
+def test_one_image_has_no_distance(tmp_path):
+    source = MemorySource(np.zeros((1, 32, 32, 3), np.uint8), "one")
+    with pytest.raises(UserError, match=r"^fd_images=8: .* at least 2 images"):
+        trainer.train(
+            get_preset("tiny"), source, tmp_path / "run", TrainingOptions(fd_images=8)
+        )
+    assert not (tmp_path / "run").exists()

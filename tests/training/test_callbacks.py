@@ -1,0 +1,103 @@
+"""Signals, and when checkpoints are saved."""
+
+import signal
+import threading
+import types
+
+import pytest
+
+from lada_tf.training import callbacks
+from lada_tf.training.callbacks import CheckpointEvery, StopSignal
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def handlers():
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+@pytest.fixture
+def saved():
+    """Numbers of images at which a checkpoint was saved."""
+    return []
+
+
+def checkpoint_every(interval, stop, saved):
+    model = types.SimpleNamespace(images_seen=0)
+    checkpoints = types.SimpleNamespace(save=lambda: saved.append(model.images_seen))
+    callback = CheckpointEvery(checkpoints, interval, stop)
+    callback.set_model(model)
+    callback.on_train_begin()
+    return callback, model
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_training_after_the_step_with_a_checkpoint(number, saved, capfd):
+    before = handlers()
+    with StopSignal() as stop:
+        callback, model = checkpoint_every(100, stop, saved)
+        model.images_seen = 4
+        callback.on_train_batch_end(0)
+        assert saved == []
+        signal.raise_signal(number)
+        signal.raise_signal(number)  # shell and kernel may both send SIGHUP
+        model.images_seen = 8
+        with pytest.raises(SystemExit) as end:
+            callback.on_train_batch_end(1)
+    assert end.value.code == 128 + number
+    assert saved == [8]
+    assert capfd.readouterr().err.split("\n") == ["", "stopping after this step", ""]
+    assert handlers() == before
+
+
+def test_a_checkpoint_is_saved_every_ten_minutes(saved, monkeypatch):
+    clock = types.SimpleNamespace(now=0)
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock.now)
+    callback, model = checkpoint_every(100, StopSignal(), saved)
+    for now, images in ((599, 10), (601, 20), (1200, 30), (1201, 100), (1900, 110)):
+        clock.now, model.images_seen = now, images
+        callback.on_train_batch_end(0)
+    assert saved == [20, 100, 110]
+
+
+def test_handlers_are_restored_after_an_error():
+    before = handlers()
+    with pytest.raises(ZeroDivisionError):
+        fail_in(StopSignal())
+    assert handlers() == before
+
+
+def fail_in(stop):
+    with stop:
+        assert handlers() == [stop._handler] * 3
+        raise ZeroDivisionError
+
+
+def test_ignored_signals_stay_ignored():
+    before = handlers()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with StopSignal() as stop:
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before[-1])
+    with StopSignal(ignore=True) as other:
+        for number in SIGNALS:
+            signal.raise_signal(number)
+    assert stop.number is other.number is None
+    assert handlers() == before
+
+
+def test_other_threads_leave_the_handlers_alone():
+    before = handlers()
+    inside = []
+
+    def enter():
+        with StopSignal():
+            inside.append(handlers())
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert inside == [before]
