@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import os
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -49,18 +50,25 @@ def open_reference(
     extractor: Extractor,
     cache_dir: str | None = None,
     batch_size: int = 64,
+    **source_options: Any,
 ) -> Reference:
     """Load or compute the reference of a protocol.
 
     The protocol names an ADM reference file, or a data source whose images are resized
     to `image_size`. Its reference is cached in `cache_dir` or `default_cache_dir()`.
+    `source_options` are arguments of `open_source`: on_bad_image, memory_limit,
+    download.
     """
     real = protocol.real
     if is_reference(real):
         return load_reference(real, extractor, batch_size)
     try:
         source = open_source(
-            real, image_size, resize=protocol.resize, cache_dir=cache_dir
+            real,
+            image_size,
+            resize=protocol.resize,
+            cache_dir=cache_dir,
+            **source_options,
         )
     except UserError as error:
         raise UserError(str(error).replace("data=", "real=", 1)) from error
