@@ -6,6 +6,8 @@
 Run the same command again to resume from the last checkpoint.
 """
 
+import dataclasses
+
 from absl import flags
 
 from lada_tf import app
@@ -62,6 +64,7 @@ def main() -> None:
         cache_dir=FLAGS.cache_dir,
         download=FLAGS.download,
     )
+    preset = dataclasses.replace(preset, resize=source.resize)
     if FLAGS.dry_run:
         trainer.dry_run(preset, source, FLAGS.run_dir, options, strategy)
     else:

@@ -29,7 +29,9 @@ class Preset:
     )
     total_images: int = _field("Number of real images to train on, with repetitions.")
     resize: str = _field(
-        "How to resize images: plain, lsun or pad. Empty: the data set's default.", ""
+        "How to resize images: center_crop, plain, lsun, pad or unchanged, see "
+        "docs/data.md. Empty: the data set's default.",
+        "",
     )
     subset: float = _field("Fraction of the data to train on, in (0, 1].", 1.0)
     decoder_widths: tuple[int, ...] = _field(
@@ -80,6 +82,7 @@ class Preset:
 PRESETS = {
     "cifar10": Preset(
         data="tfds:cifar10",
+        resize="plain",
         image_size=32,
         g_widths=(1024, 256, 64),
         output_head="pixel",
@@ -92,6 +95,7 @@ PRESETS = {
     ),
     "celeba64": Preset(
         data="tfds:celeb_a",
+        resize="plain",
         image_size=64,
         g_widths=(1024, 256, 64),
         output_head="patch",
@@ -102,6 +106,7 @@ PRESETS = {
     ),
     "ffhq128": Preset(
         data="",  # the user's own directory: TFDS does not have FFHQ
+        resize="plain",
         image_size=128,
         g_widths=(1024, 512, 256),
         output_head="decoder",
@@ -115,6 +120,7 @@ PRESETS = {
     ),
     "bedroom128": Preset(
         data="tfds:lsun/bedroom",
+        resize="plain",
         image_size=128,
         g_widths=(1024, 512, 256),
         output_head="decoder",
@@ -160,6 +166,9 @@ PRESETS = {
 def get_preset(name: str, **overrides: Any) -> Preset:
     """Return the preset of that name, with some fields replaced.
 
+    A preset's `resize` is the paper's recipe for the preset's own data. With other
+    `data`, it is empty unless given, so that photographs are not squashed.
+
     Raises:
         ValueError: if there is no such preset or field.
     """
@@ -168,4 +177,8 @@ def get_preset(name: str, **overrides: Any) -> Preset:
     unknown = set(overrides) - {field.name for field in dataclasses.fields(Preset)}
     if unknown:
         raise ValueError(f"Preset has no field {', '.join(sorted(unknown))}")
-    return dataclasses.replace(PRESETS[name], **overrides)
+    preset = PRESETS[name]
+    data = overrides.get("data", preset.data)
+    if not f"{data}:".startswith(f"{preset.data}:"):  # also a split of the data
+        overrides = {"resize": ""} | overrides
+    return dataclasses.replace(preset, **overrides)

@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 
 from lada_tf.errors import UserError
-from lada_tf.models.presets import PRESETS, Preset
+from lada_tf.models.presets import PRESETS, Preset, get_preset
 
 DATA_COMMENT = "# data: "
 
@@ -109,7 +109,7 @@ def preset_from_flags(values: flags.FlagValues) -> Preset:
     flag_values: dict[str, Any] = {name: values[name].value for name in FIELDS}
     given = {name: v for name, v in flag_values.items() if v is not None}
     if values.preset:
-        return dataclasses.replace(PRESETS[values.preset], **given)
+        return get_preset(values.preset, **given)
     missing = [name for name in REQUIRED if name not in given]
     if missing:
         raise UserError(
