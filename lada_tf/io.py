@@ -8,13 +8,15 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 from absl import logging
 
 from lada_tf.errors import LadaError, UserError
 
+# Of ext4, macOS, Synology and Windows.
+_SYSTEM_NAMES = ("lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN")
 # Two seconds is the worst resolution of common file systems (FAT).
 _CLOCK_RESOLUTION_NS = 2 * 10**9
 DISK_FULL_ERRORS = tuple(
@@ -35,13 +37,14 @@ def user_path(path: str | os.PathLike) -> str:
     return expanded
 
 
-def user_files(directory: str | os.PathLike) -> list[str]:
-    """Return the sorted names in a directory that make it a used one.
+def is_hidden(name: str) -> bool:
+    """Return True for a name that users do not see, or that the system made."""
+    return name.startswith(".") or name in _SYSTEM_NAMES
 
-    Hidden files and `lost+found` do not: desktops and file systems create them.
-    """
-    names = sorted(os.listdir(directory))
-    return [name for name in names if name[0] != "." and name != "lost+found"]
+
+def user_files(directory: str | os.PathLike) -> list[str]:
+    """Return the sorted names in a directory, without hidden ones."""
+    return sorted(name for name in os.listdir(directory) if not is_hidden(name))
 
 
 @contextlib.contextmanager
@@ -163,26 +166,21 @@ def file_state(paths: Iterable[str]) -> str | None:
     return sha.hexdigest() if settled else None
 
 
-def cached_text(
-    key: str | None, compute: Callable[[], str], cache_dir: str | None = None
-) -> str:
-    """Return `compute()`, kept in a file of the cache directory.
-
-    If the key is None or the directory cannot be used, compute the text again.
-    """
-    if key is None:
-        return compute()
+def read_cached(key: str, cache_dir: str | None = None) -> str | None:
+    """Return the text that `write_cached` stored, or None if there is none."""
     try:
-        path = os.path.join(cache_dir or default_cache_dir(), f"digest-{key[:32]}")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with contextlib.suppress(FileNotFoundError), open(path) as file:
+        with open(_cache_path(key, cache_dir), encoding="ascii") as file:
             return file.read()
     except (OSError, UserError):
-        return compute()
-    text = compute()
-    with contextlib.suppress(OSError):
+        return None
+
+
+def write_cached(key: str, text: str, cache_dir: str | None = None) -> None:
+    """Store a short text in the cache directory, if that can be written."""
+    with contextlib.suppress(OSError, UserError):
+        path = _cache_path(key, cache_dir)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         write_atomically(path, text)
-    return text
 
 
 def try_lock(file: IO, unsupported: bool | None = True) -> bool | None:
@@ -243,6 +241,10 @@ def reporting_full_disk(run_dir: str | os.PathLike) -> Iterator[None]:
             f"run_dir={run_dir}: {reason}. Free some space and run the same command "
             "again; it resumes from the last checkpoint"
         ) from error
+
+
+def _cache_path(key: str, cache_dir: str | None) -> str:
+    return os.path.join(cache_dir or default_cache_dir(), "digests", key[:32])
 
 
 def _temporary_path(directory: str, name: str) -> str:

@@ -16,8 +16,10 @@ import numpy as np
 
 from lada_tf.data.decoding import EXTENSIONS, BadImage
 from lada_tf.errors import UserError
-from lada_tf.io import cached_text, file_state
+from lada_tf.io import file_state, is_hidden, read_cached, write_cached
 from lada_tf.runtime import parallel_map, progress_bar
+
+_UNREADABLE = "unreadable"
 
 
 class Item(NamedTuple):
@@ -65,12 +67,15 @@ class Reader(abc.ABC):
         Reads all images, unless the files are as they were at an earlier call.
         """
         state = file_state(self.files)
-        key = state and digest(self.kind, self.selection, state)
-        return cached_text(key, self._digest_images, self.cache_dir)
-
-    def _digest_images(self) -> str:
+        key = digest(self.kind, self.selection, state)
+        if state and (known := read_cached(key, self.cache_dir)):
+            return known
         digests = parallel_map(_digest_item, self.items(0, len(self)))
-        return digest(*progress_bar(digests, len(self), "checking"))
+        parts = list(progress_bar(digests, len(self), "checking"))
+        identity = digest(*parts)
+        if state and _UNREADABLE not in parts:  # that can be a passing fault
+            write_cached(key, identity, self.cache_dir)
+        return identity
 
     def fingerprint(self, image_size: int, resize: str, count: int) -> str:
         """Return the fingerprint of a source with `count` images of this reader."""
@@ -152,7 +157,7 @@ class LmdbReader(Reader):
             import lmdb
         except ImportError as error:
             raise UserError(
-                f"data={path}: LMDBs require `pip install lada_tf[lmdb]`"
+                f"data={path}: LMDBs require `pip install 'lada_tf[lmdb]'`"
             ) from error
         self._path = path
         try:
@@ -193,7 +198,7 @@ def _digest_item(item: Item) -> str:
     try:
         data = item.load()
     except BadImage:
-        return "unreadable"
+        return _UNREADABLE
     if isinstance(data, bytes):
         return hashlib.sha256(data).hexdigest()
     return digest(data.shape, hashlib.sha256(data.tobytes()).hexdigest())
@@ -217,7 +222,7 @@ def _walk(directory: str) -> Iterator[str]:
             visited.add(real_path)
             for name in os.listdir(current):
                 path = os.path.join(current, name)
-                if _is_hidden(name):
+                if is_hidden(name):
                     continue
                 if not os.path.isdir(path):
                     yield relative + name
@@ -239,7 +244,7 @@ def _image_names(paths: Iterable[str]) -> list[str]:
     Sorts them in natural order. Leaves out what is hidden, and run directories: their
     grids of samples are no data.
     """
-    names = [path for path in paths if not any(map(_is_hidden, path.split("/")))]
+    names = [path for path in paths if not any(map(is_hidden, path.split("/")))]
     flag_files = (name for name in names if name.endswith("/flags.cfg"))
     runs = tuple(
         run
@@ -248,10 +253,6 @@ def _image_names(paths: Iterable[str]) -> list[str]:
     )
     images = (n for n in names if n.lower().endswith(EXTENSIONS))
     return sorted((n for n in images if not n.startswith(runs)), key=_natural_key)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def _natural_key(name: str) -> tuple[str, str]:
