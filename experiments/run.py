@@ -87,7 +87,8 @@ def _train(row: Row, output: Path, sources: dict[str, str]) -> None:
     if FLAGS.scale == "smoke":
         changes = smoke_flags(row.preset())
     else:
-        changes = {"data": _data(row, sources)}
+        # With --data, the preset's resize would not apply.
+        changes = {"data": _data(row, sources), "resize": row.preset().resize}
     _call(
         "train",
         {
@@ -111,7 +112,7 @@ def _score(row: Row, protocol: str, output: Path, sources: dict[str, str]) -> No
         options = {"protocol": protocol, "features": FLAGS.features}
         if FLAGS.inception_graph:
             options["inception_graph"] = FLAGS.inception_graph
-        if not PROTOCOLS[protocol].source:
+        if not PROTOCOLS[protocol].real:
             options["real"] = _data(row, sources)
     line = _call("evaluate", {"run_dir": str(run_dir), **options}, capture=True)
     write_atomically(scores, json.dumps(json.loads(line), indent=1))

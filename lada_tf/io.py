@@ -6,12 +6,19 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
+
+from absl import logging
 
 from lada_tf.errors import LadaError, UserError
 
+# Of ext4, macOS, Synology and Windows.
+_SYSTEM_NAMES = ("lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN")
+# Two seconds is the worst resolution of common file systems (FAT).
+_CLOCK_RESOLUTION_NS = 2 * 10**9
 DISK_FULL_ERRORS = tuple(
     os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 )
@@ -30,14 +37,24 @@ def user_path(path: str | os.PathLike) -> str:
     return expanded
 
 
+def is_hidden(name: str) -> bool:
+    """Return True for a name that users do not see, or that the system made."""
+    return name.startswith(".") or name in _SYSTEM_NAMES
+
+
+def user_files(directory: str | os.PathLike) -> list[str]:
+    """Return the sorted names in a directory, without hidden ones."""
+    return sorted(name for name in os.listdir(directory) if not is_hidden(name))
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[str]:
     """Yield a temporary path in the same directory; rename it to `path` at the end.
 
     If the body raises, the temporary file is removed and `path` stays as it was.
     """
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, _temporary_name(name))
+    directory = os.path.dirname(path)
+    temporary = _temporary_path(directory, os.path.basename(path))
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -54,17 +71,20 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
 def replacing_directory(
     path: str | os.PathLike, overwrite: bool = False
 ) -> Iterator[str]:
-    """Yield a new temporary directory next to `path`; rename it to `path` at the end.
+    """Yield a new temporary directory; rename it to `path` at the end.
 
     If the body raises, the temporary directory is removed and `path` stays as it was.
+    An empty directory at `path` is filled, since it can be a mount point.
 
     Args:
         path: the directory to write. Missing parents are created.
         overwrite: whether to replace an existing directory. If False, `path` must not
-            exist or must be empty.
+            exist or must be empty (see `user_files`).
     """
-    parent, name = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(parent, _temporary_name(name))
+    path = os.path.abspath(path)
+    parent, name = os.path.split(path)
+    fills = not overwrite and os.path.isdir(path)
+    temporary = _temporary_path(path if fills else parent, name)
     os.makedirs(temporary)
     try:
         yield temporary
@@ -75,10 +95,18 @@ def replacing_directory(
             _sync_directory(directory)
         if overwrite:
             shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
+        if os.path.isdir(path):
+            if user_files(path):
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+            for entry in os.listdir(temporary):
+                shutil.move(os.path.join(temporary, entry), os.path.join(path, entry))
+            os.rmdir(temporary)
+        else:
+            os.replace(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    _sync_directory(path)
     _sync_directory(parent)
 
 
@@ -96,16 +124,19 @@ def write_json(path: str | os.PathLike, content: dict) -> None:
 
 
 def read_json(path: str | os.PathLike) -> dict:
-    """Read a JSON file.
+    """Read a JSON file that contains an object.
 
     Raises:
-        UserError: if the file is missing or is not valid JSON.
+        UserError: if the file is missing or contains something else.
     """
     try:
-        with open(path) as file:
-            return json.load(file)
-    except (OSError, ValueError) as error:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: cannot be read: it is not a JSON object")
+    return content
 
 
 def sha256(path: str | os.PathLike) -> str:
@@ -114,10 +145,49 @@ def sha256(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def try_lock(file: IO) -> bool:
+def file_state(paths: Iterable[str]) -> str | None:
+    """Return a digest that changes when one of the files does, without reading them.
+
+    It covers sizes, times and inodes. Times of the last seconds can hide a second write
+    within the clock's resolution: if there are any, or no files, return None.
+    """
+    sha, newest = hashlib.sha256(), 0
+    for path in paths:
+        try:
+            stat = os.stat(path)
+        except OSError:  # a dead link
+            sha.update(f"{os.path.abspath(path)!r} missing\n".encode())
+            continue
+        times = stat.st_mtime_ns, stat.st_ctime_ns
+        newest = max(newest, *times)
+        state = os.path.abspath(path), stat.st_size, stat.st_ino, *times
+        sha.update(f"{state!r}\n".encode())
+    settled = 0 < newest < time.time_ns() - _CLOCK_RESOLUTION_NS
+    return sha.hexdigest() if settled else None
+
+
+def read_cached(key: str, cache_dir: str | None = None) -> str | None:
+    """Return the text that `write_cached` stored, or None if there is none."""
+    try:
+        with open(_cache_path(key, cache_dir), encoding="ascii") as file:
+            return file.read()
+    except (OSError, UserError):
+        return None
+
+
+def write_cached(key: str, text: str, cache_dir: str | None = None) -> None:
+    """Store a short text in the cache directory, if that can be written."""
+    with contextlib.suppress(OSError, UserError):
+        path = _cache_path(key, cache_dir)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_atomically(path, text)
+
+
+def try_lock(file: IO, unsupported: bool | None = True) -> bool | None:
     """Lock an open file for this process. Return False if another process holds it.
 
     The operating system releases the lock when the file is closed or the process ends.
+    Some network file systems have no locks: log that, and return `unsupported`.
     """
     try:
         if os.name == "nt":
@@ -129,8 +199,16 @@ def try_lock(file: IO) -> bool:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        logging.warning(
+            "%s: the file system has no locks (%s). Do not start two processes that "
+            "write to this directory",
+            file.name,
+            error.strerror,
+        )
+        return unsupported
     return True
 
 
@@ -165,9 +243,13 @@ def reporting_full_disk(run_dir: str | os.PathLike) -> Iterator[None]:
         ) from error
 
 
-def _temporary_name(name: str) -> str:
-    """Return a name that no other writer uses, on any machine."""
-    return f".{name}.{uuid.uuid4().hex[:12]}.partial"
+def _cache_path(key: str, cache_dir: str | None) -> str:
+    return os.path.join(cache_dir or default_cache_dir(), "digests", key[:32])
+
+
+def _temporary_path(directory: str, name: str) -> str:
+    """Return a new hidden path. No two processes of any machine get the same one."""
+    return os.path.join(directory, f".{name[:50]}.{uuid.uuid4().hex[:12]}.partial")
 
 
 def _sync_directory(path: str) -> None:

@@ -13,7 +13,7 @@ from lada_tf.data.loading import ON_BAD_IMAGE, BadImages
 from lada_tf.data.opening import open_reader
 from lada_tf.data.prepare import prepare_records
 from lada_tf.data.records import verify
-from lada_tf.data.resize import RESIZES, resize_name
+from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
 
 app.DEFINE_path(
@@ -28,9 +28,10 @@ flags.DEFINE_enum(
     "resize",
     None,
     list(RESIZES),
-    "How to resize the images. plain: bilinear, not keeping the aspect ratio, as in "
-    "the paper. lsun: box filter on the short side, center crop. pad: black borders. "
-    "The default is pad for fashion_mnist, plain for other data.",
+    "How to resize the images. center_crop: antialiased, the central square. plain: "
+    "bilinear, not keeping the aspect ratio, as in the paper. lsun: box filter on the "
+    "short side, center crop. pad: black borders. unchanged: they have image_size. The "
+    "default is pad for fashion_mnist, center_crop for other data.",
 )
 flags.DEFINE_enum(
     "on_bad_image",
@@ -58,14 +59,15 @@ def main() -> None:
         print(f"{output}: {verify(output)} images, all checksums match")
         return
     bad_images = BadImages(FLAGS.on_bad_image)
+    try:
+        reader = open_reader(FLAGS.source, download=FLAGS.download)
+    except UserError as error:
+        raise UserError(str(error).replace("data=", "source=", 1)) from error
+    resize = FLAGS.resize or reader.default_resize
     manifest = prepare_records(
-        open_reader(FLAGS.source, download=FLAGS.download),
-        output,
-        size,
-        resize_name(FLAGS.source, FLAGS.resize),
-        bad_images,
-        FLAGS.images_per_shard,
+        reader, output, size, resize, bad_images, FLAGS.images_per_shard
     )
+    bad_images.log_summary(len(reader))
     shards, skipped = len(manifest["shards"]), len(bad_images.skipped)
     print(
         f"{output}: {manifest['count']} images of {size}x{size} in {shards} shards, "

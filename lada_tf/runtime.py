@@ -1,10 +1,21 @@
-"""Process-wide state: TensorFlow's import, Grappler, TF32, oneDNN, devices, and gc."""
+"""Process-wide state: TensorFlow's import, Grappler, TF32, devices, gc, and threads."""
 
+import collections
 import contextlib
 import gc
+import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+# Reading and decoding one small image costs less than submitting a task.
+_ITEMS_PER_TASK = 16
 
 # Largest seed of `keras.utils.set_random_seed`, which seeds NumPy with it.
 MAX_SEED = 2**32 - 1
@@ -102,4 +113,33 @@ def split_cpu(num_devices: int) -> None:
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * num_devices,
+    )
+
+
+def parallel_map(
+    function: Callable[[Input], Output], items: Iterable[Input]
+) -> Iterator[Output]:
+    """Yield `function(item)` for each item in order, computed ahead in threads."""
+    iterator = iter(items)
+    num_threads = 2 * (os.cpu_count() or 1)  # half of them may wait for files
+    pending: collections.deque[Future] = collections.deque()
+    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="parallel_map")
+    try:
+        while task := list(itertools.islice(iterator, _ITEMS_PER_TASK)):
+            pending.append(pool.submit(lambda task: list(map(function, task)), task))
+            if len(pending) > 2 * num_threads:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    finally:
+        # Waiting could deadlock: garbage collection may run this in a worker thread.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def progress_bar(
+    items: Iterable, total: int, description: str, initial: int = 0
+) -> tqdm:
+    """Show progress on a terminal if the work takes longer than two seconds."""
+    return tqdm(
+        items, description, total, unit="image", initial=initial, delay=2, disable=None
     )

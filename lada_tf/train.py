@@ -7,6 +7,8 @@ Run the same command again to resume from the last checkpoint. For an existing r
 --run_dir alone is enough: the other flags have the values of that run.
 """
 
+import dataclasses
+
 from absl import flags
 
 from lada_tf import app
@@ -99,6 +101,7 @@ def main() -> None:
         cache_dir=FLAGS.cache_dir,
         download=FLAGS.download,
     )
+    preset = dataclasses.replace(preset, resize=source.resize)
     if FLAGS.dry_run:
         trainer.dry_run(preset, source, FLAGS.run_dir, options, strategy)
     else:

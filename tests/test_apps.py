@@ -51,6 +51,8 @@ def test_a_run_directory_is_complete(trained):
         "metrics.jsonl",
         "samples",
     }
+    # Not empty: the default may change.
+    assert "--resize=center_crop\n" in (trained / "flags.cfg").read_text()
     lines = [
         json.loads(s) for s in (trained / "metrics.jsonl").read_text().splitlines()
     ]

@@ -158,7 +158,9 @@ def test_a_mistake_ends_the_command_with_2_and_one_line(tmp_path):
 def test_real_images_are_resized(run, tmp_path):
     np.savez(tmp_path / "samples.npz", images=images(0, 40, 64))
     arguments = ("--images=samples.npz", "--real=portraits", "--num_real=40")
-    with pytest.raises(UserError, match="resize=pad"):
-        run(*arguments)
-    record, _ = run(*arguments, "--resize=pad")
-    assert record["reference"]["num_images"] == 40
+    with pytest.raises(UserError, match="is 32x32, not 64x64"):
+        run(*arguments, "--resize=unchanged")
+    for resize in ("pad", "center_crop"):
+        record, _ = run(*arguments, f"--resize={resize}")
+        assert record["reference"]["num_images"] == 40
+        assert f":{resize}:" in record["reference"]["source"]

@@ -65,7 +65,11 @@ def test_killed_runs_resume_and_write_the_same_shards(tmp_path):
     ("flags", "message"),
     [
         (["--source=portraits", "--output=out"], "--image_size is missing"),
-        (["--source=portraits", "--output=out", "--image_size=64"], "smaller than"),
+        (
+            ["--source=portraits", "--output=out", "--image_size=16", "--resize=pad"],
+            "resize=center_crop",
+        ),
+        (["--source=none", "--output=out", "--image_size=16"], "source=none: not"),
         (["--resize=stretch"], "resize"),
         (["--output=out", "--verify"], "manifest.json"),
     ],

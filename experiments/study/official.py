@@ -41,7 +41,7 @@ GRID = 64  # images of the final grid
 
 def main() -> None:
     settings, preset = variant_settings("lada"), variant_preset("lada")
-    source = open_source(preset.data, preset.image_size)
+    source = open_source(preset.data, preset.image_size, resize=preset.resize)
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
         np.save(images, source.images(np.arange(len(source))))

@@ -1,25 +1,27 @@
 """Decode the images of a reader in parallel and in order, at the training size."""
 
-import collections
-import itertools
 import mmap
-import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from lada_tf.data.decoding import BadImage, decode
 from lada_tf.data.readers import Item, Reader
-from lada_tf.data.resize import RESIZES, Resize
+from lada_tf.data.resize import RESIZES, pad
 from lada_tf.errors import UserError
+from lada_tf.runtime import parallel_map, progress_bar
 
 ON_BAD_IMAGE = ("error", "skip")
-_IMAGES_PER_TASK = 16  # decoding one small image costs less than submitting a task
+
+
+class Decoded(NamedTuple):
+    """An image at the training size, uint8 (size, size, 3)."""
+
+    pixels: np.ndarray
+    enlarged: bool
 
 
 class Failure(NamedTuple):
@@ -31,10 +33,11 @@ class Failure(NamedTuple):
 
 @dataclass
 class BadImages:
-    """What to do about images that cannot be used, and the images skipped so far."""
+    """What to do about images that cannot be used, and what was done so far."""
 
     on_bad_image: str = "error"
     skipped: list[Failure] = field(default_factory=list)
+    enlarged: int = 0
 
     def __post_init__(self):
         if self.on_bad_image not in ON_BAD_IMAGE:
@@ -48,43 +51,41 @@ class BadImages:
         logging.warning("skipped %s: %s", name, reason)
         self.skipped.append(failure)
 
+    def log_summary(self, total: int) -> None:
+        """Log how many of `total` images were skipped or enlarged, if any."""
+        if self.skipped:
+            logging.warning("skipped %d of %d images", len(self.skipped), total)
+        if self.enlarged:
+            logging.warning(
+                "enlarged %d of %d images: they are smaller than image_size, so "
+                "generators learn their blur",
+                self.enlarged,
+                total,
+            )
+
+
+def decode_item(item: Item) -> np.ndarray:
+    """Return the pixels of an image: RGB, uint8 (H, W, 3). Raise BadImage."""
+    data = item.load()
+    return decode(data) if isinstance(data, bytes) else data
+
 
 def decode_images(
     reader: Reader, image_size: int, resize: str, start: int, stop: int
-) -> Iterator[np.ndarray | Failure]:
-    """Decode and resize the images [start, stop) of a reader.
+) -> Iterator[Decoded | Failure]:
+    """Decode and resize the images [start, stop) of a reader, in order."""
+    resize_image = RESIZES[resize]
 
-    Yields:
-        For each image in order: uint8 (image_size, image_size, 3), or a `Failure`.
-    """
-    items = reader.items(start, stop)
-    num_threads = 2 * (os.cpu_count() or 1)  # half of them may wait for files
-    pending: collections.deque[Future] = collections.deque()
-    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
-    try:
-        while task := list(itertools.islice(items, _IMAGES_PER_TASK)):
-            pending.append(pool.submit(_decode, task, image_size, RESIZES[resize]))
-            if len(pending) > 2 * num_threads:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    finally:
-        # Waiting could deadlock: garbage collection may run this in a worker thread.
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _decode(
-    items: list[Item], image_size: int, resize: Resize
-) -> list[np.ndarray | Failure]:
-    images: list[np.ndarray | Failure] = []
-    for item in items:
+    def decode_one(item: Item) -> Decoded | Failure:
         try:
-            data = item.load()
-            image = decode(data) if isinstance(data, bytes) else data
-            images.append(resize(image, image_size))
+            image = decode_item(item)
+            pixels = resize_image(image, image_size)
         except BadImage as error:
-            images.append(Failure(item.name, str(error)))
-    return images
+            return Failure(item.name, str(error))
+        is_small = min(image.shape[:2]) < image_size
+        return Decoded(pixels, is_small and resize_image is not pad)
+
+    return parallel_map(decode_one, reader.items(start, stop))
 
 
 def load_into_memory(
@@ -100,15 +101,7 @@ def load_into_memory(
         if isinstance(image, Failure):
             bad_images.report(image)
         else:
-            images[count] = image
+            images[count] = image.pixels
+            bad_images.enlarged += image.enlarged
             count += 1
     return images[:count]
-
-
-def progress_bar(
-    items: Iterable, total: int, description: str, initial: int = 0
-) -> tqdm:
-    """Show progress on a terminal if the work takes longer than two seconds."""
-    return tqdm(
-        items, description, total, unit="image", initial=initial, delay=2, disable=None
-    )

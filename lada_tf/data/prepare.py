@@ -9,15 +9,26 @@ import contextlib
 import glob
 import itertools
 import os
+import time
 from collections.abc import Iterator
 
 import tensorflow as tf
+from absl import logging
 
-from lada_tf.data.loading import BadImages, Failure, decode_images, progress_bar
+from lada_tf.data.loading import BadImages, Failure, decode_images
 from lada_tf.data.readers import Reader
 from lada_tf.data.records import FORMAT, MANIFEST, record_bytes
 from lada_tf.errors import UserError
-from lada_tf.io import read_json, replacing, sha256, try_lock, write_json
+from lada_tf.io import (
+    read_json,
+    replacing,
+    sha256,
+    try_lock,
+    user_files,
+    user_path,
+    write_json,
+)
+from lada_tf.runtime import progress_bar
 
 PROGRESS = "progress.json"
 LOCK = "lock"
@@ -31,17 +42,21 @@ def prepare_records(
     resize: str,
     bad_images: BadImages,
     images_per_shard: int | None = None,
+    is_cache: bool = False,
 ) -> dict:
     """Write a directory of records, or resume writing it. Return the manifest.
 
     `output` must be a new or empty directory, or one that this function started to
     write. If it is finished and has the same images and settings, nothing is written.
-    The default number of images per shard makes shards of 1 GiB.
+    The default number of images per shard makes shards of 1 GiB. If `is_cache` and
+    another process is writing to `output`, wait for it: it writes the same records.
 
     Raises:
         UserError: `output` contains something else, another process is writing to it,
             no image is usable, or `bad_images` treats a bad image as an error.
     """
+    output = user_path(output)
+    argument = f"{'cache_dir' if is_cache else 'output'}={output}"
     per_shard = images_per_shard or max(1, _SHARD_BYTES // record_bytes(image_size))
     plan = {
         "format": FORMAT,
@@ -53,22 +68,22 @@ def prepare_records(
     }
     manifest_path = os.path.join(output, MANIFEST)
     if not os.path.exists(manifest_path):  # finished records may be read-only
-        with _locked(output):
+        with _locked(output, argument, wait=is_cache):
             if not os.path.exists(manifest_path):
-                return _write_records(reader, output, plan, bad_images)
-    manifest = _read_planned(manifest_path, plan)
-    _report_skipped(manifest["shards"], bad_images)
+                return _write_records(reader, output, argument, plan, bad_images)
+    manifest = _read_planned(manifest_path, argument, plan)
+    _report_finished(manifest["shards"], bad_images)
     return manifest
 
 
 def _write_records(
-    reader: Reader, output: str, plan: dict, bad_images: BadImages
+    reader: Reader, output: str, argument: str, plan: dict, bad_images: BadImages
 ) -> dict:
     image_size, resize = plan["image_size"], plan["resize"]
     total, per_shard = len(reader), plan["images_per_shard"]
     progress_path = os.path.join(output, PROGRESS)
-    shards = _finished_shards(output, plan)
-    _report_skipped(shards, bad_images)
+    shards = _finished_shards(output, argument, plan)
+    _report_finished(shards, bad_images)
     start, num_shards = len(shards) * per_shard, -(-total // per_shard)
     decoded = decode_images(reader, image_size, resize, start, total)
     images = iter(progress_bar(decoded, total, "preparing", start))
@@ -80,7 +95,7 @@ def _write_records(
         write_json(progress_path, {**plan, "shards": shards})
     count = sum(shard["count"] for shard in shards)
     if not count:
-        raise UserError(f"output={output}: none of {total} images is usable")
+        raise UserError(f"{argument}: none of {total} images is usable")
     fingerprint = reader.fingerprint(image_size, resize, count)
     manifest = {**plan, "count": count, "fingerprint": fingerprint, "shards": shards}
     write_json(progress_path, manifest)
@@ -90,7 +105,7 @@ def _write_records(
 
 def _write_shard(path: str, images: Iterator, bad_images: BadImages) -> dict:
     """Write the usable images. Return the shard's entry in the manifest."""
-    count, failures = 0, []
+    count, enlarged, failures = 0, 0, []
     with replacing(path) as temporary:
         with tf.io.TFRecordWriter(temporary) as writer:
             for image in images:
@@ -98,66 +113,82 @@ def _write_shard(path: str, images: Iterator, bad_images: BadImages) -> dict:
                     bad_images.report(image)
                     failures.append(image._asdict())
                 else:
-                    writer.write(image.tobytes())
+                    writer.write(image.pixels.tobytes())
                     count += 1
+                    enlarged += image.enlarged
         checksum = sha256(temporary)
-    file = os.path.basename(path)
-    return {"file": file, "count": count, "sha256": checksum, "bad_images": failures}
+    bad_images.enlarged += enlarged
+    return {
+        "file": os.path.basename(path),
+        "count": count,
+        "sha256": checksum,
+        "enlarged": enlarged,
+        "bad_images": failures,
+    }
 
 
-def _finished_shards(output: str, plan: dict) -> list[dict]:
+def _finished_shards(output: str, argument: str, plan: dict) -> list[dict]:
     """Return the entries of the shards that an interrupted run has finished."""
     path = os.path.join(output, PROGRESS)
     if not os.path.exists(path):
         write_json(path, {**plan, "shards": []})
-    shards = _read_planned(path, plan)["shards"]
+    shards = _read_planned(path, argument, plan)["shards"]
     for index, shard in enumerate(shards):
         if not os.path.exists(os.path.join(output, shard["file"])):
             return shards[:index]  # write it and the following ones again
     return shards
 
 
-def _report_skipped(shards: list[dict], bad_images: BadImages) -> None:
-    """Report the bad images that an earlier run skipped."""
+def _report_finished(shards: list[dict], bad_images: BadImages) -> None:
+    """Report the images that an earlier run skipped or enlarged."""
     for shard in shards:
+        bad_images.enlarged += shard.get("enlarged", 0)
         for failure in shard["bad_images"]:
             bad_images.report(Failure(**failure))
 
 
-def _read_planned(path: str, plan: dict) -> dict:
+def _read_planned(path: str, argument: str, plan: dict) -> dict:
     """Read a manifest or progress file. Raise UserError if its settings differ."""
     found = read_json(path)
     for key, planned in plan.items():
         if found.get(key) != planned:
             raise UserError(
-                f"output={os.path.dirname(path)}: contains records with different "
-                f"settings: {key} is {found.get(key)}, not {planned}. Delete them or "
-                "choose another directory"
+                f"{argument}: contains records with different settings: {key} is "
+                f"{found.get(key)}, not {planned}. Delete them or choose another "
+                "directory"
             )
     return found
 
 
 @contextlib.contextmanager
-def _locked(output: str) -> Iterator[None]:
+def _locked(output: str, argument: str, wait: bool) -> Iterator[None]:
     """Create the directory and lock it: only one process may write to it."""
     try:
         os.makedirs(output, exist_ok=True)
-        names = os.listdir(output)
-        ours = (LOCK, MANIFEST, f".{MANIFEST}", f".{PROGRESS}", "images-", ".images-")
-        others = [name for name in names if not name.startswith(ours)]
+        names = user_files(output)
+        others = [n for n in names if not n.startswith((LOCK, MANIFEST, "images-"))]
         if others and PROGRESS not in names:
             raise UserError(
-                f"output={output}: contains {min(others)!r}, but no records. Choose "
-                "another directory"
+                f"{argument}: contains {others[0]!r}, but no records. Choose another "
+                "directory"
             )
         lock = open(os.path.join(output, LOCK), "a")  # noqa: SIM115
     except OSError as error:
         raise UserError(
-            f"output={output}: cannot write to the directory: {error.strerror}"
+            f"{argument}: cannot write to the directory: {error.strerror}"
         ) from error
     with lock:
-        if not try_lock(lock):
-            raise UserError(f"output={output}: another process is preparing it")
-        for path in glob.glob(os.path.join(glob.escape(output), ".*.partial")):
-            os.remove(path)  # from a killed run
+        is_locked = try_lock(lock, unsupported=None)
+        if is_locked is False and not wait:
+            raise UserError(f"{argument}: another process is preparing it")
+        if is_locked is False:
+            logging.warning(
+                "%s: waiting for another process that prepares it", argument
+            )
+        while is_locked is False:
+            time.sleep(0.5)
+            is_locked = try_lock(lock, unsupported=None)
+        if is_locked:  # otherwise, another process could be writing these files
+            for path in glob.glob(os.path.join(glob.escape(output), ".*.partial")):
+                os.remove(path)  # from a killed run
         yield

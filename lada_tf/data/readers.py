@@ -1,12 +1,14 @@
 """Readers of images of any size, in a fixed order: directories, zip files and LMDBs."""
 
 import abc
+import functools
 import hashlib
+import heapq
 import itertools
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +16,10 @@ import numpy as np
 
 from lada_tf.data.decoding import EXTENSIONS, BadImage
 from lada_tf.errors import UserError
+from lada_tf.io import file_state, is_hidden, read_cached, write_cached
+from lada_tf.runtime import parallel_map, progress_bar
+
+_UNREADABLE = "unreadable"
 
 
 class Item(NamedTuple):
@@ -34,11 +40,17 @@ class Reader(abc.ABC):
 
     Attributes:
         kind: One word, for the fingerprint: "folder", "zip", ...
-        identity: A digest that changes when the images change, but not when they move.
+        files: Paths of the files that hold the images, if there are any.
+        selection: Says which images of the files these are.
+        default_resize: A name in `lada_tf.data.resize`.
+        cache_dir: Directory of the cached identity. None is the default directory.
     """
 
     kind: str
-    identity: str
+    files: Sequence[str] = ()
+    selection = ""
+    default_resize = "center_crop"
+    cache_dir: str | None = None
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -47,6 +59,23 @@ class Reader(abc.ABC):
     @abc.abstractmethod
     def items(self, start: int, stop: int) -> Iterator[Item]:
         """Yield the items [start, stop) in order."""
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """A digest of the images in their order, which no path or time changes.
+
+        Reads all images, unless the files are as they were at an earlier call.
+        """
+        state = file_state(self.files)
+        key = digest(self.kind, self.selection, state)
+        if state and (known := read_cached(key, self.cache_dir)):
+            return known
+        digests = parallel_map(_digest_item, self.items(0, len(self)))
+        parts = list(progress_bar(digests, len(self), "checking"))
+        identity = digest(*parts)
+        if state and _UNREADABLE not in parts:  # that can be a passing fault
+            write_cached(key, identity, self.cache_dir)
+        return identity
 
     def fingerprint(self, image_size: int, resize: str, count: int) -> str:
         """Return the fingerprint of a source with `count` images of this reader."""
@@ -57,29 +86,34 @@ class Reader(abc.ABC):
 class FolderReader(Reader):
     """Image files in a directory and its subdirectories, in natural order of the paths.
 
-    Hidden files are ignored. The identity covers relative paths and file sizes, so
-    opening a directory reads no file.
+    Leaves out hidden files and directories, and run directories. Follows links to
+    directories, but enters each directory only once.
     """
 
     kind = "folder"
 
     def __init__(self, path: str):
-        self._path = path
-        sizes = dict(_image_files(path))
-        self.names = sorted(sizes, key=_natural_key)
-        self.identity = digest(*((name, sizes[name]) for name in self.names))
+        try:
+            self.names = _image_names(_walk(path))
+        except OSError as error:
+            raise UserError(
+                f"data={path}: cannot read the directory: {error}"
+            ) from error
+        self.files = [os.path.join(path, name) for name in self.names]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
-        for name in self.names[start:stop]:
-            path = os.path.join(self._path, name)
+        for path in self.files[start:stop]:
             yield Item(path, partial(_read_file, path))
 
 
 class ZipReader(Reader):
-    """Image files in a zip file, like `FolderReader`. The identity covers checksums."""
+    """Image files in a zip file, the same as `FolderReader` finds when unzipped.
+
+    The identity covers the checksums in the zip file, so opening it reads no image.
+    """
 
     kind = "zip"
 
@@ -87,18 +121,13 @@ class ZipReader(Reader):
         self._path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # on damaged files, zipfile raises almost anything
             raise UserError(
                 f"data={path}: cannot read the zip file: {error}"
             ) from error
-        members = [
-            member
-            for member in self._zip.infolist()
-            if _is_image(os.path.basename(member.filename))
-            and not member.filename.startswith("__MACOSX/")
-        ]
-        self._members = sorted(members, key=lambda m: _natural_key(m.filename))
-        self.identity = digest(*((m.filename, m.CRC) for m in self._members))
+        members = {member.filename: member for member in self._zip.infolist()}
+        self._members = [members[name] for name in _image_names(members)]
+        self.identity = digest(*((m.CRC, m.file_size) for m in self._members))
 
     def __len__(self) -> int:
         return len(self._members)
@@ -119,7 +148,6 @@ class LmdbReader(Reader):
     """Encoded images that are the values of an LMDB, in order of their keys.
 
     LSUN is published in this format. TFDS cannot prepare LSUN with current TensorFlow.
-    The identity covers the keys.
     """
 
     kind = "lmdb"
@@ -129,21 +157,17 @@ class LmdbReader(Reader):
             import lmdb
         except ImportError as error:
             raise UserError(
-                f"data={path}: LMDBs require `pip install lada_tf[lmdb]`"
+                f"data={path}: LMDBs require `pip install 'lada_tf[lmdb]'`"
             ) from error
         self._path = path
         try:
             self._environment = lmdb.open(
                 path, subdir=os.path.isdir(path), readonly=True, lock=False
             )
-            self._count, sha = 0, hashlib.sha256()
-            with self._environment.begin() as transaction:
-                for key in transaction.cursor().iternext(values=False):
-                    sha.update(len(key).to_bytes(4, "big") + key)
-                    self._count += 1
+            self._count = self._environment.stat()["entries"]
         except lmdb.Error as error:
             raise UserError(f"data={path}: cannot read the LMDB: {error}") from error
-        self.identity = sha.hexdigest()
+        self.files = [os.path.join(path, "data.mdb") if os.path.isdir(path) else path]
 
     def __len__(self) -> int:
         return self._count
@@ -170,32 +194,65 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _image_files(directory: str) -> Iterator[tuple[str, int]]:
-    """Yield the relative path and size in bytes of each image file."""
-    pending, visited = [""], set()
-    while pending:
-        relative = pending.pop()
-        current = os.path.join(directory, relative)
-        real_path = os.path.realpath(current)
-        if real_path in visited:  # a link to a parent directory
-            continue
-        visited.add(real_path)
-        try:
-            with os.scandir(current) as entries:
-                for entry in entries:
-                    name = os.path.join(relative, entry.name)
-                    if _is_image(entry.name):
-                        yield name, entry.stat().st_size
-                    elif entry.is_dir() and not entry.name.startswith("."):
-                        pending.append(name)
-        except OSError as error:
-            raise UserError(
-                f"data={directory}: cannot read the directory: {error}"
-            ) from error
+def _digest_item(item: Item) -> str:
+    try:
+        data = item.load()
+    except BadImage:
+        return _UNREADABLE
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    return digest(data.shape, hashlib.sha256(data.tobytes()).hexdigest())
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+def _walk(directory: str) -> Iterator[str]:
+    """Yield the relative paths of files, and of directories with a slash at the end.
+
+    Enters each directory once, and links to directories last, in order of their paths.
+    So the order in which the system lists a directory changes no path.
+    """
+    links, visited = [""], set()
+    while links:
+        pending = [heapq.heappop(links)]
+        while pending:
+            relative = pending.pop()
+            current = os.path.join(directory, relative)
+            real_path = os.path.realpath(current)
+            if real_path in visited:
+                continue
+            visited.add(real_path)
+            for name in os.listdir(current):
+                path = os.path.join(current, name)
+                if is_hidden(name):
+                    continue
+                if not os.path.isdir(path):
+                    yield relative + name
+                    continue
+                yield f"{relative}{name}/"
+                if not os.path.islink(path):
+                    pending.append(f"{relative}{name}/")
+                elif not _is_inside(real_path, os.path.realpath(path)):
+                    heapq.heappush(links, f"{relative}{name}/")
+
+
+def _is_inside(path: str, directory: str) -> bool:
+    return os.path.join(path, "").startswith(os.path.join(directory, ""))
+
+
+def _image_names(paths: Iterable[str]) -> list[str]:
+    """Return the image files among the relative paths in a directory or zip file.
+
+    Sorts them in natural order. Leaves out what is hidden, and run directories: their
+    grids of samples are no data.
+    """
+    names = [path for path in paths if not any(map(is_hidden, path.split("/")))]
+    flag_files = (name for name in names if name.endswith("/flags.cfg"))
+    runs = tuple(
+        run
+        for run in (file.removesuffix("flags.cfg") for file in flag_files)
+        if any(name.startswith(f"{run}checkpoints/") for name in names)
+    )
+    images = (n for n in names if n.lower().endswith(EXTENSIONS))
+    return sorted((n for n in images if not n.startswith(runs)), key=_natural_key)
 
 
 def _natural_key(name: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ read the shards too:
     tf.data.TFRecordDataset(shard).map(lambda r: tf.io.decode_raw(r, tf.uint8))
 """
 
+import json
 import os
 
 import numpy as np
@@ -16,10 +17,19 @@ import tensorflow as tf
 
 from lada_tf.data.source import ImageSource, as_tensor
 from lada_tf.errors import UserError
-from lada_tf.io import read_json, sha256
+from lada_tf.io import read_json, sha256, user_path
 
 MANIFEST = "manifest.json"
 FORMAT = "lada_tf records 1"
+_FAMILY = "lada_tf records "
+_FIELDS = {
+    "image_size": int,
+    "resize": str,
+    "fingerprint": str,
+    "count": int,
+    "shards": list,
+}
+_SHARD_FIELDS = {"file": str, "count": int, "sha256": str}
 # A TFRecord is: length, checksum of the length, image, checksum of the image.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
@@ -37,8 +47,10 @@ class RecordSource(ImageSource):
     """
 
     def __init__(self, directory: str):
+        directory = user_path(directory)
         self.manifest = read_manifest(directory)
         self.image_size = self.manifest["image_size"]
+        self.resize = self.manifest["resize"]
         self.fingerprint = self.manifest["fingerprint"]
         shards = [shard for shard in self.manifest["shards"] if shard["count"]]
         counts = np.array([shard["count"] for shard in shards])
@@ -72,17 +84,50 @@ class RecordSource(ImageSource):
         return tf.reshape(pixels, (-1, self.image_size, self.image_size, 3))
 
 
+def is_records(directory: str) -> bool:
+    """Return True if a manifest in the directory is ours, even if it is damaged.
+
+    Other programs write files of this name too.
+    """
+    path = os.path.join(directory, MANIFEST)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            content = file.read()
+    except OSError:
+        return False
+    try:
+        manifest = json.loads(content)
+    except (ValueError, RecursionError):
+        return _FAMILY in content or any(
+            name.endswith(".tfrecord") for name in os.listdir(directory)
+        )
+    return isinstance(manifest, dict) and str(manifest.get("format")).startswith(
+        _FAMILY
+    )
+
+
 def read_manifest(directory: str) -> dict:
     """Return the manifest of a directory of finished records."""
     path = os.path.join(directory, MANIFEST)
     manifest = read_json(path)
     if manifest.get("format") != FORMAT:
         raise UserError(f"{path}: the format is not {FORMAT!r}. Prepare the data again")
+    shards = manifest.get("shards", [])
+    valid = _has(manifest, _FIELDS) and all(_has(s, _SHARD_FIELDS) for s in shards)
+    if not valid or not manifest["count"] == sum(s["count"] for s in shards) > 0:
+        raise UserError(f"{path}: is damaged. Prepare the data again")
     return manifest
+
+
+def _has(entry: object, fields: dict[str, type]) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(name), kind) for name, kind in fields.items()
+    )
 
 
 def verify(directory: str) -> int:
     """Return the number of images. Raise UserError if a checksum is wrong."""
+    directory = user_path(directory)
     manifest = read_manifest(directory)
     for shard in manifest["shards"]:
         path = os.path.join(directory, shard["file"])

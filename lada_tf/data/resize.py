@@ -1,21 +1,26 @@
 """Resizes by name: how an image of any size becomes a square of the training size.
 
-plain   The paper's resize: bilinear interpolation between the 4 nearest pixels, without
-        antialiasing. It does not keep the aspect ratio. The authors' code trains on the
-        float result. Here, the result is rounded to uint8.
-lsun    The LSUN resize of ADM and Consistency Training: a box filter scales the short
-        side to the training size, then a center crop.
-pad     No resampling: black borders around a smaller image. An odd pixel goes to the
-        right and bottom.
+center_crop  The central square, scaled with Pillow's antialiased Lanczos filter. It
+             keeps proportions and filters noise, and suits any scale: a box filter has
+             uneven weights just below 1 and makes blocks above it. StyleGAN's data
+             sets are made with it.
+plain        The paper's resize: bilinear interpolation between the 4 nearest pixels,
+             without antialiasing. It does not keep the aspect ratio. The authors' code
+             trains on the float result. Here, the result is rounded to uint8.
+lsun         The LSUN resize of ADM and Consistency Training: a box filter scales the
+             short side to the training size, then a center crop.
+pad          No resampling: black borders around a smaller image. An odd pixel goes to
+             the right and bottom.
+unchanged    Images must have the training size.
 
-No resize enlarges an image: the generator would learn the blur.
+The first three also enlarge images.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lada_tf.data.decoding import BadImage
 from lada_tf.errors import UserError
@@ -23,9 +28,16 @@ from lada_tf.errors import UserError
 Resize = Callable[[np.ndarray, int], np.ndarray]
 
 
+def center_crop(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize the central square of uint8 (H, W, 3) to (size, size, 3), antialiased."""
+    if image.shape[:2] == (size, size):
+        return image
+    lanczos = Image.Resampling.LANCZOS
+    return np.asarray(ImageOps.fit(Image.fromarray(image), (size, size), lanczos))
+
+
 def plain(image: np.ndarray, size: int) -> np.ndarray:
     """Resize uint8 (H, W, 3) to (size, size, 3) like `tf.image.resize`, rounded."""
-    _check_not_smaller(image, size)
     height, width = image.shape[:2]
     if height == width == size:
         return image
@@ -38,7 +50,6 @@ def plain(image: np.ndarray, size: int) -> np.ndarray:
 
 def lsun(image: np.ndarray, size: int) -> np.ndarray:
     """Resize uint8 (H, W, 3) to (size, size, 3) with a box filter and a center crop."""
-    _check_not_smaller(image, size)
     height, width = image.shape[:2]
     scale = size / min(height, width)
     height, width = round(height * scale), round(width * scale)
@@ -51,28 +62,34 @@ def pad(image: np.ndarray, size: int) -> np.ndarray:
     """Pad uint8 (H, W, 3) to (size, size, 3) with black borders."""
     height, width = image.shape[:2]
     if max(height, width) > size:
-        raise BadImage(f"{width}x{height} is larger than {size}x{size} (resize=pad)")
+        raise BadImage(
+            f"{width}x{height} is larger than {size}x{size}, but resize=pad reduces no "
+            "images: use resize=center_crop or a larger image_size"
+        )
     top, left = (size - height) // 2, (size - width) // 2
     padded = np.zeros((size, size, 3), np.uint8)
     padded[top : top + height, left : left + width] = image
     return padded
 
 
-RESIZES: dict[str, Resize] = {"plain": plain, "lsun": lsun, "pad": pad}
-
-
-def resize_name(data: str, resize: str | None) -> str:
-    """Return `resize`, or the default resize of `data` if it is None or empty."""
-    resize = resize or ("pad" if data.startswith("fashion_mnist") else "plain")
-    if resize not in RESIZES:
-        raise UserError(f"resize={resize}: must be one of {', '.join(RESIZES)}")
-    return resize
-
-
-def _check_not_smaller(image: np.ndarray, size: int) -> None:
+def unchanged(image: np.ndarray, size: int) -> np.ndarray:
+    """Return uint8 (size, size, 3) as it is."""
     height, width = image.shape[:2]
-    if min(height, width) < size:
+    if (height, width) != (size, size):
         raise BadImage(
-            f"{width}x{height} is smaller than {size}x{size}; use a smaller image_size "
-            "or resize=pad"
+            f"is {width}x{height}, not {size}x{size}: all images must have the same "
+            "size"
         )
+    return image
+
+
+RESIZES: dict[str, Resize] = {
+    function.__name__: function
+    for function in (center_crop, plain, lsun, pad, unchanged)
+}
+
+
+def check_resize(resize: str | None) -> None:
+    """Raise UserError unless the name is known. None and "" are the default."""
+    if resize and resize not in RESIZES:
+        raise UserError(f"resize={resize}: must be one of {', '.join(RESIZES)}")

@@ -17,6 +17,7 @@ class ImageSource(abc.ABC):
 
     Attributes:
         image_size: Height and width in pixels.
+        resize: How the images got this size, a name in `lada_tf.data.resize`.
         fingerprint: A short string that identifies the images. It contains the kind
             and digest of the data, image size, resize and number of images, but no
             path. Equal fingerprints mean equal images in the same order. A run
@@ -24,6 +25,7 @@ class ImageSource(abc.ABC):
     """
 
     image_size: int
+    resize: str
     fingerprint: str
 
     @abc.abstractmethod
@@ -51,8 +53,9 @@ class ImageSource(abc.ABC):
 class MemorySource(ImageSource):
     """Images in memory, from a uint8 array (N, size, size, 3)."""
 
-    def __init__(self, array: np.ndarray, fingerprint: str):
+    def __init__(self, array: np.ndarray, fingerprint: str, resize: str = "unchanged"):
         self.image_size = array.shape[1]
+        self.resize = resize
         self.fingerprint = fingerprint
         self._images = as_tensor(array)
 
@@ -77,6 +80,7 @@ class SubsetSource(ImageSource):
             raise UserError(f"subset_seed={subset_seed}: must be at least 0")
         count = max(1, round(subset * len(source)))
         self.image_size = source.image_size
+        self.resize = source.resize
         self.fingerprint = f"{source.fingerprint}:{count}@{subset_seed}"
         self._source = source
         with tf.device("CPU:0"):

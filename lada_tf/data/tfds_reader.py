@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from lada_tf.data.readers import Item, Reader, digest
+from lada_tf.data.readers import Item, Reader
 from lada_tf.errors import UserError
 
 
@@ -34,13 +34,17 @@ class TfdsReader(Reader):
             import tensorflow_datasets
         except ImportError as error:
             raise UserError(
-                f"data={self._name}: requires `pip install lada_tf[tfds]`"
+                f"data={self._name}: requires `pip install 'lada_tf[tfds]'`"
             ) from error
         self._tfds = tensorflow_datasets
         self._builder = self._prepared_builder(name, download)
         self._slices = self._parse_split(split)
         self._feature = self._image_feature()
-        self.identity = digest(self._builder.info.full_name, *self._slices)
+        self.selection = str(self._slices)
+        splits = self._builder.info.splits
+        self.files = [
+            str(path) for part in self._slices for path in splits[part.split].filepaths
+        ]
 
     def __len__(self) -> int:
         return sum(part.stop - part.start for part in self._slices)

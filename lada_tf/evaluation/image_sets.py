@@ -1,17 +1,16 @@
 """Image sets to evaluate: generated images, or images that any program wrote."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.data.decoding import BadImage, decode
-from lada_tf.data.opening import open_reader
-from lada_tf.data.readers import Item
+from lada_tf.data import open_source
 from lada_tf.errors import UserError
+from lada_tf.evaluation.statistics import split_rows
 from lada_tf.sampling.grids import to_uint8
 
 
@@ -65,45 +64,30 @@ def generated_images(
     return ImageSet({"seed": seed}, generator.image_size, None, batches)
 
 
-def stored_images(images: str, batch_size: int = 64) -> ImageSet:
+def stored_images(images: str, batch_size: int = 64, **source_options: Any) -> ImageSet:
     """Open images that any program wrote. They are not cropped or resized.
+
+    They are read as training reads them, and kept in memory or in the cache directory.
 
     Args:
         images: path of a directory or a `.zip`, `.npz` or `.npy` file, or another data
             source of `lada_tf.data`.
         batch_size: images per batch.
+        source_options: the arguments on_bad_image, memory_limit, cache_dir and download
+            of `open_source`.
 
     Raises:
-        UserError: there are no images, or an image is unreadable or not square.
+        UserError: there are no images, or an image is unreadable, not square or of
+            another size than the first.
     """
     try:
-        reader = open_reader(images)
+        source = open_source(images, None, **source_options)
     except UserError as error:
         raise UserError(str(error).replace("data=", "images=", 1)) from error
-    height, width = _load(next(reader.items(0, 1))).shape[:2]
-    if height != width:
-        raise UserError(f"images={images}: must be square, not {width}x{height}")
 
     def batches(num_images: int) -> Iterator[np.ndarray]:
-        items = reader.items(0, num_images)
-        while batch := list(itertools.islice(items, batch_size)):
-            yield np.stack([_load(item, height) for item in batch])
+        for part in split_rows(np.arange(num_images), batch_size):
+            yield source.images(part)
 
-    origin = {"images": reader.fingerprint(height, "unchanged", len(reader))}
-    return ImageSet(origin, height, len(reader), batches)
-
-
-def _load(item: Item, image_size: int | None = None) -> np.ndarray:
-    """Return the image of a reader's item, uint8 (height, width, 3)."""
-    try:
-        image = item.load()
-        if isinstance(image, bytes):
-            image = decode(image)
-    except BadImage as error:
-        raise UserError(f"{item.name}: {error}") from error
-    if image_size and image.shape[:2] != (image_size, image_size):
-        raise UserError(
-            f"{item.name} is {image.shape[1]}x{image.shape[0]}, but the first image is "
-            f"{image_size}x{image_size}: all images must have the same size"
-        )
-    return image
+    origin = {"images": source.fingerprint}
+    return ImageSet(origin, source.image_size, len(source), batches)

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import Extractor, Features
-from lada_tf.io import default_cache_dir, sha256
+from lada_tf.io import default_cache_dir, sha256, user_path
 
 FILE_NAME = "classify_image_graph_def.pb"
 ARCHIVE = "download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz"
@@ -34,7 +34,7 @@ class InceptionGraph(Extractor):
     """
 
     def __init__(self, path: str | None = None, checksum: str | None = None):
-        path = path or os.path.join(default_cache_dir(), FILE_NAME)
+        path = user_path(path or os.path.join(default_cache_dir(), FILE_NAME))
         checksum = checksum or SHA256
         _check_file(path, checksum)
         self.label = None if checksum == SHA256 else f"graph {checksum[:12]}"

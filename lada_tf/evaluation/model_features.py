@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import Extractor, Features
-from lada_tf.io import sha256
+from lada_tf.io import sha256, user_path
 
 SMALL_SIZE = (32, 32)
 
@@ -94,6 +94,7 @@ class ModelFeatures(Extractor):
     """
 
     def __init__(self, path: str):
+        path = user_path(path)
         name = os.path.basename(os.path.normpath(path))
         self.label = name
         try:
@@ -127,7 +128,7 @@ def _load(path: str) -> tuple[Callable, list[int | None], tf.DType]:
     """Return a callable, batch -> features, and the shape and dtype of its input."""
     if not os.path.exists(path):
         raise UserError(f"features={path} does not exist")
-    if path.endswith((".keras", ".h5")):
+    if path.lower().endswith((".keras", ".h5")):
         model = keras.models.load_model(path, compile=False)
         if len(model.inputs) != 1 or len(model.outputs) != 1:
             raise UserError(f"features={path}: the model needs one input and output")

@@ -18,7 +18,7 @@ class Protocol:
         needs: the data that the user has to pass.
         source_images: number of images that the source must have; None for any.
         num_real: number of random real images; None for all.
-        resize: how real images are resized, as in `open_source`.
+        resize: how real images are resized, as in `open_source`. None: its default.
         name: a key of `PROTOCOLS`; None for the user's own data.
     """
 
@@ -41,15 +41,31 @@ PROTOCOLS = {
         {"FID": 3.29, "sFID": 3.81, "IS": 9.66, "precision": 0.61, "recall": 0.60},
         real="tfds:cifar10:train",
         source_images=50_000,
+        resize="plain",
     ),
     "cifar10_10k": Protocol(
-        32, 10_000, {"FID": 7.58}, real="tfds:cifar10:test", source_images=10_000
+        32,
+        10_000,
+        {"FID": 7.58},
+        real="tfds:cifar10:test",
+        source_images=10_000,
+        resize="plain",
     ),
     "celeba64_19k": Protocol(
-        64, 19_962, {"FID": 2.89}, real="tfds:celeb_a:test", source_images=19_962
+        64,
+        19_962,
+        {"FID": 2.89},
+        real="tfds:celeb_a:test",
+        source_images=19_962,
+        resize="plain",
     ),
     "celeba64_50k": Protocol(
-        64, 50_000, {"FID": 1.81}, real="tfds:celeb_a:train", source_images=162_770
+        64,
+        50_000,
+        {"FID": 1.81},
+        real="tfds:celeb_a:train",
+        source_images=162_770,
+        resize="plain",
     ),
     "ffhq128_50k": Protocol(
         128,
@@ -57,12 +73,23 @@ PROTOCOLS = {
         {"FID": 4.48},
         needs="a directory, zip or records of the 70,000 FFHQ images",
         source_images=70_000,
+        resize="plain",
     ),
     "bedroom128_30k": Protocol(
-        128, 30_000, {"FID": 5.08}, needs=BEDROOM, num_real=30_000
+        128,
+        30_000,
+        {"FID": 5.08},
+        needs=BEDROOM,
+        num_real=30_000,
+        resize="plain",
     ),
     "bedroom128_50k": Protocol(
-        128, 50_000, {"FID": 4.60}, needs=BEDROOM, num_real=50_000
+        128,
+        50_000,
+        {"FID": 4.60},
+        needs=BEDROOM,
+        num_real=50_000,
+        resize="plain",
     ),
     "bedroom256_50k": Protocol(
         256,

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import os
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.protocols import Protocol
 from lada_tf.evaluation.statistics import FeatureStatistics, split_rows
-from lada_tf.io import default_cache_dir, replacing
+from lada_tf.io import default_cache_dir, replacing, user_path
 
 MANIFOLD_IMAGES = 10_000  # number of images in ADM's reference batches
 SEED = 0  # seed of the random choice of images
@@ -49,18 +50,25 @@ def open_reference(
     extractor: Extractor,
     cache_dir: str | None = None,
     batch_size: int = 64,
+    **source_options: Any,
 ) -> Reference:
     """Load or compute the reference of a protocol.
 
     The protocol names an ADM reference file, or a data source whose images are resized
     to `image_size`. Its reference is cached in `cache_dir` or `default_cache_dir()`.
+    `source_options` are arguments of `open_source`: on_bad_image, memory_limit,
+    download.
     """
-    real = protocol.real
+    real = user_path(protocol.real)
     if is_reference(real):
         return load_reference(real, extractor, batch_size)
     try:
         source = open_source(
-            real, image_size, resize=protocol.resize, cache_dir=cache_dir
+            real,
+            image_size,
+            resize=protocol.resize,
+            cache_dir=cache_dir,
+            **source_options,
         )
     except UserError as error:
         raise UserError(str(error).replace("data=", "real=", 1)) from error
@@ -109,7 +117,8 @@ def cached_reference(
     """Return `compute_reference`, cached on disk."""
     key = f"{source.fingerprint}|{extractor.identity}|{num_images}|{SEED}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:20]
-    path = os.path.join(cache_dir or default_cache_dir(), f"reference-{digest}.npz")
+    directory = user_path(cache_dir) if cache_dir else default_cache_dir()
+    path = os.path.join(directory, f"reference-{digest}.npz")
     if os.path.exists(path):
         stored = load_reference(path, extractor)
         return dataclasses.replace(stored, origin=source.fingerprint)
@@ -131,7 +140,7 @@ def save_reference(reference: Reference, path: str, extractor: Extractor) -> Non
         "extractor": extractor.identity,
         "count": reference.pool.count,
     }
-    path = os.path.abspath(path)
+    path = os.path.abspath(user_path(path))
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -144,9 +153,9 @@ def save_reference(reference: Reference, path: str, extractor: Extractor) -> Non
 def is_reference(path: str) -> bool:
     """Return True if the path is an `.npz` file that holds statistics."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(user_path(path)) as archive:
             return "mu.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # on damaged files, zipfile raises almost anything
         return False
 
 
@@ -155,10 +164,11 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
 
     If the file has no features for precision and recall, compute them from `arr_0`.
     """
+    path = user_path(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # on damaged files, zipfile raises almost anything
         raise UserError(
             f"{path} is not an .npz file that can be read without pickles: {error}"
         ) from error

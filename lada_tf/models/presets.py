@@ -93,8 +93,8 @@ class Preset:
         interval="[0, 1e18]",
     )
     resize: str = setting(
-        "Resize images in this way: plain, lsun or pad. Empty selects the default of "
-        "the dataset.",
+        "Resize images in this way: center_crop, plain, lsun, pad or unchanged, see "
+        "docs/data.md. Empty selects the default of the dataset.",
         "",
     )
     subset: float = setting(
@@ -167,6 +167,7 @@ class Preset:
 PRESETS = {
     "cifar10": Preset(
         data="tfds:cifar10",
+        resize="plain",
         image_size=32,
         g_widths=(1024, 256, 64),
         output_head="pixel",
@@ -179,6 +180,7 @@ PRESETS = {
     ),
     "celeba64": Preset(
         data="tfds:celeb_a",
+        resize="plain",
         image_size=64,
         g_widths=(1024, 256, 64),
         output_head="patch",
@@ -189,6 +191,7 @@ PRESETS = {
     ),
     "ffhq128": Preset(
         data="",  # the user's own directory: TFDS does not have FFHQ
+        resize="plain",
         image_size=128,
         g_widths=(1024, 512, 256),
         output_head="decoder",
@@ -202,6 +205,7 @@ PRESETS = {
     ),
     "bedroom128": Preset(
         data="tfds:lsun/bedroom",
+        resize="plain",
         image_size=128,
         g_widths=(1024, 512, 256),
         output_head="decoder",
@@ -247,6 +251,9 @@ PRESETS = {
 def get_preset(name: str, **overrides: Any) -> Preset:
     """Return the preset of that name, with some fields replaced.
 
+    A preset's `resize` is the paper's recipe for the preset's own data. With other
+    `data`, it is empty unless given, so that photographs are not squashed.
+
     Raises:
         ValueError: if there is no such preset or field.
     """
@@ -255,4 +262,8 @@ def get_preset(name: str, **overrides: Any) -> Preset:
     unknown = set(overrides) - {field.name for field in dataclasses.fields(Preset)}
     if unknown:
         raise ValueError(f"Preset has no field {', '.join(sorted(unknown))}")
-    return dataclasses.replace(PRESETS[name], **overrides)
+    preset = PRESETS[name]
+    data = overrides.get("data", preset.data)
+    if not f"{data}:".startswith(f"{preset.data}:"):  # also a split of the data
+        overrides = {"resize": ""} | overrides
+    return dataclasses.replace(preset, **overrides)

@@ -19,6 +19,7 @@ from lada_tf.models.presets import (
     PRESETS,
     Preset,
     check_settings,
+    get_preset,
     setting,
     setting_error,
 )
@@ -154,7 +155,7 @@ def preset_from_flags(values: flags.FlagValues) -> Preset:
     flag_values: dict[str, Any] = {name: values[name].value for name in FIELDS}
     given = {name: v for name, v in flag_values.items() if v is not None}
     if values.preset:
-        return dataclasses.replace(PRESETS[values.preset], **given)
+        return get_preset(values.preset, **given)
     missing = [name for name in REQUIRED if name not in given]
     if missing:
         raise UserError(

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lada_tf.data import open_source
+from lada_tf.data.arrays import ArrayReader
 from lada_tf.errors import UserError
 from tests.data.images import gray_images, write_idx
 
@@ -23,3 +24,16 @@ def test_error_explains_how_to_install_fashion_mnist(monkeypatch):
     monkeypatch.setattr("lada_tf.data.arrays.FASHION_MNIST_DIR", "/nowhere")
     with pytest.raises(UserError, match="apt install dataset-fashion-mnist"):
         open_source("fashion_mnist", 32)
+
+
+def test_the_identity_covers_every_pixel():
+    def identity(array):
+        return ArrayReader("npy", "a", array).identity
+
+    images = gray_images(1000, 4)
+    before = identity(images)
+    assert identity(images.copy()) == before
+    for index in (1, 500, 998):  # evenly spaced samples would miss some
+        changed = images.copy()
+        changed[index, 1, 2] ^= 1
+        assert identity(changed) != before

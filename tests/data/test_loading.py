@@ -73,3 +73,14 @@ def test_on_bad_image(tmp_path, caplog):
         (tmp_path / f"{number}.png").write_bytes(b"")
     with pytest.raises(ValueError, match="none of 5 images"):
         open_source(str(tmp_path), SIZE, on_bad_image="skip")
+
+
+@pytest.mark.parametrize("memory_limit", [0, 10**6])
+def test_enlarged_images_are_counted(tmp_path, caplog, memory_limit):
+    for number, size in enumerate((8, 12, 20, 11)):
+        picture().resize((size, 30)).save(tmp_path / f"{number}.png")
+    arguments = {"memory_limit": memory_limit, "cache_dir": str(tmp_path / "cache")}
+    for _ in range(2):  # the second call may find records
+        caplog.clear()
+        assert len(open_source(str(tmp_path), 12, **arguments)) == 4
+        assert "enlarged 2 of 4 images" in caplog.text

@@ -24,10 +24,51 @@ def test_portraits():
     assert len(np.unique(images.reshape(997, -1), axis=0)) == 997
 
 
-def test_portraits_can_be_reduced_but_not_enlarged():
-    assert all_images(open_source("portraits", 16)).shape == (997, 16, 16, 3)
-    with pytest.raises(UserError, match=r"portraits\[0\]: 32x32 is smaller than 64x64"):
-        open_source("portraits", 64)
+@pytest.mark.parametrize("size", [16, 64])
+def test_portraits_of_another_size(size):
+    assert all_images(open_source("portraits", size)).shape == (997, size, size, 3)
+
+
+def test_the_default_resize_is_that_of_the_data_not_of_its_name(tmp_path):
+    directory = tmp_path / "fashion_mnist_hires"
+    directory.mkdir()
+    Image.new("RGB", (40, 30)).save(directory / "0.png")
+    source = open_source(str(directory), 16)
+    assert source.resize == "center_crop"
+    assert ":center_crop:" in source.fingerprint
+
+
+def test_images_of_their_own_size(tmp_path):
+    np.save(tmp_path / "a.npy", gray_images(3))
+    source = open_source(str(tmp_path / "a.npy"), None)
+    assert (source.image_size, source.resize) == (28, "unchanged")
+    np.testing.assert_array_equal(all_images(source)[..., 0], gray_images(3))
+
+
+def test_the_case_of_an_ending_does_not_matter(tmp_path):
+    images = gray_images(3)
+    write_idx(tmp_path / "X-IDX3-UBYTE.GZ", images)
+    with zipfile.ZipFile(tmp_path / "X.ZIP", "w") as archive:
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / "A.PNG")
+            archive.write(tmp_path / "A.PNG", f"{number}.PNG")
+    for name, save in (("X.Npy", np.save), ("X.NPZ", np.savez)):
+        with (tmp_path / name).open("wb") as file:
+            save(file, images)
+    for name in ("X-IDX3-UBYTE.GZ", "X.ZIP", "X.Npy", "X.NPZ"):
+        source = open_source(str(tmp_path / name), 28)
+        np.testing.assert_array_equal(all_images(source)[..., 0], images)
+
+
+def test_home_is_expanded_in_every_path(tmp_path, monkeypatch, image_directory):
+    _, pixels = image_directory
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    arguments = {"memory_limit": 0, "cache_dir": "~/cache"}
+    source = open_source("~/images", 12, **arguments)
+    np.testing.assert_array_equal(all_images(source), pixels)
+    assert any((tmp_path / "cache").glob("folder-*"))
+    assert not (tmp_path / "~").exists()
 
 
 def test_idx_zip_directory_and_numpy_of_the_same_images_agree(tmp_path):
@@ -57,8 +98,9 @@ def test_fingerprint_depends_on_data_and_preprocessing_but_not_on_the_path(tmp_p
     images = gray_images(6)
     for name in ("a.npy", "moved.npy"):
         np.save(tmp_path / name, images)
-    images[3, 0, 0] ^= 1
-    np.save(tmp_path / "changed.npy", images)
+    changed = images.copy()
+    changed[3, 0, 0] ^= 1
+    np.save(tmp_path / "changed.npy", changed)
     np.save(tmp_path / "fewer.npy", images[:5])
     opened = {
         (name, size, resize): open_source(
@@ -120,7 +162,7 @@ def test_invalid_data_raises_a_user_error(tmp_path):
     ("arguments", "message"),
     [
         ({"image_size": 0}, "image_size"),
-        ({"resize": "stretch"}, "plain, lsun, pad"),
+        ({"resize": "stretch"}, "center_crop, plain, lsun, pad"),
         ({"on_bad_image": "ignore"}, "on_bad_image"),
     ],
 )

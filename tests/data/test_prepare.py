@@ -1,4 +1,6 @@
+import errno
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -110,6 +112,57 @@ def test_two_runs_do_not_write_to_the_same_directory(image_directory, tmp_path):
         prepare(directory, out)  # finished records need no lock
 
 
+def test_a_second_start_waits_for_the_records_of_the_first(
+    image_directory, tmp_path, caplog
+):
+    directory, pixels = image_directory
+    arguments = {"memory_limit": 0, "cache_dir": str(tmp_path / "cache")}
+    fingerprint = open_source(str(directory), 12).fingerprint
+    records = tmp_path / "cache" / fingerprint.replace(":", "-")
+    records.mkdir(parents=True)
+    lock = (records / "lock").open("a")
+    assert try_lock(lock)
+    release = threading.Timer(0.2, lock.close)
+    release.start()
+    source = open_source(str(directory), 12, **arguments)
+    assert not release.is_alive()
+    assert caplog.text.count("waiting for another process") == 1
+    np.testing.assert_array_equal(source.images(np.arange(50)), pixels)
+
+
+def test_a_file_system_without_locks(image_directory, tmp_path, monkeypatch):
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    out = tmp_path / "out"
+    out.mkdir()
+    # It can belong to a process that is writing it now.
+    (out / ".images-00000-of-00007.9.partial").write_text("half")
+    prepare(image_directory[0], out)
+    assert verify(str(out)) == 50
+    assert (out / ".images-00000-of-00007.9.partial").exists()
+
+
+def test_an_empty_file_system_is_an_empty_directory(image_directory, tmp_path):
+    out = tmp_path / "out"
+    (out / "lost+found").mkdir(parents=True)
+    (out / ".DS_Store").write_text("")
+    before = out.stat().st_ino
+    prepare(image_directory[0], out)
+    assert verify(str(out)) == 50
+    assert out.stat().st_ino == before
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "progress.json"])
+@pytest.mark.parametrize("content", ["[]", "{", "null", '{"format": []}'])
+def test_damaged_state_is_a_user_error(image_directory, tmp_path, name, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text(content)
+    with pytest.raises(UserError, match=r"\.json|settings"):
+        prepare(image_directory[0], tmp_path / "out")
+
+
 def test_an_interrupted_run_resumes_with_skip(image_directory, tmp_path):
     directory, _ = image_directory
     good = (directory / "20.png").read_bytes()
@@ -128,7 +181,7 @@ def test_images_above_the_memory_limit_are_cached_on_disk(image_directory, tmp_p
     source = open_source(str(directory), 12, **arguments)
     every = np.arange(50)
     np.testing.assert_array_equal(source.images(every), pixels)
-    (records,) = cache.iterdir()
+    (records,) = cache.glob("folder-*")
     times = {path: path.stat().st_mtime_ns for path in records.iterdir()}
     again = open_source(str(directory), 12, **arguments)
     assert {path: path.stat().st_mtime_ns for path in records.iterdir()} == times

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,3 +72,32 @@ def test_records_and_memory_give_the_same_batches(records, image_directory):
     )
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"name": "holidays"}', '[{"file": "0.png"}]', "not JSON", "", "3"]
+)
+def test_a_manifest_of_another_program_is_ignored(image_directory, content):
+    directory, _ = image_directory
+    (directory / "manifest.json").write_text(content)
+    assert len(open_source(str(directory), 12)) == 50
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shards": [3]},
+        {"shards": None},
+        {"shards": []},
+        {"count": "many"},
+        {"count": 7},
+        {"image_size": None},
+        {"resize": 1},
+        {"format": "lada_tf records 0"},
+    ],
+)
+def test_a_damaged_manifest_is_a_user_error(records, change):
+    path = records[0] / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=r"manifest\.json"):
+        open_source(str(records[0]), 12)

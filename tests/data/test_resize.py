@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.data.decoding import BadImage
-from lada_tf.data.resize import RESIZES, lsun, pad, plain
+from lada_tf.data.resize import RESIZES, center_crop, lsun, pad, plain, unchanged
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -35,10 +35,28 @@ def test_pad_keeps_all_pixels():
         pad(image, 20)
 
 
-@pytest.mark.parametrize("name", ["plain", "lsun"])
-def test_images_are_never_enlarged(name):
-    with pytest.raises(BadImage, match="40x20 is smaller than 32x32"):
-        RESIZES[name](noise(20, 40), 32)
+def test_center_crop_keeps_circles_round():
+    y, x = np.mgrid[:300, :400]
+    circle = ((y - 150) ** 2 + (x - 200) ** 2 < 100**2) * np.uint8(255)
+    resized = center_crop(circle[..., np.newaxis].repeat(3, 2), 30)[..., 0] > 127
+    assert (resized.any(0).sum(), resized.any(1).sum()) == (20, 20)
+
+
+def test_center_crop_filters_noise():
+    # The average of 64 pixels of noise has 1/8 of their standard deviation; Lanczos
+    # keeps a little more. Without antialiasing it would be at least 1/2.
+    assert center_crop(noise(256, 320), 32).std() < 0.25 * noise(256, 320).std()
+
+
+@pytest.mark.parametrize("name", ["center_crop", "plain", "lsun"])
+def test_small_images_are_enlarged(name):
+    assert RESIZES[name](noise(20, 40), 32).shape == (32, 32, 3)
+    assert RESIZES[name](noise(1, 1), 32).shape == (32, 32, 3)
+
+
+def test_unchanged_rejects_other_sizes():
+    with pytest.raises(BadImage, match="is 9x8, not 8x8"):
+        unchanged(noise(8, 9), 8)
 
 
 @pytest.mark.parametrize("name", list(RESIZES))

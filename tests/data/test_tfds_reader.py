@@ -113,6 +113,18 @@ def test_fingerprints_depend_on_dataset_and_slice():
     assert same.fingerprint == sources[2].fingerprint
 
 
+def test_fingerprints_depend_on_the_images(tmp_path, monkeypatch):
+    images = noise(10, 32, 32, 3)
+    fingerprints = []
+    other = images[::-1]
+    for name, changed in (("a", images), ("b", images), ("c", other)):
+        (tmp_path / name).mkdir()
+        store(tmp_path / name, "cifar10", {"train": changed})
+        monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / name))
+        fingerprints.append(open_source("tfds:cifar10", 32).fingerprint)
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+
+
 def test_an_unprepared_dataset_raises_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     start = time.monotonic()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.image_sets import generated_images, stored_images
 from tests.evaluation.fakes import fake_generator
@@ -74,8 +75,33 @@ def test_the_origin_changes_with_the_images(tmp_path):
 
 def test_images_of_different_sizes(directory):
     Image.fromarray(images(0, 1, 9)[0]).save(directory / "3.png")
-    with pytest.raises(UserError, match=r"3.png is 9x9, .* 8x8"):
+    with pytest.raises(UserError, match=r"3.png: is 9x9, not 8x8"):
         read(stored_images(str(directory)))
+
+
+def test_generated_and_real_images_are_read_alike(tmp_path):
+    directory = tmp_path / "images"
+    directory.mkdir()
+    random = np.random.default_rng(0)
+    rgba = Image.fromarray(random.integers(0, 256, (8, 8, 4), np.uint8))
+    rgba.save(directory / "10.png")
+    exif = rgba.getexif()
+    exif[0x112] = 6
+    rgba.convert("RGB").save(directory / "2.jpg", exif=exif)
+    deep = random.integers(0, 2**16, (8, 8), np.uint16)
+    Image.fromarray(deep).save(directory / "1.png")
+    (directory / "._1.png").write_bytes(b"")
+    (directory / "3.png").write_bytes(b"cut")
+    real = open_source(str(directory), 8, on_bad_image="skip")
+    for limit in (0, 10**6):
+        image_set = stored_images(
+            str(directory),
+            on_bad_image="skip",
+            memory_limit=limit,
+            cache_dir=str(tmp_path / "cache"),
+        )
+        assert image_set.num_images == 3
+        np.testing.assert_array_equal(read(image_set), real.images(np.arange(3)))
 
 
 def test_a_truncated_image(directory):

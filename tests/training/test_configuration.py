@@ -185,3 +185,17 @@ def test_bad_options_are_rejected(argument):
     assert name in OPTION_FIELDS
     with pytest.raises(flags.IllegalFlagValueError, match=argument):
         options_from(argument)
+
+
+@pytest.mark.parametrize(
+    ("flags", "resize"),
+    [
+        (["--preset=celeba64"], "plain"),
+        (["--preset=celeba64", "--data=tfds:celeb_a:train[:20%]"], "plain"),
+        (["--preset=celeba64", "--data=photos"], ""),
+        (["--preset=bedroom256", "--data=photos", "--resize=lsun"], "lsun"),
+        (["--preset=ffhq128", "--data=photos"], ""),
+    ],
+)
+def test_the_paper_resize_is_for_the_data_of_the_paper(flags, resize):
+    assert from_flags(*flags).resize == resize

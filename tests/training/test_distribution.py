@@ -1,5 +1,6 @@
 """More than one device: the same global batch is the same step."""
 
+import json
 import os
 import types
 
