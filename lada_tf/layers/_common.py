@@ -63,11 +63,13 @@ def check_input(name: str, x: kernels.Tensor, shape: tuple, advice: str) -> None
 
     Args:
         name: str, name of the argument.
-        x: tensor.
+        x: what the caller was given.
         shape: tuple, None for sizes that are free.
         advice: str, what to do.
     """
-    if getattr(x.shape, "rank", 0) is None:
+    if not hasattr(x, "shape"):
+        raise ValueError(f"{name} must be one tensor, not {type(x).__name__}: {advice}")
+    if getattr(x.shape, "rank", 0) is None:  # unknown to TensorFlow so far
         return
     found = tuple(x.shape)
     dtype = keras.backend.standardize_dtype(x.dtype)
