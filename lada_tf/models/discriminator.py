@@ -219,7 +219,9 @@ class Discriminator(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> "Discriminator":
         check_trusted(config.get("attention", "lada"))
-        return cls(**config)
+        discriminator = cls(**config)
+        discriminator.build()  # HDF5 files do not say that they need it
+        return discriminator
 
 
 def check_images(images: kernels.Tensor, image_size: int) -> None:

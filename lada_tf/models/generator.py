@@ -310,7 +310,9 @@ class Generator(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> "Generator":
         check_trusted(config.get("attention", "lada"))
-        return cls(**config)
+        generator = cls(**config)
+        generator.build()  # HDF5 files do not say that they need it
+        return generator
 
 
 class _DecoderLevel(keras.layers.Layer):

@@ -243,9 +243,11 @@ class LadaGAN(ImageTrainer):
             **kwargs: `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
         """
+        if kwargs.pop("loss", None) is not None:
+            raise ValueError("loss: LadaGAN has its own, see adversarial_loss")
         super().compile(optimizer=None, jit_compile=jit_compile, **kwargs)
-        if optimizer is not None:  # a config, of which each network gets an object
-            optimizer = keras.optimizers.serialize(keras.optimizers.get(optimizer))
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            optimizer = keras.optimizers.serialize(optimizer)  # one for each network
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.gradient_checkpointing = gradient_checkpointing
         self.g_optimizer = make_optimizer(

@@ -1,6 +1,7 @@
 """The metrics of a training step, and how `fit` shows them and checks its data."""
 
 import itertools
+import os
 import types
 import warnings
 from typing import Any
@@ -147,6 +148,12 @@ class ImageTrainer(keras.Model):
         """Run one training step, see `keras.Model.train_on_batch` and `fit`."""
         self._check(x)
         return super().train_on_batch(x, *args, **kwargs)
+
+    def save(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Save the model, see `keras.Model.save`. HDF5 files have no optimizers."""
+        if str(filepath).endswith((".h5", ".hdf5")):
+            kwargs = {"include_optimizer": False, **kwargs}
+        super().save(filepath, *args, **kwargs)
 
     def _check(self, batch):
         images, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
