@@ -40,6 +40,10 @@ def __getattr__(name: str) -> Any:
     return importlib.import_module(f"lada_tf.{name}")
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
 def _is_command() -> bool:
     """Return True in a process of `lada-tf …` or `python -m lada_tf.…`."""
     # While Python imports the package of a module to run, sys.argv[0] is "-m".

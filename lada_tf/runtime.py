@@ -28,7 +28,7 @@ def import_tensorflow_quietly() -> None:
     file descriptor 2 during the import. If the import fails, the log lines are shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # the only one that commands run on
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as log, without_garbage_collection():
         os.dup2(log.fileno(), 2)
@@ -59,6 +59,30 @@ def without_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Create Keras objects as if there were no keras.json: float32, channels last.
+
+    Use it for objects that have no argument for these.
+    """
+    from keras import config
+
+    before = config.dtype_policy(), config.floatx(), config.image_data_format()
+    _set_keras_defaults("float32", "float32", "channels_last")
+    try:
+        yield
+    finally:
+        _set_keras_defaults(*before)
+
+
+def _set_keras_defaults(policy, floatx, image_data_format):
+    from keras import config
+
+    config.set_dtype_policy(policy)
+    config.set_floatx(floatx)
+    config.set_image_data_format(image_data_format)
 
 
 @contextlib.contextmanager

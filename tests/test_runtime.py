@@ -1,13 +1,17 @@
 """Process-wide state: contexts restore it, and commands print no TensorFlow log."""
 
 import gc
+import os
 import subprocess
 import sys
 
+import keras
 import pytest
 import tensorflow as tf
 
 from lada_tf.runtime import (
+    import_tensorflow_quietly,
+    keras_defaults,
     without_garbage_collection,
     without_grappler,
     without_tf32,
@@ -39,6 +43,29 @@ def test_contexts_nest_and_restore(context, is_enabled):
             pass
         assert not is_enabled()
     assert is_enabled() == before
+
+
+def test_keras_defaults():
+    def defaults():
+        config = keras.config
+        return config.dtype_policy().name, config.floatx(), config.image_data_format()
+
+    before = defaults()
+    with keras_defaults():
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.config.set_floatx("float64")
+        keras.config.set_image_data_format("channels_first")
+        theirs = defaults()
+        with keras_defaults():
+            assert defaults() == ("float32", "float32", "channels_last")
+        assert defaults() == theirs
+    assert defaults() == before
+
+
+def test_commands_run_on_tensorflow(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    import_tensorflow_quietly()
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
 
 
 def run(*arguments):

@@ -16,6 +16,7 @@ import tensorflow as tf
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import Extractor, Features
 from lada_tf.io import sha256, user_path
+from lada_tf.runtime import keras_defaults
 
 SMALL_SIZE = (32, 32)
 
@@ -33,19 +34,19 @@ class KerasInceptionV3(Extractor):
     def __init__(self, weights: str | None = "imagenet"):
         try:
             # Keras reports downloads on stdout, which is for results only.
-            with contextlib.redirect_stdout(sys.stderr):
+            with contextlib.redirect_stdout(sys.stderr), keras_defaults():
                 network = keras.applications.InceptionV3(
                     include_top=False, weights=weights, pooling="avg"
                 )
+                inputs = keras.Input((None, None, 3))
+                x = keras.layers.Resizing(299, 299)(inputs)
+                x = keras.layers.Rescaling(1 / 127.5, -1)(x)
+                self._model = keras.Model(inputs, network(x))
         except Exception as error:  # downloads and HDF5 raise many types
             raise UserError(
                 f"no weights for Keras InceptionV3 ({error}): put {self.WEIGHTS_FILE} "
                 "from keras-applications into ~/.keras/models, or choose other features"
             ) from error
-        inputs = keras.Input((None, None, 3))
-        x = keras.layers.Resizing(299, 299)(inputs)
-        x = keras.layers.Rescaling(1 / 127.5, -1)(x)
-        self._model = keras.Model(inputs, network(x))
         weights_bytes = b"".join(array.tobytes() for array in network.get_weights())
         digest = hashlib.sha256(weights_bytes).hexdigest()
         self.identity = f"keras_inception_v3:{digest[:12]}"
@@ -71,7 +72,8 @@ class SmallClassifier(Extractor):
         directory = importlib.resources.files("lada_tf.evaluation")
         data = (directory / "small_classifier.npz").read_bytes()
         self.identity = f"small_classifier:{hashlib.sha256(data).hexdigest()[:12]}"
-        self._model = build_small_classifier()
+        with keras_defaults():
+            self._model = build_small_classifier()
         with np.load(io.BytesIO(data)) as arrays:
             self._model.set_weights([arrays[key] for key in sorted(arrays.files)])
 
@@ -79,7 +81,11 @@ class SmallClassifier(Extractor):
         scaled = images.astype(np.float32)
         if images.shape[1:3] != SMALL_SIZE:
             scaled = keras.ops.image.resize(
-                scaled, SMALL_SIZE, interpolation="bilinear", antialias=True
+                scaled,
+                SMALL_SIZE,
+                interpolation="bilinear",
+                antialias=True,
+                data_format="channels_last",
             )
         return Features(pool=np.asarray(self._model.predict_on_batch(scaled)))
 

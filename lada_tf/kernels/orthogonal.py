@@ -21,7 +21,9 @@ class Orthogonal(keras.initializers.Orthogonal):
         rows, columns = math.prod(shape[:-1]), shape[-1]
         tall = (max(rows, columns), min(rows, columns))
         try:
-            normal = np.asarray(keras.random.normal(tall, seed=self.seed))
+            normal = np.asarray(
+                keras.random.normal(tall, dtype="float32", seed=self.seed)
+            )
         except (NotImplementedError, TypeError):
             return super().__call__(shape, dtype)
         # Use one BLAS thread: more do not speed up small matrices, and they busy-wait,

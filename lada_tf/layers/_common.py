@@ -1,9 +1,86 @@
-"""Helpers of several layers: dense maps, initializers, the base of attention layers."""
+"""Helpers of several layers: checks, dense maps, and the base of attention layers."""
+
+import operator
+from typing import Any
 
 import keras
 from keras import ops
 
 from lada_tf import kernels
+
+# Its exponential is 0 in float32. If all tokens are masked, their weights stay finite.
+MASKED_SCORE = -1e9
+
+
+def network_dtype(
+    dtype: str | dict | keras.DTypePolicy | None,
+) -> str | dict | keras.DTypePolicy:
+    """Return the dtype policy of a network that was created with `dtype`.
+
+    If it is None, this is Keras' global policy if that keeps weights in float32, as
+    mixed precision does, and else float32. So the `floatx` of a keras.json that was
+    written for another project changes no network.
+    """
+    if dtype is not None:
+        return dtype
+    policy = keras.config.dtype_policy()
+    return policy if policy.variable_dtype == "float32" else "float32"
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Return a size as an int. Raise ValueError if it is not one of at least 1."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        size = 0
+    if size < 1:
+        raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+    return size
+
+
+def token_sizes(
+    layer: keras.layers.Layer, inputs_shape: tuple, fixed_count: bool = False
+) -> tuple[int | None, int]:
+    """Return N and D of tokens (B, N, D), and let Keras check the layer's inputs.
+
+    Raises:
+        ValueError: if the rank is not 3, D is unknown, or N is with `fixed_count`.
+    """
+    needs = "a fixed width" + (" and a fixed number of tokens" if fixed_count else "")
+    first = 1 if fixed_count else 2
+    if len(inputs_shape) != 3 or None in inputs_shape[first:]:
+        raise ValueError(
+            f"{type(layer).__name__} needs inputs (batch, tokens, width) with {needs}, "
+            f"not of the shape {tuple(inputs_shape)}"
+        )
+    axes = {axis: inputs_shape[axis] for axis in range(first, 3)}
+    layer.input_spec = keras.InputSpec(ndim=3, axes=axes)
+    return tuple(inputs_shape[1:])
+
+
+def check_input(name: str, x: kernels.Tensor, shape: tuple, advice: str) -> None:
+    """Raise ValueError unless x is a float tensor whose known sizes are `shape`.
+
+    Args:
+        name: str, name of the argument.
+        x: what the caller was given.
+        shape: tuple, None for sizes that are free.
+        advice: str, what to do.
+    """
+    if not hasattr(x, "shape"):
+        raise ValueError(f"{name} must be one tensor, not {type(x).__name__}: {advice}")
+    if getattr(x.shape, "rank", 0) is None:  # unknown to TensorFlow so far
+        return
+    found = tuple(x.shape)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    sizes_fit = len(found) == len(shape) and all(
+        a == b or None in (a, b) for a, b in zip(found, shape, strict=True)
+    )
+    if not sizes_fit or "float" not in dtype:
+        raise ValueError(
+            f"{name} must be float of the shape {shape}, not {dtype} of the shape "
+            f"{found}: {advice}"
+        )
 
 
 def dense(
@@ -58,6 +135,9 @@ def initializer_config(identifier: str | dict | keras.initializers.Initializer) 
 class MultiHeadLayer(keras.layers.Layer):
     """Base class of the attention layers: h heads of size d = D / h.
 
+    They map tokens (B, N, D) to (B, N, D), and with `return_attention_maps` to a pair
+    of it and float32 maps (B, h, N).
+
     Args:
         num_heads: int, h. Must divide D, the width of the inputs.
         kernel_initializer: initializer of every kernel.
@@ -67,12 +147,26 @@ class MultiHeadLayer(keras.layers.Layer):
         self, num_heads: int, kernel_initializer: str | dict = "orthogonal", **kwargs
     ):
         super().__init__(**kwargs)
-        self.num_heads = num_heads
+        self.num_heads = positive_int("num_heads", num_heads)
         self.kernel_initializer = initializer_config(kernel_initializer)
+        self.input_spec = keras.InputSpec(ndim=3)
+        self.supports_masking = True
 
-    def build_heads(self, inputs_shape: tuple) -> None:
-        """Set `head_size`, d. Raise ValueError if `num_heads` does not divide D."""
-        width = inputs_shape[-1]
+    def __call__(self, inputs: kernels.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if args:
+            raise ValueError(
+                f"{type(self).__name__} takes one input, whose tokens attend to each "
+                f"other, not {1 + len(args)}. Name other arguments, such as mask="
+            )
+        return super().__call__(inputs, **kwargs)
+
+    def build_heads(self, inputs_shape: tuple, fixed_count: bool = False) -> None:
+        """Set `head_size`, d. See `token_sizes` for the arguments.
+
+        Raises:
+            ValueError: if the inputs are not tokens, or `num_heads` does not divide D.
+        """
+        _, width = token_sizes(self, inputs_shape, fixed_count)
         if width % self.num_heads:
             raise ValueError(
                 f"num_heads={self.num_heads} does not divide the width {width}"
@@ -98,6 +192,38 @@ class MultiHeadLayer(keras.layers.Layer):
         count = ops.shape(heads)[2]
         tokens = ops.transpose(heads, (0, 2, 1, 3))
         return ops.reshape(tokens, (-1, count, self.num_heads * self.head_size))
+
+    def softmax(
+        self, scores: kernels.Tensor, mask: kernels.Tensor | None, axis: int = -1
+    ) -> kernels.Tensor:
+        """Return the softmax over the tokens, with the weight 0 for masked tokens.
+
+        Args:
+            scores: float32 (B, …), with N tokens along the axis.
+            mask: bool (B, N), False for tokens to leave out; or None.
+            axis: int.
+        """
+        if mask is not None:
+            rank = len(scores.shape)
+            others = [i for i in range(1, rank) if i != axis % rank]
+            mask = ops.cast(ops.expand_dims(mask, others), "bool")
+            scores = ops.where(mask, scores, MASKED_SCORE)
+        return ops.softmax(scores, axis=axis)
+
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
+        return tuple(inputs_shape)
+
+    def compute_output_spec(
+        self,
+        inputs: keras.KerasTensor,
+        return_attention_maps: bool = False,
+        mask: keras.KerasTensor | None = None,
+    ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:
+        output = keras.KerasTensor(inputs.shape, self.compute_dtype)
+        if not return_attention_maps:
+            return output
+        maps_shape = (inputs.shape[0], self.num_heads, inputs.shape[1])
+        return output, keras.KerasTensor(maps_shape, "float32")
 
     def get_config(self) -> dict:
         return {

@@ -56,6 +56,7 @@ class DiffAugment(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.input_spec = keras.InputSpec(ndim=4)
         self.policy = policy
         self.operations = [name for name in policy.split(",") if name]
         for name in self.operations:

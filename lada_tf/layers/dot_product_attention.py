@@ -22,6 +22,7 @@ class DotProductAttention(MultiHeadLayer):
     Call arguments:
         inputs: float tensor (B, N, D), any N.
         return_attention_maps: bool. If True, also return the attention maps.
+        mask: bool (B, N), or None. No token attends to one where it is False.
 
     Returns:
         A tensor (B, N, D). With `return_attention_maps`, a pair of it and the maps,
@@ -48,14 +49,17 @@ class DotProductAttention(MultiHeadLayer):
         self.output_projection = self.token_map("output", inputs_shape)
 
     def call(
-        self, inputs: Tensor, return_attention_maps: bool = False
+        self,
+        inputs: Tensor,
+        return_attention_maps: bool = False,
+        mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         query = self.split_heads(self.query(inputs))  # (B, h, N, d)
         key = self.split_heads(self.key(inputs))
         value = self.split_heads(self.value(inputs))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         scores = ops.cast(scores, "float32") / self.head_size**0.5
-        weights = ops.softmax(scores)  # (B, h, N queries, N keys)
+        weights = self.softmax(scores, mask)  # (B, h, N queries, N keys)
         mixed = ops.matmul(ops.cast(weights, value.dtype), value)  # (B, h, N, d)
         output = self.output_projection(self.join_heads(mixed))  # (B, N, D)
         return (output, ops.mean(weights, axis=2)) if return_attention_maps else output

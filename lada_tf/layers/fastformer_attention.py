@@ -29,6 +29,7 @@ class FastformerAttention(MultiHeadLayer):
     Call arguments:
         inputs: float tensor (B, N, D), any N.
         return_attention_maps: bool. If True, also return β.
+        mask: bool (B, N), or None. Where it is False, α and β are 0.
 
     Returns:
         A tensor (B, N, D). With `return_attention_maps`, a pair of it and β, float32
@@ -56,21 +57,24 @@ class FastformerAttention(MultiHeadLayer):
         self.key_score = self.token_map("key_score", inputs_shape, self.num_heads)
 
     def call(
-        self, inputs: Tensor, return_attention_maps: bool = False
+        self,
+        inputs: Tensor,
+        return_attention_maps: bool = False,
+        mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         query = self.query(inputs)  # (B, N, D)
-        global_query, _ = self._pool(query, self.query_score)  # (B, 1, D)
+        global_query, _ = self._pool(query, self.query_score, mask)  # (B, 1, D)
         keys = global_query * self.key(inputs)  # (B, N, D)
-        global_key, maps = self._pool(keys, self.key_score)  # (B, 1, D), (B, N, h)
+        global_key, maps = self._pool(keys, self.key_score, mask)  # and (B, N, h)
         output = self.transform(global_key * query) + query  # (B, N, D)
         if return_attention_maps:
             return output, ops.transpose(maps, (0, 2, 1))
         return output
 
-    def _pool(self, tokens, score):
+    def _pool(self, tokens, score, mask):
         """Return each head's weighted sum of tokens (B, 1, D) and weights (B, N, h)."""
         scores = ops.cast(score(tokens), "float32") / self.head_size**0.5  # (B, N, h)
-        weights = ops.softmax(scores, axis=1)
+        weights = self.softmax(scores, mask, axis=1)
         count, width = ops.shape(tokens)[1], tokens.shape[-1]
         # (B, N, h, d)
         heads = ops.reshape(tokens, (-1, count, self.num_heads, self.head_size))

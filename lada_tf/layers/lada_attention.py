@@ -35,13 +35,16 @@ class LadaAttention(MultiHeadLayer):
     Call arguments:
         x: float tensor (B, N, D), any N.
         return_attention_maps: bool. If True, also return α.
+        mask: bool (B, N), or None. Where it is False, α is 0. Layers such as
+            `keras.layers.Masking` before this one pass it on.
 
     Returns:
         A tensor (B, N, D) in the layer's compute dtype. With `return_attention_maps`, a
         pair of it and α, float32 (B, h, N). Each row of α sums to 1.
 
     Raises:
-        ValueError: if `num_heads` does not divide D, or `score` is unknown.
+        ValueError: if `num_heads` is below 1 or does not divide D, `score` is unknown,
+            or the input is not one tensor (B, N, D) with a fixed D.
 
     Example:
 
@@ -83,9 +86,13 @@ class LadaAttention(MultiHeadLayer):
             )
 
     def call(
-        self, x: Tensor, return_attention_maps: bool = False
+        self,
+        x: Tensor,
+        return_attention_maps: bool = False,
+        mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        alpha = ops.softmax(self._scores(x) / self.head_size**0.5)  # (1) (B, h, N)
+        scores = self._scores(x) / self.head_size**0.5
+        alpha = self.softmax(scores, mask)  # (1) (B, h, N)
         g = self._global_query(alpha, x)  # (2) (B, 1, D)
         r = g * self.key(x) * self.value(x)  # (3) (B, N, D)
         output = self.output_projection(r)  # (4) (B, N, D)

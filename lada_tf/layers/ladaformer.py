@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf import kernels
-from lada_tf.layers._common import dense, initializer_config
+from lada_tf.layers._common import dense, initializer_config, positive_int, token_sizes
 from lada_tf.layers.attentions import attention_class, check_trusted, make_attention
 from lada_tf.layers.sln import SLN
 
@@ -82,8 +82,8 @@ class Ladaformer(keras.layers.Layer):
         if norm not in NORMS:
             raise ValueError(f"norm={norm!r} is not one of {NORMS}")
         attention_class(attention)  # raises ValueError if it is unknown
-        self.num_heads = num_heads
-        self.mlp_dim = mlp_dim
+        self.num_heads = positive_int("num_heads", num_heads)
+        self.mlp_dim = positive_int("mlp_dim", mlp_dim)
         self.norm = norm
         self.mlp_residual = mlp_residual
         self.score = score
@@ -93,6 +93,7 @@ class Ladaformer(keras.layers.Layer):
 
     def build(self, inputs_shape: tuple, latents_shape: tuple | None = None) -> None:
         self._check_latents(latents_shape)
+        _, width = token_sizes(self, inputs_shape)
         self.attention = make_attention(
             self.attention_name,
             self.num_heads,
@@ -103,7 +104,7 @@ class Ladaformer(keras.layers.Layer):
         self.attention.build(inputs_shape)
         self.mlp_hidden = dense(self, self.mlp_dim, "mlp_hidden")
         self.mlp_hidden.build(inputs_shape)
-        self.mlp_output = dense(self, inputs_shape[-1], "mlp_output")
+        self.mlp_output = dense(self, width, "mlp_output")
         self.mlp_output.build((*inputs_shape[:-1], self.mlp_dim))
         self.attention_norm = self._make_norm("attention_norm")
         self.mlp_norm = self._make_norm("mlp_norm")

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf.kernels import Tensor
-from lada_tf.layers._common import initializer_config
+from lada_tf.layers._common import initializer_config, positive_int
 from lada_tf.layers.fast_conv2d import FastConv2D
 
 
@@ -31,10 +31,11 @@ class PixelShuffle(keras.layers.Layer):
 
     def __init__(self, factor: int = 2, **kwargs):
         super().__init__(**kwargs)
-        self.factor = factor
+        self.factor = positive_int("factor", factor)
+        self.input_spec = keras.InputSpec(ndim=4)
 
     def build(self, inputs_shape: tuple) -> None:
-        if inputs_shape[-1] % self.factor**2:
+        if (inputs_shape[-1] or 1) % self.factor**2:
             raise ValueError(
                 f"PixelShuffle with factor={self.factor} needs a number of channels "
                 f"divisible by {self.factor**2}, not {inputs_shape[-1]}"
@@ -87,6 +88,7 @@ class LEE(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.filters = filters
+        self.input_spec = keras.InputSpec(ndim=4)
         self.kernel_initializer = initializer_config(kernel_initializer)
         self.shuffle = PixelShuffle(2, dtype=self.dtype_policy, name="shuffle")
         self.convolution = FastConv2D(

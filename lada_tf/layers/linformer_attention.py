@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf.kernels import Tensor
-from lada_tf.layers._common import MultiHeadLayer
+from lada_tf.layers._common import MultiHeadLayer, positive_int
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -23,6 +23,7 @@ class LinformerAttention(MultiHeadLayer):
     Call arguments:
         inputs: float tensor (B, N, D). N is fixed when the layer is built.
         return_attention_maps: bool. If True, also return the attention maps.
+        mask: bool (B, N), or None. Where it is False, keys and values are 0.
 
     Returns:
         A tensor (B, N, D). With `return_attention_maps`, a pair of it and the maps,
@@ -51,15 +52,10 @@ class LinformerAttention(MultiHeadLayer):
         **kwargs,
     ):
         super().__init__(num_heads, kernel_initializer, **kwargs)
-        self.projected_tokens = projected_tokens
+        self.projected_tokens = positive_int("projected_tokens", projected_tokens)
 
     def build(self, inputs_shape: tuple) -> None:
-        if inputs_shape[1] is None:
-            raise ValueError(
-                "LinformerAttention needs inputs with a fixed number of tokens, "
-                f"not {inputs_shape}"
-            )
-        self.build_heads(inputs_shape)
+        self.build_heads(inputs_shape, fixed_count=True)
         self.query = self.token_map("query", inputs_shape)
         self.key = self.token_map("key", inputs_shape)
         self.value = self.token_map("value", inputs_shape)
@@ -74,11 +70,18 @@ class LinformerAttention(MultiHeadLayer):
         )
 
     def call(
-        self, inputs: Tensor, return_attention_maps: bool = False
+        self,
+        inputs: Tensor,
+        return_attention_maps: bool = False,
+        mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         query = self.split_heads(self.query(inputs))  # (B, h, N, d)
-        key_projection = ops.cast(self.key_projection, query.dtype)
+        key_projection = ops.cast(self.key_projection, query.dtype)  # (k, N)
         value_projection = ops.cast(self.value_projection, query.dtype)
+        if mask is not None:
+            mask = ops.expand_dims(ops.cast(mask, query.dtype), 1)  # (B, 1, N)
+            key_projection = key_projection * mask  # (B, k, N)
+            value_projection = value_projection * mask
         key = ops.matmul(key_projection, self.key(inputs))  # (B, k, D)
         value = ops.matmul(value_projection, self.value(inputs))  # (B, k, D)
         key, value = self.split_heads(key), self.split_heads(value)  # (B, h, k, d)

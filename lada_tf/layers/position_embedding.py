@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf.kernels import Tensor
-from lada_tf.layers._common import initializer_config
+from lada_tf.layers._common import initializer_config, token_sizes
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -32,21 +32,20 @@ class PositionEmbedding(keras.layers.Layer):
     def __init__(self, embeddings_initializer: str | dict = "orthogonal", **kwargs):
         super().__init__(**kwargs)
         self.embeddings_initializer = initializer_config(embeddings_initializer)
+        self.supports_masking = True
 
     def build(self, inputs_shape: tuple) -> None:
-        if inputs_shape[1] is None:
-            raise ValueError(
-                "PositionEmbedding needs inputs with a fixed number of tokens, "
-                f"not {inputs_shape}"
-            )
         self.embeddings = self.add_weight(
             name="embeddings",
-            shape=tuple(inputs_shape[1:]),
+            shape=token_sizes(self, inputs_shape, fixed_count=True),
             initializer=self.embeddings_initializer,
         )
 
     def call(self, inputs: Tensor) -> Tensor:
         return inputs + ops.cast(self.embeddings, inputs.dtype)
+
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
+        return tuple(inputs_shape)
 
     def get_config(self) -> dict:
         return {

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf import kernels
-from lada_tf.layers._common import dense, initializer_config
+from lada_tf.layers._common import dense, initializer_config, token_sizes
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -48,9 +48,10 @@ class SLN(keras.layers.Layer):
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.kernel_initializer = initializer_config(kernel_initializer)
+        self.supports_masking = True
 
     def build(self, inputs_shape: tuple, latents_shape: tuple) -> None:
-        width = inputs_shape[-1]
+        _, width = token_sizes(self, inputs_shape)
         self.hidden = dense(self, width, "hidden", activation="relu")
         self.hidden.build(latents_shape)
         self.gamma = dense(self, width, "gamma")
@@ -63,6 +64,9 @@ class SLN(keras.layers.Layer):
         gamma = ops.expand_dims(self.gamma(hidden), 1)  # (B, 1, D)
         beta = ops.expand_dims(self.beta(hidden), 1)  # (B, 1, D)
         return kernels.layer_norm(inputs, gamma, beta, self.epsilon)  # (5)
+
+    def compute_output_shape(self, inputs_shape: tuple, latents_shape: tuple) -> tuple:
+        return tuple(inputs_shape)
 
     def get_config(self) -> dict:
         return {

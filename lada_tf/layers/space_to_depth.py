@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from lada_tf.kernels import Tensor
+from lada_tf.layers._common import positive_int
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -30,7 +31,8 @@ class SpaceToDepth(keras.layers.Layer):
 
     def __init__(self, factor: int = 2, **kwargs):
         super().__init__(**kwargs)
-        self.factor = factor
+        self.factor = positive_int("factor", factor)
+        self.input_spec = keras.InputSpec(ndim=4)
 
     def build(self, inputs_shape: tuple) -> None:
         for side in inputs_shape[1:3]:

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from lada_tf.kernels import Tensor
+from lada_tf.layers._common import positive_int, token_sizes
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -50,12 +51,12 @@ class WindowAttention(keras.layers.Layer):
     def __init__(self, attention: keras.layers.Layer, window_size: int = 8, **kwargs):
         super().__init__(**kwargs)
         self.attention = attention
-        self.window_size = window_size
+        self.window_size = positive_int("window_size", window_size)
 
     def build(self, inputs_shape: tuple) -> None:
-        _, tokens, width = inputs_shape
-        side = math.isqrt(tokens or 0)
-        if not tokens or side**2 != tokens:
+        tokens, width = token_sizes(self, inputs_shape, fixed_count=True)
+        side = math.isqrt(tokens)
+        if side**2 != tokens:
             raise ValueError(
                 f"WindowAttention needs a square number of tokens, not {tokens}"
             )

@@ -1,5 +1,6 @@
 """The discriminator: convolutions down to 16×16, then a Ladaformer (Fig. 4b)."""
 
+import warnings
 from collections.abc import Callable
 
 import keras
@@ -7,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from lada_tf import kernels
-from lada_tf.layers._common import initializer_config
+from lada_tf.layers._common import check_input, initializer_config, network_dtype
 from lada_tf.layers.attentions import check_trusted
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
 from lada_tf.layers.fast_conv2d import FastConv2D
@@ -22,6 +23,8 @@ from lada_tf.models.gradient_checkpointing import (
 GRID = 16  # side of the map after the down blocks
 # Factor for R1's gradients in float16, where small ones underflow to 0.
 R1_SCALE_FLOAT16 = 1024.0
+RESCALING = "keras.layers.Rescaling(1 / 127.5, -1)"
+MAX_VALUE = 1.5  # of pixels in "about [-1, 1]": resizing may overshoot
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -46,6 +49,8 @@ class Discriminator(keras.Model):
         initializer: initializer of every kernel and embedding.
         sync_batch_norm: bool. If True, batch normalization uses the statistics of all
             replicas of a `tf.distribute` strategy.
+        dtype: dtype policy. If None, Keras' global policy if it is for mixed precision,
+            else float32, whatever `floatx` says.
 
     Call arguments:
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
@@ -58,7 +63,8 @@ class Discriminator(keras.Model):
         Logits, float32 (B, 25), one per cell of a 5×5 map. Positive means real.
 
     Raises:
-        ValueError: if the sizes do not fit together; the message names them.
+        ValueError: if the sizes do not fit together, or the images have other sizes;
+            the message names them.
 
     Example:
 
@@ -82,9 +88,10 @@ class Discriminator(keras.Model):
         score: str = "joint",
         initializer: str | dict = "orthogonal",
         sync_batch_norm: bool = False,
+        dtype: str | dict | keras.DTypePolicy | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype=network_dtype(dtype), **kwargs)
         self.image_size = image_size
         self.widths = tuple(widths)
         self.attention = attention
@@ -154,6 +161,7 @@ class Discriminator(keras.Model):
         training: bool | None = None,
         gradient_checkpointing: bool = False,
     ) -> kernels.Tensor:
+        check_images(images, self.image_size)
         x = images
         for stage in self.stages(training):
             x = call_layer(stage, x, recompute=gradient_checkpointing)
@@ -210,7 +218,45 @@ class Discriminator(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> "Discriminator":
         check_trusted(config.get("attention", "lada"))
-        return cls(**config)
+        discriminator = cls(**config)
+        discriminator.build()  # HDF5 files do not say that they need it
+        return discriminator
+
+
+def check_images(images: kernels.Tensor, image_size: int) -> None:
+    """Raise ValueError unless images are a float tensor (B, size, size, 3)."""
+    check_input(
+        "images",
+        images,
+        (None, image_size, image_size, 3),
+        f"use RGB, channels last, resized by keras.layers.Resizing({image_size}, "
+        f"{image_size}) and rescaled to [-1, 1] by {RESCALING}",
+    )
+
+
+def as_float32_images(images: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Return images as float32 of a known shape. Raise as `check_images` does."""
+    check_images(images, image_size)
+    images = tf.convert_to_tensor(images)
+    if not images.shape[1:].is_fully_defined():
+        images = tf.ensure_shape(images, (None, image_size, image_size, 3))
+    return tf.cast(images, tf.float32)
+
+
+def check_range(images: kernels.Tensor) -> None:
+    """Raise ValueError if the values of images are far from [-1, 1]."""
+    low, high = float(ops.min(images)), float(ops.max(images))
+    if not (low >= -MAX_VALUE and high <= MAX_VALUE):  # also for NaN
+        raise ValueError(
+            f"images are in [{low:.4g}, {high:.4g}], not in [-1, 1]: if they are in "
+            f"[0, 255], rescale them with {RESCALING}"
+        )
+    if 0 <= low < high:
+        warnings.warn(
+            f"images are in [{low:.4g}, {high:.4g}]. If 0 is black, rescale them to "
+            "[-1, 1] with keras.layers.Rescaling(2, -1)",
+            stacklevel=3,
+        )
 
 
 def logits_and_input_gradients(
@@ -233,7 +279,7 @@ def logits_and_input_gradients(
     else:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            logits = discriminator(images, training=True)
+            logits = tf.cast(discriminator(images, training=True), tf.float32)
             scaled = logits * scale
         gradients = tape.gradient(scaled, images)
     return logits, gradients / scale

@@ -1,12 +1,19 @@
 """The generator: latent to tokens to image (eqs 9-13, Fig. 4a)."""
 
 import itertools
+import os
+from typing import Any
 
 import keras
 from keras import ops
 
 from lada_tf.kernels import Tensor
-from lada_tf.layers._common import initializer_config
+from lada_tf.layers._common import (
+    check_input,
+    initializer_config,
+    network_dtype,
+    positive_int,
+)
 from lada_tf.layers.attentions import check_trusted
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
 from lada_tf.layers.fast_conv2d import FastConv2D, UpSamplingConv2D
@@ -51,6 +58,8 @@ class Generator(keras.Model):
         initializer: initializer of every kernel and embedding.
         sync_batch_norm: bool. If True, batch normalization uses the statistics of all
             replicas of a `tf.distribute` strategy.
+        dtype: dtype policy. If None, Keras' global policy if it is for mixed precision,
+            else float32, whatever `floatx` says.
 
     Call arguments:
         latents: float tensor (B, latent_dim), standard normal.
@@ -95,17 +104,18 @@ class Generator(keras.Model):
         lee_convolution: bool = True,
         initializer: str | dict = "orthogonal",
         sync_batch_norm: bool = False,
+        dtype: str | dict | keras.DTypePolicy | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype=network_dtype(dtype), **kwargs)
         self.image_size = image_size
         self.widths = tuple(widths)
         self.output_head = output_head
         self.decoder_widths = tuple(decoder_widths)
         self.num_heads = _per_stage("num_heads", num_heads, len(self.widths))
         self.mlp_dim = _per_stage("mlp_dim", mlp_dim, len(self.widths))
-        self.latent_dim = latent_dim
-        self.base_resolution = base_resolution
+        self.latent_dim = positive_int("latent_dim", latent_dim)
+        self.base_resolution = positive_int("base_resolution", base_resolution)
         self.score = score
         self.attention = attention
         self.norm = norm
@@ -198,6 +208,12 @@ class Generator(keras.Model):
         return_attention_maps: bool = False,
         gradient_checkpointing: bool = False,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
+        check_input(
+            "latents",
+            latents,
+            (None, self.latent_dim),
+            "draw them with keras.random.normal. The discriminator takes images",
+        )
         z = (latents,) if self.norm == "sln" else ()
         x = self.latent_projection(latents)  # (9) (B, N·D₀), N = base_resolution²
         maps = []
@@ -225,6 +241,11 @@ class Generator(keras.Model):
             )
         images = self.to_rgb(x)  # (13) (B, image_size, image_size, 3)
         return (images, maps) if return_attention_maps else images
+
+    def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Export as any Keras model, for any number of latents."""
+        latents = keras.InputSpec("float32", (None, self.latent_dim), name="latents")
+        super().export(filepath, *args, **{"input_signature": [latents], **kwargs})
 
     def _check_sizes(self):
         if self.output_head not in OUTPUT_HEADS:
@@ -294,7 +315,9 @@ class Generator(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> "Generator":
         check_trusted(config.get("attention", "lada"))
-        return cls(**config)
+        generator = cls(**config)
+        generator.build()  # HDF5 files do not say that they need it
+        return generator
 
 
 class _DecoderLevel(keras.layers.Layer):

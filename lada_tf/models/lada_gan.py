@@ -9,10 +9,15 @@ import tensorflow as tf
 from lada_tf import kernels
 from lada_tf.layers.diff_augment import DiffAugment
 from lada_tf.models import losses
-from lada_tf.models.discriminator import logits_and_input_gradients
-from lada_tf.models.metrics import METRICS, RunningMean, fake_metrics, real_metrics
+from lada_tf.models.discriminator import as_float32_images, logits_and_input_gradients
+from lada_tf.models.metrics import ImageTrainer, fake_metrics, real_metrics
 from lada_tf.models.networks import copy_generator, make_networks
-from lada_tf.models.optimizer_step import OptimizerStep, Shard
+from lada_tf.models.optimizer_step import (
+    OptimizerStep,
+    Shard,
+    make_optimizer,
+    update_average,
+)
 from lada_tf.models.presets import Preset, get_preset
 from lada_tf.models.pretrained import load_pretrained
 
@@ -34,7 +39,7 @@ PRESET_HYPERPARAMETERS = (
 
 
 @keras.saving.register_keras_serializable("lada_tf")
-class LadaGAN(keras.Model):
+class LadaGAN(ImageTrainer):
     """A generator and a discriminator that train against each other.
 
     Each step follows the authors' code. The discriminator sees a generated batch, then
@@ -140,15 +145,21 @@ class LadaGAN(keras.Model):
         self.latent_dim = generator.latent_dim
         self.image_size = generator.image_size
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.augment = DiffAugment(augment_policy, seed=self.seed_generator)
+        self.augment = DiffAugment(
+            augment_policy, seed=self.seed_generator, dtype="float32"
+        )
         for network in (generator, discriminator):
+            if network.variable_dtype != "float32":
+                raise ValueError(
+                    f"dtype={network.dtype_policy.name}: weights must be float32 to be "
+                    "trained, for example with dtype='mixed_bfloat16'"
+                )
             if not network.built:
                 network.build()
-        self.ema_generator = copy_generator(generator)
+        self.ema_generator = copy_generator(generator, name="ema_generator")
         self.ema_generator.trainable = False
         self.step_counter = self._add_counter("step_counter")
         self.image_counter = self._add_counter("image_counter")
-        self.trackers = {name: RunningMean(name) for name in METRICS}
         self.built = True
 
     @classmethod
@@ -157,7 +168,7 @@ class LadaGAN(keras.Model):
         preset: str | Preset,
         *,
         seed: int = 0,
-        precision: str = "float32",
+        precision: str | None = None,
         sync_batch_norm: bool = False,
         **overrides: Any,
     ) -> "LadaGAN":
@@ -168,7 +179,8 @@ class LadaGAN(keras.Model):
             seed: int, seed of latents and augmentation.
             precision: dtype of the networks' arithmetic: `"float32"`, `"bfloat16"` or
                 `"float16"`. In all three, float32 is used for weights, normalization,
-                attention scores, R1, images, logits and the EMA generator.
+                attention scores, R1, images, logits and the EMA generator. If None,
+                Keras' global policy if it is for mixed precision, else float32.
             sync_batch_norm: bool. If True, batch normalization uses the statistics of
                 all replicas of a `tf.distribute` strategy.
             **overrides: fields of `Preset` to replace in a preset given by name.
@@ -203,20 +215,24 @@ class LadaGAN(keras.Model):
 
     def compile(
         self,
-        g_optimizer: keras.optimizers.Optimizer | None = None,
-        d_optimizer: keras.optimizers.Optimizer | None = None,
+        g_optimizer: str | keras.optimizers.Optimizer | None = None,
+        d_optimizer: str | keras.optimizers.Optimizer | None = None,
         *,
+        optimizer: str | keras.optimizers.Optimizer | None = None,
         gradient_accumulation_steps: int = 1,
         gradient_checkpointing: bool = False,
+        jit_compile: bool = False,
         **kwargs,
     ) -> None:
         """Set and build the optimizers.
 
         Args:
-            g_optimizer: Keras optimizer. The default is Adam with the learning rate and
-                β given to the constructor, inside a `LossScaleOptimizer` if the
-                generator computes in float16.
+            g_optimizer: Keras optimizer or its name. The default is Adam with the
+                learning rate and β given to the constructor. It is put into a
+                `LossScaleOptimizer` if the generator computes in float16.
             d_optimizer: the same for the discriminator.
+            optimizer: an optimizer of which each network gets a copy, unless it has its
+                own.
             gradient_accumulation_steps: int. Split each batch into this many
                 micro-batches to save memory. The gradients are those of the whole
                 batch, except that batch normalization sees one micro-batch at a time.
@@ -224,20 +240,29 @@ class LadaGAN(keras.Model):
                 networks' stages during the backward pass instead of storing them. The
                 numbers are the same, with less memory and more time. This needs our own
                 networks.
-            **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly`, … of
+            jit_compile: bool. Whether XLA compiles the step. It does so again for a
+                last batch of another size, for as long as the first time.
+            **kwargs: `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
         """
-        super().compile(optimizer=None, loss=None, **kwargs)
+        if kwargs.pop("loss", None) is not None:
+            raise ValueError("loss: LadaGAN has its own, see adversarial_loss")
+        super().compile(optimizer=None, jit_compile=jit_compile, **kwargs)
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            optimizer = keras.optimizers.serialize(optimizer)  # one for each network
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.gradient_checkpointing = gradient_checkpointing
-        self.g_optimizer = g_optimizer or _adam(
-            self.g_learning_rate, self.g_betas, self.generator
+        self.g_optimizer = make_optimizer(
+            g_optimizer or optimizer, self.generator, self.g_learning_rate, self.g_betas
         )
-        self.d_optimizer = d_optimizer or _adam(
-            self.d_learning_rate, self.d_betas, self.discriminator
+        self.d_optimizer = make_optimizer(
+            d_optimizer or optimizer,
+            self.discriminator,
+            self.d_learning_rate,
+            self.d_betas,
         )
-        self.g_optimizer.build(self.generator.trainable_variables)
-        self.d_optimizer.build(self.discriminator.trainable_variables)
+        if self.g_optimizer is self.d_optimizer:
+            raise ValueError("g_optimizer is d_optimizer: create one for each network")
 
     def call(
         self, latents: kernels.Tensor, training: bool | None = None
@@ -246,7 +271,13 @@ class LadaGAN(keras.Model):
 
     def sample_latents(self, n: int | tf.Tensor) -> tf.Tensor:
         """Return n latents, standard normal float32 (n, latent_dim)."""
-        return keras.random.normal((n, self.latent_dim), seed=self.seed_generator)
+        return keras.random.normal(
+            (n, self.latent_dim), dtype="float32", seed=self.seed_generator
+        )
+
+    def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Export the EMA generator, see `keras.Model.export`."""
+        self.ema_generator.export(filepath, *args, **kwargs)
 
     def train_step(
         self, data: tf.Tensor | tuple, with_r1: bool | None = None
@@ -266,6 +297,7 @@ class LadaGAN(keras.Model):
             This step's own value of each of `METRICS`. `fit` reports their means.
         """
         real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        real = as_float32_images(real, self.image_size)
         self._start_random_numbers_of_step()
         if with_r1 is None and self.r1_interval == 1:
             with_r1 = True
@@ -283,16 +315,16 @@ class LadaGAN(keras.Model):
                 g_metrics = self._update_generator(real)
         # Without this dependency, several replicas were seen to deadlock.
         with tf.control_dependencies([g_metrics["g_grad_norm"]]):
-            self._update_ema()
+            update_average(self.ema_generator, self.generator, self.ema_decay)
         self._count(real)
-        return self._track({**d_metrics, **g_metrics})
+        return self.track({**d_metrics, **g_metrics})
 
     def _update_discriminator(self, real, with_r1):
         """Minimize eq 14. No gradient reaches the generator: it runs outside a tape."""
         step = self._optimizer_step(self.discriminator, self.d_optimizer)
         for shard, x in step.micro_batches(real):  # (B, H, W, 3)
             z = self._sample_latents_like(x, shard)  # (B, latent_dim)
-            fake = self.generator(z, training=True)  # (B, H, W, 3)
+            fake = tf.cast(self.generator(z, training=True), tf.float32)  # (B, H, W, 3)
             if self.uses_bcr:
                 both = [self._augment(x, shard), self._augment(fake, shard)]
                 # One batch, as in the authors' code: batch normalization sees both.
@@ -313,20 +345,9 @@ class LadaGAN(keras.Model):
             step.differentiate(self._generator_loss, z, shard)
         return step.apply("g_grad_norm")
 
-    def _update_ema(self):
-        """Update all weights of the EMA generator, including batch-norm statistics."""
-        rate = tf.constant(1 - self.ema_decay)
-        for average, weight in zip(
-            self.ema_generator.weights, self.generator.weights, strict=True
-        ):
-            # average -= rate · (average - weight). This op works within a replica.
-            tf.raw_ops.ResourceApplyGradientDescent(
-                var=average.value.handle, alpha=rate, delta=average - weight
-            )
-
     def _fake_loss(self, fake):
         """Second term of eq 14: softplus(D(G(z)))."""
-        logits = self.discriminator(fake, **self._training_arguments())  # (B, 25)
+        logits = self._logits(fake)  # (B, 25)
         loss = losses.LOSSES[self.adversarial_loss].fake(logits)  # (14), fake term
         return loss, {"d_loss": loss, "d_total_loss": loss, **fake_metrics(logits)}
 
@@ -341,9 +362,9 @@ class LadaGAN(keras.Model):
 
     def _bcr_loss(self, real, fake, augmented, with_r1):
         """Eq 14 of plain images, γ R1, and consistency with augmented images (bCR)."""
-        fake_logits = self.discriminator(fake, **self._training_arguments())  # (B, 25)
+        fake_logits = self._logits(fake)  # (B, 25)
         real_logits, gradients = self._logits_and_input_gradients(real, with_r1)
-        logits = self.discriminator(augmented, **self._training_arguments())  # (2B, 25)
+        logits = self._logits(augmented)  # (2B, 25)
         real_augmented, fake_augmented = tf.split(logits, 2)  # (B, 25) each
 
         adversarial = losses.LOSSES[self.adversarial_loss]
@@ -371,16 +392,22 @@ class LadaGAN(keras.Model):
     def _generator_loss(self, z, shard):
         """Eq 15: softplus(-D(G(z)))."""
         fake = self.generator(z, **self._training_arguments())  # (B, H, W, 3)
+        fake = tf.cast(fake, tf.float32)
         if not self.uses_bcr:
             fake = self._augment(fake, shard)
-        logits = self.discriminator(fake, **self._training_arguments())  # (B, 25)
+        logits = self._logits(fake)  # (B, 25)
         loss = losses.LOSSES[self.adversarial_loss].generator(logits)  # (15)
         return loss, {"g_loss": loss}
+
+    def _logits(self, images):
+        """Return the discriminator's logits of a training pass, float32 (B, 25)."""
+        logits = self.discriminator(images, **self._training_arguments())
+        return tf.cast(logits, tf.float32)
 
     def _logits_and_input_gradients(self, real, with_r1):
         """Return logits and, with R1, ∇ₓ Σ logits(x), float32 (B, H, W, 3)."""
         if not with_r1:
-            return self.discriminator(real, **self._training_arguments()), None
+            return self._logits(real), None
         return logits_and_input_gradients(
             self.discriminator, real, self.gradient_checkpointing
         )
@@ -396,7 +423,8 @@ class LadaGAN(keras.Model):
     def _augment(self, images, shard: Shard):
         if isinstance(self.augment, DiffAugment):
             return self.augment(images, shard=shard)
-        return self.augment(images)  # a user's own augmentation takes no shards
+        # A user's own takes no shards, and may compute in another dtype.
+        return tf.cast(self.augment(images), images.dtype)
 
     def _training_arguments(self):
         """Return a network call's arguments. Other networks need only `training`."""
@@ -415,19 +443,10 @@ class LadaGAN(keras.Model):
         self.step_counter.assign_add(1)
         self.image_counter.assign_add(tf.shape(real, out_type=tf.int64)[0] * replicas)
 
-    def _track(self, values):
-        for name, value in values.items():
-            self.trackers[name].update_state(value)
-        return {name: tf.convert_to_tensor(values.get(name, 0.0)) for name in METRICS}
-
     def _add_counter(self, name):
         return self.add_weight(
             name=name, shape=(), dtype="int64", initializer="zeros", trainable=False
         )
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        return list(self.trackers.values())
 
     @property
     def uses_bcr(self) -> bool:
@@ -472,13 +491,6 @@ class LadaGAN(keras.Model):
 
     def compile_from_config(self, config: dict) -> None:
         self.compile(**_deserialized(config, ("g_optimizer", "d_optimizer")))
-
-
-def _adam(learning_rate, betas, network):
-    adam = kernels.FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
-    if network.compute_dtype == "float16":
-        return keras.optimizers.LossScaleOptimizer(adam)
-    return adam
 
 
 def _deserialized(config, names):

@@ -49,7 +49,7 @@ DISCRIMINATOR_FIELDS = {
 
 def make_networks(
     preset: Preset,
-    precision: str = "float32",
+    precision: str | None = None,
     sync_batch_norm: bool = False,
     build: bool = False,
 ) -> tuple[Generator, Discriminator]:
@@ -57,7 +57,8 @@ def make_networks(
 
     Args:
         preset: the configuration.
-        precision: key of `PRECISIONS`.
+        precision: one of `PRECISIONS`, or None for Keras' global policy, see
+            `Generator`.
         sync_batch_norm: see `Generator`.
         build: whether to create the weights.
 
@@ -65,13 +66,13 @@ def make_networks(
         UserError: if its sizes do not fit together, or the precision is unknown. It
             names the fields of the preset.
     """
-    if precision not in PRECISIONS:
+    if precision is not None and precision not in PRECISIONS:
         raise UserError(
             f"precision={precision!r} is not one of {', '.join(PRECISIONS)}"
         )
     common: dict[str, Any] = {
         "sync_batch_norm": sync_batch_norm,
-        "dtype": PRECISIONS[precision],
+        "dtype": PRECISIONS[precision] if precision else None,
     }
     with _naming_fields("generator", GENERATOR_FIELDS):
         generator = Generator(
@@ -121,7 +122,9 @@ def check_sizes(preset: Preset) -> None:
     make_networks(dataclasses.replace(preset, **zeros), build=True)
 
 
-def copy_generator(generator: Generator, precision: str = "float32") -> Generator:
+def copy_generator(
+    generator: Generator, precision: str = "float32", name: str | None = None
+) -> Generator:
     """Return a copy with weights and arithmetic in one dtype, for inference.
 
     A policy such as `mixed_bfloat16` casts each float32 weight in every call. Here, the
@@ -131,19 +134,23 @@ def copy_generator(generator: Generator, precision: str = "float32") -> Generato
     Args:
         generator: a built `Generator`.
         precision: `"float32"` or `"bfloat16"`.
+        name: name of the copy. By default that of the generator.
     """
-    copy = copy_without_weights(generator, precision)
+    copy = copy_without_weights(generator, precision, name)
     for new, weight in zip(copy.weights, generator.weights, strict=True):
         new.assign(weight)  # on the device, unlike `set_weights`
     return copy
 
 
-def copy_without_weights(generator: Generator, precision: str = "float32") -> Generator:
+def copy_without_weights(
+    generator: Generator, precision: str = "float32", name: str | None = None
+) -> Generator:
     """Like `copy_generator`, but with zero weights. The generator may be unbuilt.
 
     Use it before loading weights: initializing orthogonal weights would take seconds.
     """
     changes = {"dtype": precision, "initializer": "zeros"}
+    changes["name"] = name or generator.name
     # Not from_config, which refuses an attention that a file names by module:Class.
     copy = type(generator)(**{**generator.get_config(), **changes})
     copy.build()

@@ -1,4 +1,4 @@
-"""One optimizer step: over micro-batches, over replicas, with a scaled loss."""
+"""Optimizers, and one step: over micro-batches, over replicas, with a scaled loss."""
 
 import collections
 import dataclasses
@@ -7,8 +7,21 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
+from lada_tf.kernels import FusedAdam
+from lada_tf.runtime import keras_defaults
+
 # If the loss scale has dropped this far, overflow is not the cause.
 MIN_LOSS_SCALE = 2.0**-20
+
+
+def update_average(average: keras.Model, network: keras.Model, decay: float) -> None:
+    """Update an average of a network, including its batch-norm statistics."""
+    rate = tf.constant(1 - decay)
+    for mean, weight in zip(average.weights, network.weights, strict=True):
+        # mean -= rate · (mean - weight). This op works within a replica.
+        tf.raw_ops.ResourceApplyGradientDescent(
+            var=mean.value.handle, alpha=rate, delta=mean - weight
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +42,31 @@ class Shard:
             return draw(n)
         rows = draw(n * self.count)
         return tf.reshape(rows, (self.count, n, *rows.shape[1:]))[self.index]
+
+
+def make_optimizer(
+    optimizer: str | dict | keras.optimizers.Optimizer | None,
+    network: keras.Model,
+    learning_rate: float,
+    betas: tuple[float, float],
+) -> keras.optimizers.Optimizer:
+    """Return an optimizer, built for a network.
+
+    Args:
+        optimizer: what `keras.optimizers.get` takes, or None for Adam.
+        network: Keras model. If it computes in float16, the optimizer scales the loss.
+        learning_rate: float, of the default Adam.
+        betas: two floats, β₁ and β₂ of the default Adam.
+    """
+    with keras_defaults():  # the learning rate's dtype is `floatx`
+        if optimizer is None:
+            optimizer = FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
+        optimizer = keras.optimizers.get(optimizer)
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if network.compute_dtype == "float16" and not scales:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(network.trainable_variables)
+    return optimizer
 
 
 class OptimizerStep:

@@ -42,7 +42,9 @@ def generate_images(
         None.
     """
     latents = np.asarray(
-        keras.random.normal((num_images, generator.latent_dim), seed=seed)
+        keras.random.normal(
+            (num_images, generator.latent_dim), dtype="float32", seed=seed
+        )
     )
     if interpolation_steps:
         latents = interpolate_latents(latents, interpolation_steps, spherical)

@@ -85,7 +85,7 @@ class SampleGrids(IntervalCallback):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._latents = keras.random.normal(
-            (GRID_IMAGES, self.model.latent_dim), seed=self.seed
+            (GRID_IMAGES, self.model.latent_dim), dtype="float32", seed=self.seed
         )
         if self.model.images_seen == 0:
             self.act(0)

@@ -4,7 +4,12 @@ import pytest
 
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import open_extractor
-from lada_tf.evaluation.model_features import KerasInceptionV3, ModelFeatures
+from lada_tf.evaluation.model_features import (
+    KerasInceptionV3,
+    ModelFeatures,
+    SmallClassifier,
+)
+from lada_tf.runtime import keras_defaults
 from tests.evaluation.recipes import images
 
 
@@ -67,6 +72,21 @@ def test_the_identity_changes_with_the_weights(tmp_path):
         return ModelFeatures(str(tmp_path / "net.keras")).identity
 
     assert identity(0.0) != identity(1.0)
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_a_keras_json_of_another_project_changes_no_features(size):
+    batch = images(0, 4, size)
+    expected = SmallClassifier()(batch).pool
+    with keras_defaults():  # restores them
+        keras.config.set_floatx("float16")
+        keras.config.set_dtype_policy("float16")
+        keras.config.set_image_data_format("channels_first")
+        found = SmallClassifier()(batch).pool
+        inception = KerasInceptionV3(weights=None)
+    np.testing.assert_array_equal(found, expected)
+    assert {weight.dtype for weight in inception._model.weights} == {"float32"}
+    assert inception._model.output_shape == (None, 2048)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from lada_tf.layers import (
     LadaAttention,
     Ladaformer,
     LinformerAttention,
+    PixelShuffle,
+    SpaceToDepth,
     WindowAttention,
 )
 from lada_tf.layers.attentions import NAMES, make_attention
@@ -280,3 +282,87 @@ def test_sizes_that_do_not_fit():
         LinformerAttention(HEADS).build((None, None, WIDTH))
     with pytest.raises(ValueError, match="num_heads=5 does not divide the width 12"):
         DotProductAttention(5).build((None, 4, WIDTH))
+
+
+MASKING = {
+    "lada": LadaAttention,
+    "fastformer": FastformerAttention,
+    "linformer": LinformerAttention,
+    "dot_product": DotProductAttention,
+}
+
+
+@pytest.mark.parametrize("name", MASKING)
+def test_masked_tokens_have_the_weight_0(name):
+    layer, x = built(MASKING[name](HEADS), 8), tokens(8)
+    mask = tf.constant([[True] * 5 + [False] * 3] * BATCH)
+    kept = tf.cast(mask, tf.float32)[:, :, None]
+    output, maps = layer(x, mask=mask, return_attention_maps=True)
+    other, _ = layer(x + 9 * (1 - kept), mask=mask, return_attention_maps=True)
+    np.testing.assert_array_equal(maps[..., 5:], 0)
+    np.testing.assert_allclose(output * kept, other * kept, **CLOSE)
+    if name != "linformer":  # its number of tokens is fixed
+        np.testing.assert_allclose(output[:, :5], layer(x[:, :5]), **CLOSE)
+    # Keras passes on the mask of the layer before, and the layer passes it on as well.
+    masked = keras.layers.Masking()(x * kept)
+    np.testing.assert_array_equal(layer(masked), layer(x * kept, mask=mask))
+    assert layer(masked)._keras_mask is not None
+    nothing = layer(x, mask=tf.zeros_like(mask))
+    assert np.isfinite(nothing).all()
+
+
+@pytest.mark.parametrize("name", MASKING)
+def test_shapes_without_a_call(name):
+    layer, symbol = MASKING[name](HEADS), keras.Input((8, WIDTH))
+    assert layer.compute_output_shape((None, 8, WIDTH)) == (None, 8, WIDTH)
+    output, maps = layer(symbol, return_attention_maps=True)
+    assert (output.shape, maps.shape) == ((None, 8, WIDTH), (None, HEADS, 8))
+    assert maps.dtype == "float32"
+
+
+@pytest.mark.parametrize("attention", [*MASKING.values(), WindowAttention, Ladaformer])
+def test_inputs_that_are_not_tokens(attention):
+    options = {"norm": "layer_norm"} if attention is Ladaformer else {}
+    first = DotProductAttention(HEADS) if attention is WindowAttention else HEADS
+    for shape in ((4, WIDTH), (2, 8, 8, WIDTH)):
+        with pytest.raises(ValueError, match=r"ndim=3|\(batch, tokens, width\)"):
+            attention(first, **options)(tf.zeros(shape))
+    with pytest.raises(ValueError, match="a fixed width"):
+        attention(first, **options)(keras.Input((4, None)))
+    layer = attention(first, **options)
+    layer(tokens(4))
+    for other in (tf.zeros((2, 4)), tf.zeros((2, 4, 2 * WIDTH))):
+        with pytest.raises(ValueError, match="incompatible with the layer"):
+            layer(other)
+
+
+@pytest.mark.parametrize("name", MASKING)
+def test_one_input(name):
+    with pytest.raises(ValueError, match="takes one input"):
+        MASKING[name](HEADS)(tokens(4), tokens(4))
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, None, "4"])
+def test_sizes_are_positive_integers(size):
+    for attention in (*MASKING.values(), Ladaformer):
+        with pytest.raises(ValueError, match=f"num_heads={size!r} must be an integer"):
+            attention(size)
+    with pytest.raises(ValueError, match=f"projected_tokens={size!r} must"):
+        LinformerAttention(HEADS, projected_tokens=size)
+    with pytest.raises(ValueError, match=f"window_size={size!r} must"):
+        WindowAttention(LadaAttention(HEADS), window_size=size)
+    for layer in (PixelShuffle, SpaceToDepth):
+        with pytest.raises(ValueError, match=f"factor={size!r} must"):
+            layer(size)
+    with pytest.raises(ValueError, match=f"mlp_dim={size!r} must"):
+        Ladaformer(HEADS, mlp_dim=size)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("floatx", ["float16", "float64"])
+def test_other_floatx(name, floatx):
+    """Layers follow Keras' dtype, as its own layers do."""
+    layer = make_attention(name, HEADS, "joint", "orthogonal", floatx)
+    output, maps = layer(tokens(), return_attention_maps=True)
+    assert (output.dtype, maps.dtype) == (floatx, "float32")
+    assert np.isfinite(output).all()

@@ -38,3 +38,18 @@ def test_discriminator(name, tmp_path):
 def test_discriminator_sizes_that_do_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
         Discriminator(**arguments).build()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        tf.zeros((2, 64, 64, 3)),
+        tf.zeros((2, 32, 32, 1)),
+        tf.zeros((2, 3, 32, 32)),
+        tf.zeros((32, 32, 3)),
+        tf.zeros((2, 32, 32, 3), tf.uint8),
+    ],
+)
+def test_images_of_another_form(images):
+    with pytest.raises(ValueError, match=r"images must be float.*Rescaling"):
+        make_discriminator("lada")(images)

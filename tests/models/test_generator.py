@@ -68,6 +68,7 @@ def test_decoder_uses_batch_statistics_in_training_only():
         ({"num_heads": (4, 4)}, "does not fit 3 stages"),
         ({"widths": (18, 8, 8), "num_heads": 2}, "divisible by 4, not 18"),
         ({"widths": ()}, "widths is empty"),
+        ({"latent_dim": 0}, "latent_dim=0 must be an integer of at least 1"),
         ({"output_head": "dense"}, "output_head='dense' is not one of"),
         ({"output_head": "decoder", "image_size": 64}, "only 'decoder' has them"),
         ({"output_head": "patch", "image_size": 512}, "divisible by 256, not 64"),
@@ -80,3 +81,11 @@ def test_decoder_uses_batch_statistics_in_training_only():
 def test_generator_sizes_that_do_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
         Generator(**arguments).build()
+
+
+@pytest.mark.parametrize(
+    "latents", [tf.zeros((2, 7)), tf.zeros((6,)), tf.zeros((2, 6), tf.int32)]
+)
+def test_latents_of_another_form(latents):
+    with pytest.raises(ValueError, match="latents must be float of the shape"):
+        make_generator("pixel")(latents)

@@ -1,6 +1,7 @@
 """LadaGAN: the training step, its metrics, its EMA, and saving."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -8,7 +9,14 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.models import Discriminator, Generator, LadaGAN, get_preset
-from lada_tf.models.metrics import METRICS
+from lada_tf.models.discriminator import as_float32_images, check_range
+from lada_tf.models.metrics import (
+    METRICS,
+    SHOWN_BY_FIT,
+    ProgressBar,
+    _with_first_batch,
+)
+from lada_tf.runtime import keras_defaults
 from tests.small import SMALL
 
 DECODER = {
@@ -50,12 +58,15 @@ def weights(gan):
 def test_fit(changes, eager):
     gan = make({"run_eagerly": eager}, **changes)
     before = weights(gan)
-    images = np.asarray(real_images(gan, count=8))
+    shapes, step = [], gan.train_step
+    gan.train_step = lambda data: shapes.append(data.shape) or step(data)
+    images = np.asarray(real_images(gan, count=7))
     dataset = tf.data.Dataset.from_tensor_slices(images).batch(4).repeat()
     history = gan.fit(dataset, steps_per_epoch=2, epochs=2, verbose=0).history
     assert set(history) == set(METRICS)
     assert all(len(v) == 2 and np.isfinite(v).all() for v in history.values())
-    assert (gan.steps, gan.images_seen) == (4, 16)
+    assert (gan.steps, gan.images_seen) == (4, 14)
+    assert len(shapes) == (4 if eager else 1)  # the smaller last batch is no new graph
     changed = [np.abs(a - b).max() for a, b in zip(before, weights(gan), strict=True)]
     assert np.count_nonzero(changed) == len(changed)
     for name in ("real_accuracy", "fake_accuracy"):
@@ -224,12 +235,189 @@ def test_latents_and_images():
     assert gan.predict(latents, verbose=0).shape == (6, 32, 32, 3)
 
 
+SOURCES = {
+    "arrays": lambda x: x,
+    "dataset": lambda x: tf.data.Dataset.from_tensors(x).repeat(),
+    "labels": lambda x: tf.data.Dataset.from_tensors((x, np.zeros(len(x)))),
+    "generator": lambda x: ((x,) for _ in range(2)),
+}
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    return make({"run_eagerly": True})
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_images_are_checked_before_training(untrained, source):
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype("float32")
+    rescale = r"keras.layers.Rescaling\(1 / 127.5, -1\)"
+    for bad, message in (
+        (127.5 * x + 127.5, rescale),
+        ((127.5 * x + 127.5).astype("uint8"), rescale),
+        (x[..., :1], "RGB"),
+        (x.transpose(0, 3, 1, 2), "channels last"),
+        (x[:, :16, :16], r"keras.layers.Resizing\(32, 32\)"),
+        (x[0], "must be float of the shape"),
+        (x * np.nan, "nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            untrained.fit(SOURCES[source](bad), verbose=0)
+        with pytest.raises(ValueError, match=message):
+            untrained.train_on_batch(bad)
+    with pytest.raises(ValueError, match="one tensor, not dict"):
+        untrained.fit(SOURCES["dataset"]({"image": x}), verbose=0)
+    assert untrained.steps == 0
+
+
+def test_a_first_look_takes_nothing_from_a_generator():
+    batches = [(np.full((1,), i),) for i in range(3)]
+    data, first = _with_first_batch(batch for batch in batches)
+    assert first is batches[0]
+    assert list(data) == batches
+    empty, first = _with_first_batch(batch for batch in [])
+    assert (list(empty), first) == ([], None)
+
+
+def test_images_that_may_be_in_0_to_1_are_named():
+    with pytest.warns(UserWarning, match=r"keras.layers.Rescaling\(2, -1\)"):
+        check_range(np.linspace(0, 1, 12))
+    check_range(np.zeros(12))  # an image of one color may be anything
+    check_range(np.linspace(-1.2, 1.2, 12))  # resizing overshoots
+
+
+def test_images_become_float32_of_a_known_shape():
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.float64)])
+    def shape_and_dtype(images):
+        images = as_float32_images(images, 32)
+        assert images.shape.as_list() == [None, 32, 32, 3]
+        return images
+
+    assert shape_and_dtype(np.zeros((2, 32, 32, 3))).dtype == "float32"
+
+
+def test_the_progress_bar_shows_four_metrics(capsys):
+    bar, logs = ProgressBar(), {**dict.fromkeys(METRICS, 0.5), "val_kid": 0.25}
+    bar.set_params({"verbose": 1, "epochs": 1, "steps": 2})
+    bar.on_epoch_begin(0)
+    bar.on_train_batch_end(0, logs)
+    bar.on_epoch_end(0, logs)
+    shown = set(re.findall(r"- (\w+):", capsys.readouterr().out))
+    assert shown == {*SHOWN_BY_FIT, "val_kid"}
+    assert len(SHOWN_BY_FIT) == 4
+    assert len(logs) == len(METRICS) + 1  # those of other callbacks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"optimizer": "adam"}, ("Adam", "Adam")),
+        ({"optimizer": keras.optimizers.SGD(0.5)}, ("SGD", "SGD")),
+        ({"g_optimizer": "adam", "d_optimizer": "adam"}, ("Adam", "Adam")),
+        ({"optimizer": "sgd", "d_optimizer": "rmsprop"}, ("SGD", "RMSprop")),
+        ({"g_optimizer": "sgd"}, ("SGD", "FusedAdam")),
+    ],
+)
+def test_optimizers(untrained, arguments, expected):
+    untrained.compile(**arguments, run_eagerly=True)
+    optimizers = untrained.g_optimizer, untrained.d_optimizer
+    assert tuple(type(optimizer).__name__ for optimizer in optimizers) == expected
+    assert optimizers[0] is not optimizers[1]
+    assert all(optimizer.built for optimizer in optimizers)
+
+
+def test_bad_optimizers(untrained):
+    adam = keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="create one for each network"):
+        untrained.compile(adam, adam)
+    with pytest.raises(ValueError, match="adamm"):
+        untrained.compile("adamm")
+    with pytest.raises(ValueError, match="adversarial_loss"):
+        untrained.compile(loss="mse")
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_global_policy_is_the_precision(policy):
+    precise = make(precision=policy.removeprefix("mixed_"))
+    keras.config.set_dtype_policy(policy)
+    gan = make({"optimizer": "sgd"})
+    assert gan.get_config() == {**precise.get_config(), "name": gan.name}
+    assert gan.generator.compute_dtype == policy.removeprefix("mixed_")
+    is_float16 = policy == "mixed_float16"
+    for optimizer in (gan.g_optimizer, precise.g_optimizer):
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        assert scales == is_float16
+    assert gan(gan.sample_latents(2)).dtype == "float32"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("augment", ["ours", "keras"])
+def test_fit_under_a_global_policy(augment):
+    keras.config.set_dtype_policy("mixed_float16")
+    gan = make({"run_eagerly": True})
+    if augment == "keras":  # its layer returns float16
+        gan.augment = keras.layers.RandomFlip("horizontal")
+    history = gan.fit(real_images(gan), batch_size=4, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+    assert {metric.dtype for metric in gan.metrics} == {"float32"}
+
+
+@pytest.mark.parametrize("floatx", ["float16", "float64"])
+def test_a_keras_json_of_another_project_changes_nothing(floatx):
+    expected = make()
+    with keras_defaults():  # restores them
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(floatx)
+        keras.config.set_image_data_format("channels_first")
+        gan = make({"optimizer": keras.optimizers.SGD()})
+        latents = gan.sample_latents(2)
+        images = gan(latents)
+        logits = gan.discriminator(images)
+        variables = [*gan.variables, *(v for m in gan.metrics for v in m.variables)]
+    assert {v.dtype for v in variables if "float" in v.dtype} == {"float32"}
+    assert (latents.dtype, images.dtype, logits.dtype) == ("float32",) * 3
+    for a, b in zip(weights(gan), weights(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(latents, expected.sample_latents(2))
+    np.testing.assert_array_equal(images, expected(latents))
+
+
+@pytest.mark.slow
+def test_export_of_keras(tmp_path):
+    gan = make()
+    latents = gan.sample_latents(3)
+    for model in (gan, gan.ema_generator):
+        model.export(tmp_path / model.name, verbose=False)
+        images = tf.saved_model.load(tmp_path / model.name).serve(latents)
+        np.testing.assert_allclose(images, gan(latents), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_hdf5_files(tmp_path):
+    gan = make()
+    scope = {c.__name__: c for c in (LadaGAN, Generator, Discriminator)}
+    for model in (gan, gan.ema_generator, gan.discriminator):
+        model.save(path := str(tmp_path / f"{model.name}.h5"))
+        loaded = keras.saving.load_model(path, custom_objects=scope)
+        for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_images_are_no_latents(untrained):
+    with pytest.raises(ValueError, match=r"latents must be float of the shape"):
+        untrained.predict(real_images(untrained), verbose=0)
+
+
 def test_bad_arguments():
     small, large = Generator(32), Generator(64, output_head="patch")
     with pytest.raises(ValueError, match="adversarial_loss='wgan' is not one of"):
         LadaGAN(small, Discriminator(32), adversarial_loss="wgan")
     with pytest.raises(ValueError, match="makes 64-pixel images"):
         LadaGAN(large, Discriminator(32))
+    with pytest.raises(ValueError, match="weights must be float32"):
+        LadaGAN(Generator(32, dtype="float16"), Discriminator(32))
+    with pytest.raises(ValueError, match="dtype=mixed_float16: give it to the"):
+        LadaGAN(small, Discriminator(32), dtype="mixed_float16")
     with pytest.raises(ValueError, match="preset='cifar'"):
         LadaGAN.from_preset("cifar")
     with pytest.raises(ValueError, match="no field widths"):
