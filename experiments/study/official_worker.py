@@ -31,7 +31,7 @@ BATCH = 50  # samples per call
 
 
 def main(directory: str, job_file: str) -> None:
-    job = json.loads(Path(job_file).read_text())
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     tf.keras.utils.set_random_seed(job["seed"])
     gan = official_gan(directory, job["config"])
     # XLA would compile their step. It computes the same, but slower on these CPUs.

@@ -150,7 +150,7 @@ def _locked(output: str) -> Iterator[None]:
                 f"output={output}: contains {min(others)!r}, but no records. Choose "
                 "another directory"
             )
-        lock = open(os.path.join(output, LOCK), "a")  # noqa: SIM115
+        lock = open(os.path.join(output, LOCK), "ab")  # noqa: SIM115
     except OSError as error:
         raise UserError(
             f"output={output}: cannot write to the directory: {error.strerror}"

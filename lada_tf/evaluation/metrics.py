@@ -1,6 +1,7 @@
 """The five metrics of a set of images, and a record of how they were computed."""
 
 import importlib
+from typing import Any
 
 from lada_tf.errors import UserError
 from lada_tf.evaluation.distances import frechet_distance_of_statistics
@@ -25,6 +26,7 @@ def evaluate(
     batch_size: int = 64,
     cache_dir: str | None = None,
     export_reference: str | None = None,
+    **source_options: Any,
 ) -> dict:
     """Compare a set of images with the real images of a protocol.
 
@@ -37,6 +39,7 @@ def evaluate(
         batch_size: real images per batch.
         cache_dir: directory of cached statistics; by default `default_cache_dir()`.
         export_reference: path of an ADM reference file to write for the real images.
+        **source_options: other arguments of `open_source` for the real images.
 
     Returns:
         A record of JSON values: the metrics, and everything needed to repeat them.
@@ -54,7 +57,12 @@ def evaluate(
         )
     _check_size(images.image_size, protocol.image_size)
     reference = open_reference(
-        protocol, images.image_size, extractor, cache_dir, batch_size
+        protocol,
+        images.image_size,
+        extractor,
+        cache_dir,
+        batch_size,
+        **source_options,
     )
     if reference.images is not None:
         _check_size(images.image_size, reference.images.shape[1])

@@ -10,8 +10,10 @@ import dataclasses
 import hashlib
 import os
 import zipfile
+from typing import Any
 
 import numpy as np
+from absl import logging
 
 from lada_tf.data import ImageSource, open_source
 from lada_tf.errors import UserError
@@ -49,18 +51,24 @@ def open_reference(
     extractor: Extractor,
     cache_dir: str | None = None,
     batch_size: int = 64,
+    **source_options: Any,
 ) -> Reference:
     """Load or compute the reference of a protocol.
 
     The protocol names an ADM reference file, or a data source whose images are resized
     to `image_size`. Its reference is cached in `cache_dir` or `default_cache_dir()`.
+    `source_options` are other arguments of `open_source`.
     """
     real = protocol.real
     if is_reference(real):
         return load_reference(real, extractor, batch_size)
     try:
         source = open_source(
-            real, image_size, resize=protocol.resize, cache_dir=cache_dir
+            real,
+            image_size,
+            resize=protocol.resize,
+            cache_dir=cache_dir,
+            **source_options,
         )
     except UserError as error:
         raise UserError(str(error).replace("data=", "real=", 1)) from error
@@ -114,7 +122,10 @@ def cached_reference(
         stored = load_reference(path, extractor)
         return dataclasses.replace(stored, origin=source.fingerprint)
     reference = compute_reference(source, extractor, num_images, batch_size)
-    save_reference(reference, path, extractor)
+    try:
+        save_reference(reference, path, extractor)
+    except UserError as error:  # a read-only home directory, for example
+        logging.warning("the statistics are not cached: %s", error)
     return reference
 
 

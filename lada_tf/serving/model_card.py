@@ -10,6 +10,7 @@ from pathlib import Path
 
 import lada_tf
 from lada_tf.errors import UserError
+from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.training.run_directory import RunDirectory
 
@@ -80,7 +81,7 @@ def describe_run(
 
 def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
     try:
-        record = json.loads(Path(path).read_text().strip().splitlines()[-1])
+        record = json.loads(read_text(path).strip().splitlines()[-1])
         metrics = {name: float(value) for name, value in record["metrics"].items()}
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
@@ -92,7 +93,7 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
 def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
     """Return the last Fréchet distance measured up to the number of images seen."""
     file = run.metrics_file
-    lines = file.read_text().splitlines() if file.exists() else []
+    lines = read_text(file).splitlines() if file.exists() else []
     for record in map(json.loads, reversed(lines)):
         metrics = {name: v for name, v in record.items() if name.startswith("FD")}
         if metrics and record["images"] <= gan.images_seen:

@@ -12,7 +12,7 @@ from typing import IO, Any
 import tensorflow as tf
 
 from lada_tf.errors import UserError
-from lada_tf.io import try_lock, write_atomically, write_json
+from lada_tf.io import read_text, try_lock, utf8_path, write_atomically, write_json
 from lada_tf.models.presets import Preset
 from lada_tf.training import configuration
 
@@ -29,6 +29,10 @@ FREE_SETTINGS = (
     "fd_samples",
     "on_nonfinite",
     "max_rollbacks",
+    "on_bad_image",  # another choice changes the fingerprint, if it matters
+    "memory_limit_mb",
+    "cache_dir",
+    "download",
 )
 
 
@@ -48,7 +52,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        self.path = utf8_path("run_dir", path)
         self.flags_file = self.path / "flags.cfg"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
@@ -91,12 +95,12 @@ class RunDirectory:
         """
         if not self.flags_file.exists():
             raise UserError(f"run_dir={self.path}: no run there (no flags.cfg)")
-        settings = configuration.parse_settings(self.flags_file.read_text())
+        settings = configuration.parse_settings(read_text(self.flags_file))
         return configuration.preset_from_settings(settings, self.flags_file)
 
     def read_setting(self, name: str, default: str) -> str:
         """Return the text of another setting of the run, such as its seed."""
-        return configuration.parse_settings(self.flags_file.read_text()).get(
+        return configuration.parse_settings(read_text(self.flags_file)).get(
             name, default
         )
 
@@ -107,7 +111,7 @@ class RunDirectory:
 
     def log_metrics(self, images: int, values: dict[str, float]) -> None:
         """Write values, by name, to metrics.jsonl and TensorBoard."""
-        with self.metrics_file.open("a") as file:
+        with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"images": images, **values}) + "\n")
         with self.writer.as_default(step=images):
             for name, value in values.items():
@@ -117,7 +121,7 @@ class RunDirectory:
         """Delete the lines after `images` images. The resumed run writes them again."""
         if not self.metrics_file.exists():
             return
-        lines = self.metrics_file.read_text().splitlines()
+        lines = read_text(self.metrics_file).splitlines()
         kept = [f"{line}\n" for line in lines if _images_of(line) <= images]
         write_atomically(self.metrics_file, "".join(kept))
 
@@ -151,7 +155,7 @@ class RunDirectory:
             ) from error
 
     def _acquire_lock(self) -> None:
-        self._lock = (self.path / "lock").open("a+")
+        self._lock = (self.path / "lock").open("a+", encoding="utf-8")
         if not try_lock(self._lock):
             self._lock.seek(0)
             owner = self._lock.read().strip() or "another process"
@@ -164,7 +168,7 @@ class RunDirectory:
         self._lock.flush()
 
     def _check_same_run(self, text: str) -> None:
-        old = configuration.parse_settings(self.flags_file.read_text())
+        old = configuration.parse_settings(read_text(self.flags_file))
         new = configuration.parse_settings(text)
         differences = [
             f"{name} was {old[name]}, now {new[name]}"

@@ -99,6 +99,7 @@ def train(
     run_dir: str | os.PathLike,
     options: TrainingOptions | None = None,
     strategy: tf.distribute.Strategy | None = None,
+    source_settings: dict | None = None,
 ) -> LadaGAN:
     """Train in a run directory, or resume the run in it.
 
@@ -109,6 +110,8 @@ def train(
         options: seed, intervals, precision, and so on.
         strategy: from `lada_tf.training.distribution.make_strategy`. By default the
             current one. With several workers, only the first writes the run directory.
+        source_settings: flags of `lada_tf.train` by which `source` was opened, to store
+            them in the run's `flags.cfg`.
 
     Returns:
         The trained `LadaGAN`.
@@ -127,7 +130,8 @@ def train(
         gan = build(preset, options)
     directory = RunDirectory(run_dir)
     checkpoints = Checkpoints(directory.checkpoints, gan, options.keep_checkpoints)
-    run = _Run(preset, source, directory, options, strategy, gan, checkpoints)
+    settings = dataclasses.asdict(options) | (source_settings or {})
+    run = _Run(preset, source, directory, options, settings, strategy, gan, checkpoints)
     try:
         with reporting_full_disk(run_dir):
             run.start()
@@ -149,6 +153,7 @@ class _Run:
     source: ImageSource
     directory: RunDirectory
     options: TrainingOptions
+    settings: dict  # the options and further flags, to store them
     strategy: tf.distribute.Strategy
     gan: LadaGAN
     checkpoints: Checkpoints
@@ -156,9 +161,7 @@ class _Run:
     def start(self) -> None:
         """Lock the run directory and restore its last checkpoint."""
         if distribution.is_chief(self.strategy):
-            self.directory.start(
-                self.preset, dataclasses.asdict(self.options), self.source.fingerprint
-            )
+            self.directory.start(self.preset, self.settings, self.source.fingerprint)
         else:  # only the chief handles signals; the others end when it does
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
