@@ -26,7 +26,7 @@ def import_tensorflow_quietly() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()  # loads CUDA, which logs too
-        except BaseException:
+        except Exception:
             log.seek(0)
             os.write(stderr, log.read())
             raise

@@ -129,7 +129,7 @@ class LmdbReader(Reader):
             import lmdb
         except ImportError as error:
             raise UserError(
-                f"data={path}: LMDBs require `pip install lada_tf[lmdb]`"
+                f"data={path}: LMDBs require pip install 'lada_tf[lmdb]'"
             ) from error
         self._path = path
         try:

@@ -34,7 +34,7 @@ class TfdsReader(Reader):
             import tensorflow_datasets
         except ImportError as error:
             raise UserError(
-                f"data={self._name}: requires `pip install lada_tf[tfds]`"
+                f"data={self._name}: needs pip install 'lada_tf[tfds]'"
             ) from error
         self._tfds = tensorflow_datasets
         self._builder = self._prepared_builder(name, download)

@@ -12,6 +12,8 @@ import lada_tf
 from lada_tf.errors import UserError
 from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
+from lada_tf.models.networks import make_networks
+from lada_tf.models.presets import Preset
 from lada_tf.training.run_directory import RunDirectory
 
 UNKNOWN = "not recorded"
@@ -49,7 +51,6 @@ def describe_run(
     """
     run = RunDirectory(run_dir)
     preset = run.read_preset()
-    names = [name for name, other in PRESETS.items() if other == preset]
     license_id, license_text = LICENSES.get(preset.data, ("other", UNKNOWN))
     if data_license:
         license_id, license_text = data_license.lower(), data_license
@@ -67,7 +68,7 @@ def describe_run(
         fingerprint=run.read_setting("data fingerprint", UNKNOWN),
         license_id=license_id,
         license_text=license_text,
-        preset=names[0] if names else "custom",
+        preset=_preset_name(preset),
         image_size=preset.image_size,
         latent_dim=preset.latent_dim,
         images_seen=f"{gan.images_seen:,}",
@@ -77,6 +78,21 @@ def describe_run(
         metrics_source=metrics_source,
         settings="\n".join(f"| {k} | {json.dumps(v)} |" for k, v in settings.items()),
     )
+
+
+def _preset_name(preset: Preset) -> str:
+    """Return the preset with the same networks, and what else the run changed."""
+
+    def networks(preset: Preset) -> list[dict]:
+        return [network.get_config() for network in make_networks(preset)]
+
+    settings = dataclasses.asdict(preset)
+    for name, other in PRESETS.items():
+        if networks(other) == networks(preset):
+            default = dataclasses.asdict(other) | {"data": preset.data}
+            changes = [key for key, value in settings.items() if value != default[key]]
+            return f"{name}, with other {', '.join(changes)}" if changes else name
+    return "custom"
 
 
 def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:

@@ -72,10 +72,10 @@ class RunDirectory:
             UserError: if another process trains in this directory, or the directory
                 holds a run with other settings (the message lists them) or other files.
         """
-        self._create()
-        self._acquire_lock()
         settings = dataclasses.asdict(preset) | options
         text = HEADER + configuration.flagfile_text(settings)
+        self._create()
+        self._acquire_lock()
         if fingerprint:
             text += f"{configuration.DATA_COMMENT}{fingerprint}\n"
         if self.flags_file.exists():
