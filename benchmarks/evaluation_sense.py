@@ -25,7 +25,7 @@ FLAGS = flags.FLAGS
 def main() -> None:
     source = data.open_source("fashion_mnist", 32)
     order = np.random.default_rng(0).permutation(len(source))[: FLAGS.num_images]
-    with gzip.open(FLAGS.labels, encoding="utf-8") as file:
+    with gzip.open(FLAGS.labels) as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)[order]
     images = source.images(order)
     half = len(images) // 2

@@ -30,7 +30,7 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     garments = data.open_source("fashion_mnist", 32)
     portraits = data.open_source("portraits", 32)
-    with gzip.open(FLAGS.labels, encoding="utf-8") as file:
+    with gzip.open(FLAGS.labels) as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)
     features = build_small_classifier()
     model = keras.Model(

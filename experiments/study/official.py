@@ -55,7 +55,7 @@ def main() -> None:
             _measure(source, settings, output)
             last = np.load(max(output.glob("samples-*.npy")))[:GRID]
             results.with_suffix(".png").write_bytes(png_bytes(tile(last, 8)))
-            results.write_text((output / "metrics.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
+            results.write_bytes((output / "metrics.jsonl").read_bytes())
             print(f"official-{seed}: done", flush=True)
 
 
@@ -73,8 +73,9 @@ def _train(preset: Preset, settings, images: Path, output: Path, seed: int) -> N
                 "sample_images": int(settings["fd_images"]),
                 "num_samples": int(settings["fd_samples"]),
             }
-        )
-    encoding="utf-8")
+        ),
+        encoding="utf-8",
+    )
     result = subprocess.run(
         [
             FLAGS.python,
