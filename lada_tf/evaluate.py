@@ -80,14 +80,13 @@ def main() -> None:
     if FLAGS.export_reference:
         path, overwrite = FLAGS.export_reference, FLAGS.overwrite
         check_output("export_reference", path, (".npz",), overwrite)
-    images = _open_images()
     if FLAGS.run_dir:
         _read_settings_of_run()
     protocol = choose_protocol(
         FLAGS.protocol, FLAGS.real, FLAGS.num_generated, FLAGS.num_real, FLAGS.resize
     )
     record = evaluate(
-        images,
+        _open_images(),
         protocol,
         open_extractor(FLAGS.features, FLAGS.inception_graph, FLAGS.inception_sha256),
         splits=FLAGS.splits,
@@ -124,6 +123,7 @@ def _read_settings_of_run() -> None:
     from lada_tf.training.run_directory import RunDirectory
 
     run = RunDirectory(FLAGS.run_dir)
+    run.read_preset()  # fail if there is no run
     settings = {
         name: run.read_setting(name, "")
         for name in ("on_bad_image", "memory_limit_mb", "cache_dir", "download")

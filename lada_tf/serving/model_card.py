@@ -86,13 +86,18 @@ def _preset_name(preset: Preset) -> str:
     def networks(preset: Preset) -> list[dict]:
         return [network.get_config() for network in make_networks(preset)]
 
-    settings = dataclasses.asdict(preset)
+    settings, ours = dataclasses.asdict(preset), networks(preset)
+    changes = {}
     for name, other in PRESETS.items():
-        if networks(other) == networks(preset):
+        if networks(other) == ours:
             default = dataclasses.asdict(other) | {"data": preset.data}
-            changes = [key for key, value in settings.items() if value != default[key]]
-            return f"{name}, with other {', '.join(changes)}" if changes else name
-    return "custom"
+            changes[name] = [key for key in settings if settings[key] != default[key]]
+    if not changes:
+        return "custom"
+    name = min(changes, key=lambda name: len(changes[name]))
+    return f"{name}, with other {', '.join(changes[name])}".removesuffix(
+        ", with other "
+    )
 
 
 def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
