@@ -15,9 +15,9 @@ RUN := runs/portraits
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=$(RUN)
-	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --output=$(RUN)/grid.png
+	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --output=$(RUN)/grid.png --overwrite
 	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --num_images=8 \
-		--attention_maps --output=$(RUN)/attention.png
+		--attention_maps --output=$(RUN)/attention.png --overwrite
 	@echo "Portraits: $(RUN)/grid.png    Attention maps: $(RUN)/attention.png"
 
 check: lint

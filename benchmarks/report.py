@@ -20,7 +20,7 @@ PAPER_THROUGHPUT = {
 def machine() -> str:
     """Return the CPU's name and number of cores."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
     return f"{os.cpu_count()} cores, {names[0] if names else platform.machine()}"
 
@@ -42,4 +42,4 @@ def print_markdown(rows: Sequence[dict[str, str]]) -> None:
 
 def write_json(path: str | None, report: dict | list) -> None:
     if path:
-        Path(path).write_text(json.dumps(report, indent=1) + "\n")
+        Path(path).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

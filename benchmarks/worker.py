@@ -29,7 +29,7 @@ class Worker:
     """
 
     def __init__(self, python, module, settings):
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process runs
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  open as long as the process runs
         start = time.perf_counter()
         self._process = subprocess.Popen(
             [python, "-m", module, json.dumps(settings)],
@@ -109,7 +109,7 @@ def serve(start) -> None:
 
 def timed(run) -> dict[str, float]:
     """Call `run`. Return its wall-clock seconds, CPU seconds and peak memory."""
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets the peak
     wall, cpu = time.perf_counter(), time.process_time()
     run()
     return {
@@ -135,6 +135,6 @@ def resident_mb() -> float:
 
 
 def _status_mb(field: str) -> float:
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     (line,) = (line for line in status.splitlines() if line.startswith(field))
     return int(line.split()[1]) / 1024

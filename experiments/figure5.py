@@ -58,7 +58,9 @@ def read_runs(patterns: list[str]) -> dict[str, Curves]:
 def read_curves(file: Path) -> dict[str, np.ndarray]:
     """Return an array (2, n) of images and values per metric."""
     try:
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        lines = [
+            json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()
+        ]
     except (OSError, ValueError) as error:
         raise UserError(f"--runs: {file} is not a metrics.jsonl: {error}") from None
     points: dict[str, list] = defaultdict(list)

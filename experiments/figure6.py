@@ -25,7 +25,7 @@ def main() -> None:
         seed=FLAGS.seed,
         attention_maps=True,
     )
-    write_samples(FLAGS.output, images, one_head(maps, FLAGS.head))
+    write_samples(FLAGS.output, images, one_head(maps, FLAGS.head), overwrite=True)
     print(f"{len(images)} images and maps: {FLAGS.output}")
 
 

@@ -89,8 +89,10 @@ def results(run: Path) -> dict:
     newest = max(run.glob("checkpoints/images-*"))
     pictures = {path.name: path.read_bytes() for path in (run / "samples").iterdir()}
     return {
-        "checkpoint": json.loads((newest / "manifest.json").read_text())["sha256"],
-        "metrics": (run / "metrics.jsonl").read_text(),
+        "checkpoint": json.loads(
+            (newest / "manifest.json").read_text(encoding="utf-8")
+        )["sha256"],
+        "metrics": (run / "metrics.jsonl").read_text(encoding="utf-8"),
         **pictures,
     }
 

@@ -58,7 +58,9 @@ def report(rows: list[Row], runs: Path, smoke: bool) -> str:
 
 
 def _measured(path: Path) -> dict[str, float]:
-    return json.loads(path.read_text())["metrics"] if path.exists() else {}
+    return (
+        json.loads(path.read_text(encoding="utf-8"))["metrics"] if path.exists() else {}
+    )
 
 
 def _cell(measured: float | None, paper: float | None, name: str = "") -> str:

@@ -39,7 +39,7 @@ class Row:
     @property
     def title(self) -> str:
         """The flagfile's first comment, up to an empty one."""
-        comment, _, _ = self.flagfile.read_text().partition("\n#\n")
+        comment, _, _ = self.flagfile.read_text(encoding="utf-8").partition("\n#\n")
         return comment.removeprefix("# ").replace("\n# ", " ").rstrip(".")
 
     @property
@@ -53,14 +53,14 @@ class Row:
     def _flag_values(self) -> flags.FlagValues:
         values = flags.FlagValues()
         define_preset_flags(values)
-        lines = self.flagfile.read_text().splitlines()
+        lines = self.flagfile.read_text(encoding="utf-8").splitlines()
         values(["flagfile", *(line for line in lines if line.startswith("--"))])
         return values
 
 
 def all_rows() -> list[Row]:
     """Return every row, in the order of the tables."""
-    paper = json.loads((EXPERIMENTS / "paper.json").read_text())
+    paper = json.loads((EXPERIMENTS / "paper.json").read_text(encoding="utf-8"))
     return [Row(name, **figures) for name, figures in paper.items()]
 
 

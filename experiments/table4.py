@@ -30,7 +30,7 @@ def main() -> None:
 
 def table(runs: Path) -> str:
     """Return the rows as Markdown."""
-    with (EXPERIMENTS / "published.csv").open(newline="") as file:
+    with (EXPERIMENTS / "published.csv").open(newline="", encoding="utf-8") as file:
         published = list(csv.DictReader(file))
     lines = ["| data | model | FID | source |", "|---" * 4 + "|"]
     for row in rows_named(list(DATA)):
@@ -45,7 +45,7 @@ def table(runs: Path) -> str:
             scores = runs / row.name / f"{protocol}.json"
             ours = "—"
             if scores.exists():
-                metrics = json.loads(scores.read_text())["metrics"]
+                metrics = json.loads(scores.read_text(encoding="utf-8"))["metrics"]
                 ours = f"{metrics['FID']:.2f}" if "FID" in metrics else "—"
             lines.append(f"| {data} | lada_tf | {ours} | {scores} |")
     return "\n".join(lines)

@@ -6,6 +6,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from lada_tf.errors import one_line_errors
+
 COMMANDS = (
     "train",
     "sample",
@@ -22,6 +24,11 @@ USAGE = "usage: lada-tf COMMAND --flags    (lada-tf COMMAND --help lists the fla
 
 def main() -> None:
     """Run the command that the first argument names."""
+    with one_line_errors():
+        _run_command()
+
+
+def _run_command() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     error = ""
     if command in ("--help", "-h", "help"):

@@ -7,17 +7,18 @@ none of TensorFlow's log lines.
 import itertools
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from lada_tf import runtime
+from lada_tf.errors import UserError, one_line_errors
 
-runtime.import_tensorflow_quietly()
+with one_line_errors():
+    runtime.import_tensorflow_quietly()
 
-from absl import app, flags, logging  # noqa: E402
+from absl import app, flags, logging
 
-from lada_tf.errors import LadaError, UserError  # noqa: E402
-from lada_tf.io import user_path  # noqa: E402
+from lada_tf.io import read_text, user_path
 
 HELP = {"-h", "--h", "-help", "--help", "-?"}
 
@@ -32,6 +33,11 @@ def DEFINE_path(name: str, default: str | None, doc: str, **kwargs: Any) -> None
     flags.DEFINE(_PathParser(), name, default, doc, **kwargs)
 
 
+def DEFINE_paths(name: str, doc: str) -> None:
+    """Define a flag that can be repeated, with a path as each value."""
+    flags.DEFINE_multi(_PathParser(), flags.ArgumentSerializer(), name, [], doc)
+
+
 def run(
     main: Callable[[], int | None], topics: Mapping[str, str] | None = None
 ) -> None:
@@ -40,15 +46,18 @@ def run(
     `--help` and `-h` list the flags by topic, and the others in the order of their
     definition. `topics` maps a title to names with spaces between them.
 
-    Errors in `lada_tf.errors` print one line on stderr and exit with their own code.
-    So do flag errors and extra arguments, with code 2. Any other exception is a bug and
-    keeps its traceback.
+    Errors of the user or the system end with one line, see `one_line_errors`. So do
+    flag errors and extra arguments, with code 2.
     """
     logging.set_verbosity(logging.WARNING)  # --verbosity=1 shows more
-    app.run(
-        lambda argv: _run_main(main, argv),
-        flags_parser=lambda argv: _parse_flags(argv, topics or {}),
-    )
+    with one_line_errors(list(flags.FLAGS)):
+        try:
+            app.run(
+                lambda argv: _run_main(main, argv),
+                flags_parser=lambda argv: _parse_flags(argv, topics or {}),
+            )
+        except flags.Error as error:
+            raise UserError(str(error)) from error
 
 
 class _PathParser(flags.ArgumentParser):
@@ -61,9 +70,7 @@ def _parse_flags(argv: list[str], topics: Mapping[str, str]) -> list[str]:
         print(_help(topics))
         sys.exit(0)
     try:
-        return flags.FLAGS(argv)
-    except (flags.Error, OSError) as error:  # OSError: an unreadable --flagfile
-        _exit_with(error, UserError.exit_code)
+        return flags.FLAGS([argv[0], *_expand_flagfiles(argv[1:])])
     except SystemExit:  # absl exits with 1 after --help
         sys.exit(0)
 
@@ -90,18 +97,34 @@ def _help(topics: Mapping[str, str]) -> str:
     return f"{text}\n--helpfull lists the flags of absl and TensorFlow too."
 
 
+def _expand_flagfiles(arguments: Iterable[str], opened: tuple = ()) -> list[str]:
+    """Replace each `--flagfile=PATH` by the flags in that file.
+
+    absl would read the file in the encoding of the locale, and reject a BOM.
+    """
+    expanded = []
+    iterator = iter(arguments)
+    for argument in iterator:
+        name, has_value, path = argument.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            expanded.append(argument)
+            continue
+        path = user_path(path if has_value else next(iterator, ""))
+        if path in opened:
+            raise UserError(f"--flagfile={path}: the file includes itself")
+        try:
+            lines = [line.strip() for line in read_text(path).split("\n")]
+        except (OSError, UnicodeError) as error:
+            raise UserError(f"--flagfile={path}: cannot be read ({error})") from error
+        lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+        expanded += _expand_flagfiles(lines, (*opened, path))
+    return expanded
+
+
 def _run_main(main: Callable[[], int | None], argv: list[str]) -> None:
-    try:
-        if argv[1:]:  # or a line of a flagfile without its dashes
-            raise UserError(
-                f"unexpected argument {argv[1]!r}: write flags as --name=value, one "
-                "per line in a flagfile"
-            )
-        sys.exit(main())
-    except LadaError as error:
-        _exit_with(error, error.exit_code)
-
-
-def _exit_with(error: Exception, code: int) -> NoReturn:
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
-    sys.exit(code)
+    if argv[1:]:  # or a line of a flagfile without its dashes
+        raise UserError(
+            f"unexpected argument {argv[1]!r}: write flags as --name=value, one per "
+            "line in a flagfile"
+        )
+    sys.exit(main())

@@ -15,10 +15,11 @@ from lada_tf import app
 from lada_tf.errors import UserError
 from lada_tf.serving.explorer import Explorer
 from lada_tf.serving.exported import load_exported
+from lada_tf.serving.ports import check_port
 from lada_tf.training import load_generator
 
-flags.DEFINE_multi_string("run_dir", [], "Run directory. Can be repeated.")
-flags.DEFINE_multi_string("model", [], "Exported model. Can be repeated.")
+app.DEFINE_paths("run_dir", "Run directory. Can be repeated.")
+app.DEFINE_paths("model", "Exported model. Can be repeated.")
 flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
 flags.DEFINE_integer("port", 7860, "Port to listen on.", 1, 65535)
 flags.DEFINE_integer("requests_per_minute", 240, "Maximum requests per visitor.", 1)
@@ -31,19 +32,17 @@ def main() -> None:
     except ImportError as error:
         raise UserError(f"{error}: pip install 'lada_tf[demo]'") from error
 
+    check_port("port", FLAGS.host, FLAGS.port)
     page = demo_page.build_page(_explorers(), FLAGS.requests_per_minute)
     # TensorFlow uses all cores for each request, so serve one at a time.
     page.queue(default_concurrency_limit=1, max_size=64)
-    try:
-        page.launch(
-            server_name=FLAGS.host,
-            server_port=FLAGS.port,
-            theme=demo_page.theme(),
-            css=demo_page.CSS,
-            footer_links=[],
-        )
-    except OSError as error:
-        raise UserError(f"--port={FLAGS.port}: {error}") from error
+    page.launch(
+        server_name=FLAGS.host,
+        server_port=FLAGS.port,
+        theme=demo_page.theme(),
+        css=demo_page.CSS,
+        footer_links=[],
+    )
 
 
 def _explorers() -> dict[str, Explorer]:

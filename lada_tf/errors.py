@@ -1,4 +1,11 @@
-"""Exceptions that end a command with one line and an exit code (see `lada_tf.app`)."""
+"""Exceptions that end a command with one line and an exit code, and their guard."""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Container, Iterator
+from typing import NoReturn
 
 
 class LadaError(Exception):
@@ -31,3 +38,66 @@ class WorkerLost(LadaError, ConnectionError):
     """Another process of a multi-worker run is gone. Restart all workers."""
 
     exit_code = 75  # EX_TEMPFAIL in sysexits.h: schedulers retry
+
+
+@contextlib.contextmanager
+def one_line_errors(flag_names: Container[str] = ()) -> Iterator[None]:
+    """Exit with one line on stderr at errors that are no defects of the program.
+
+    A `LadaError` exits with its own code, an error of the operating system with 2, and
+    Ctrl-C with 130. If the reader of stdout has left (`| head`), exit silently with
+    141, as other programs do. Any other exception is a bug and keeps its traceback.
+
+    Args:
+        flag_names: names of the command's flags. Messages say `name=value`; the line
+            says `--name=value` if there is such a flag.
+    """
+    _repair_streams()
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except LadaError as error:
+        _exit_with(_with_dashes(str(error), flag_names), error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at exit
+        sys.exit(141)
+    except OSError as error:
+        _exit_with(describe_os_error(error), UserError.exit_code)
+    except KeyboardInterrupt:
+        _exit_with("interrupted", 130)
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return the path and the reason of an error, without its number."""
+    parts = (error.filename2 or error.filename, error.strerror or error)
+    return ": ".join(str(part) for part in parts if part is not None)
+
+
+def _exit_with(message: str, code: int) -> NoReturn:
+    with contextlib.suppress(OSError):  # nobody reads stderr
+        print("error:", " ".join(message.split()), file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _with_dashes(message: str, flag_names: Container[str]) -> str:
+    def name(match: re.Match) -> str:
+        return f"--{match[0]}" if match[1] in flag_names else match[0]
+
+    return re.sub(r"(?<![^\s(])(\w+)=", name, message)
+
+
+def _repair_streams() -> None:
+    """Make stdout and stderr writable: when closed (`2>&-`), and for any character."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed; a file would get its number, and the log lines
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):  # a terminal may know ASCII only
+            stream.reconfigure(errors="backslashreplace")

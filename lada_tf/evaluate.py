@@ -6,30 +6,47 @@
         --num_generated=1000 --features=small_classifier
 
 The command prints one JSON line on stdout, and a table with the paper's metrics on
-stderr.
+stderr. The real images are read as the run read them, unless the command's flags say
+otherwise.
 """
 
 import dataclasses
 import json
+import re
 import sys
 import time
 
 from absl import flags
 
 from lada_tf import app
+from lada_tf.data.loading import ON_BAD_IMAGE
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
 from lada_tf.evaluation.metrics import evaluate, format_table
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
+from lada_tf.io import check_output
 from lada_tf.runtime import MAX_SEED, without_tf32
 
 app.DEFINE_path("run_dir", None, "Run directory whose EMA generator is scored.")
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
 app.DEFINE_path("images", None, "Score this directory, .zip, .npz or .npy instead.")
 flags.DEFINE_enum("protocol", None, sorted(PROTOCOLS), "Evaluation of the paper.")
-app.DEFINE_path("real", None, "Real images (as --data of train), or an ADM .npz.")
-flags.DEFINE_string("resize", None, "Resize of real images: plain, lsun or pad.")
+app.DEFINE_path(
+    "real",
+    None,
+    "Real images (as --data of train), or an ADM .npz; default: the data of the run.",
+)
+flags.DEFINE_string(
+    "resize", None, "Resize of real images: plain, lsun or pad; default: the run's."
+)
+flags.DEFINE_enum(
+    "on_bad_image", "error", ON_BAD_IMAGE, "Reaction to damaged real images."
+)
+flags.DEFINE_integer(
+    "memory_limit_mb", 4096, "MiB of real images in memory; others are cached.", 0
+)
+flags.DEFINE_boolean("download", False, "Let TFDS download a missing dataset.")
 flags.DEFINE_integer(
     "num_generated", None, "Number of generated images; all of --images by default.", 2
 )
@@ -53,12 +70,18 @@ flags.DEFINE_enum(
 )
 app.DEFINE_path("cache_dir", None, "Cache directory; default: ~/.cache/lada_tf.")
 app.DEFINE_path("export_reference", None, "Save the real side as an ADM .npz.")
+flags.DEFINE_boolean("overwrite", False, "Replace an existing --export_reference.")
 FLAGS = flags.FLAGS
 
 
 @without_tf32()
 def main() -> None:
     start = time.time()
+    if FLAGS.export_reference:
+        path, overwrite = FLAGS.export_reference, FLAGS.overwrite
+        check_output("export_reference", path, (".npz",), overwrite)
+    if FLAGS.run_dir:
+        _read_settings_of_run()
     protocol = choose_protocol(
         FLAGS.protocol, FLAGS.real, FLAGS.num_generated, FLAGS.num_real, FLAGS.resize
     )
@@ -71,6 +94,9 @@ def main() -> None:
         batch_size=FLAGS.batch_size,
         cache_dir=FLAGS.cache_dir,
         export_reference=FLAGS.export_reference,
+        on_bad_image=FLAGS.on_bad_image,
+        memory_limit=FLAGS.memory_limit_mb * 2**20,
+        download=FLAGS.download,
     )
     record["seconds"] = round(time.time() - start, 1)
     print(format_table(record["metrics"], protocol.paper), file=sys.stderr)
@@ -90,6 +116,26 @@ def _open_images() -> ImageSet:
     )
     origin = {"run_dir": FLAGS.run_dir, "images_seen": int(gan.images_seen)}
     return dataclasses.replace(images, origin=origin | images.origin)
+
+
+def _read_settings_of_run() -> None:
+    """Make the settings by which the run read its data the defaults of the flags."""
+    from lada_tf.training.run_directory import RunDirectory
+
+    run = RunDirectory(FLAGS.run_dir)
+    run.read_preset()  # fail if there is no run
+    settings = {
+        name: run.read_setting(name, "")
+        for name in ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
+    }
+    if FLAGS.protocol is None:  # a protocol fixes these
+        fingerprint = run.read_setting("data fingerprint", "")
+        resize = re.search(r":\d+px:(\w+):", fingerprint)  # also if it was the default
+        settings["resize"] = resize[1] if resize else run.read_setting("resize", "")
+        settings["real"] = run.read_setting("data", "")
+    for name, value in settings.items():
+        if value:
+            FLAGS.set_default(name, value)
 
 
 if __name__ == "__main__":

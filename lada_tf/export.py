@@ -17,7 +17,11 @@ from absl import flags
 from lada_tf import app
 from lada_tf.errors import UserError
 from lada_tf.serving.exported import FORMATS, get_format
-from lada_tf.serving.exporting import export_for_hub, export_generator
+from lada_tf.serving.exporting import (
+    check_export,
+    export_for_hub,
+    export_generator,
+)
 from lada_tf.serving.model_card import describe_run
 from lada_tf.serving.saved_model import MAX_BATCH
 from lada_tf.training import load_run
@@ -25,6 +29,7 @@ from lada_tf.training import load_run
 app.DEFINE_path("run_dir", None, "Run directory.", required=True)
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
 app.DEFINE_path("output", None, "New directory or file.", required=True)
+flags.DEFINE_boolean("overwrite", False, "Replace an earlier export.")
 flags.DEFINE_enum("format", "savedmodel", list(FORMATS), "Export format.")
 flags.DEFINE_enum(
     "precision",
@@ -60,11 +65,12 @@ def main() -> None:
         )
     if FLAGS.jit_compile and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
         raise UserError("--jit_compile requires --format=savedmodel")
-    get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load
+    form, _ = get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load
+    check_export(FLAGS.output, None if FLAGS.hub_layout else form, FLAGS.overwrite)
     gan = load_run(FLAGS.run_dir, best=FLAGS.best)
     card = describe_run(FLAGS.run_dir, gan, FLAGS.evaluation, FLAGS.data_license)
     if FLAGS.hub_layout:
-        export_for_hub(gan, FLAGS.output, card)
+        export_for_hub(gan, FLAGS.output, card, FLAGS.overwrite)
         note = ""
     else:
         comparison = export_generator(
@@ -75,6 +81,7 @@ def main() -> None:
             card,
             FLAGS.max_batch,
             FLAGS.jit_compile,
+            FLAGS.overwrite,
         )
         note = f"; {comparison}"
     path = Path(FLAGS.output)

@@ -5,10 +5,12 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO
 
 from absl import logging
@@ -47,6 +49,69 @@ def user_files(directory: str | os.PathLike) -> list[str]:
     return sorted(name for name in os.listdir(directory) if not is_hidden(name))
 
 
+def utf8_path(name: str, path: str | os.PathLike) -> Path:
+    """Return a path that TensorFlow can open: its names must be UTF-8.
+
+    Raises:
+        UserError: if they are not, with `name=path`.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{name}={os.fspath(path)!a}: TensorFlow opens only names in UTF-8. Choose "
+            "another name"
+        ) from error
+    return Path(path)
+
+
+def check_output(
+    name: str,
+    path: str | os.PathLike,
+    endings: Sequence[str],
+    overwrite: bool = False,
+) -> str:
+    """Check an output before the work that computes it.
+
+    A name with an ending is a file, unless it is an existing directory or ends with a
+    slash. An ending starts with a letter: that of `models/c10-v1.2` is none.
+
+    Args:
+        name: name of the argument, for messages.
+        path: path of the output. Its parents need not exist.
+        endings: endings of possible files, in lower case; "" allows a directory.
+        overwrite: whether the output may exist.
+
+    Returns:
+        One of `endings`.
+
+    Raises:
+        UserError: if the ending is another one, or the output exists or cannot be
+            written.
+    """
+    where, path = f"{name}={os.fspath(path)}", os.fspath(path)
+    suffix = os.path.splitext(path)[1].lower()
+    is_directory = os.path.isdir(path) or path.endswith(("/", os.sep))
+    is_file = not is_directory and re.fullmatch(r"\.[a-z]\w*", suffix)
+    ending = suffix if is_file else ""
+    if ending not in endings:
+        kinds = [e or "a directory, with / at its end" for e in endings]
+        raise UserError(f"{where}: expected {' or '.join(kinds)}")
+    exists = os.listdir(path) if os.path.isdir(path) else os.path.lexists(path)
+    if exists and not overwrite:
+        raise UserError(
+            f"{where}: already exists. Choose another path, or overwrite=True"
+        )
+    if exists and not is_directory and not ending:
+        raise UserError(f"{where}: is a file. Choose another path")
+    parent = os.path.abspath(path) if is_directory else os.path.abspath(path + "/..")
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"{where}: no directory that can be written: {parent}")
+    return ending
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[str]:
     """Yield a temporary path in the same directory; rename it to `path` at the end.
@@ -71,20 +136,20 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
 def replacing_directory(
     path: str | os.PathLike, overwrite: bool = False
 ) -> Iterator[str]:
-    """Yield a new temporary directory; rename it to `path` at the end.
+    """Yield a new temporary directory; give it or its files the name `path` at the end.
 
     If the body raises, the temporary directory is removed and `path` stays as it was.
     An empty directory at `path` is filled, since it can be a mount point.
 
     Args:
         path: the directory to write. Missing parents are created.
-        overwrite: whether to replace an existing directory. If False, `path` must not
-            exist or must be empty (see `user_files`).
+        overwrite: whether to delete an existing directory. If False, it gets the new
+            files, which replace those of the same names. It may be a mount point.
     """
     path = os.path.abspath(path)
     parent, name = os.path.split(path)
-    fills = not overwrite and os.path.isdir(path)
-    temporary = _temporary_path(path if fills else parent, name)
+    keep = os.path.isdir(path) and not overwrite
+    temporary = _temporary_path(path if keep else parent, name)
     os.makedirs(temporary)
     try:
         yield temporary
@@ -93,29 +158,40 @@ def replacing_directory(
                 with open(os.path.join(directory, file), "rb+") as stream:
                     os.fsync(stream.fileno())
             _sync_directory(directory)
-        if overwrite:
-            shutil.rmtree(path, ignore_errors=True)
-        if os.path.isdir(path):
-            if user_files(path):
-                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
-            for entry in os.listdir(temporary):
-                shutil.move(os.path.join(temporary, entry), os.path.join(path, entry))
-            os.rmdir(temporary)
-        else:
-            os.replace(temporary, path)
+        moves = [(temporary, path)]
+        if keep:
+            names = os.listdir(temporary)
+            moves = [(os.path.join(temporary, n), os.path.join(path, n)) for n in names]
+        for source, target in moves:
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(source, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync_directory(path)
-    _sync_directory(parent)
+    if keep:
+        os.rmdir(temporary)
+    _sync_directory(path if keep else parent)
 
 
 def write_atomically(
     path: str | os.PathLike, content: str | bytes | memoryview
 ) -> None:
     """Write a whole file, or leave `path` as it was if the process dies."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogateescape")  # names that are Latin-1
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(content)
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Return the text of a file: UTF-8, or what a byte order mark says.
+
+    Bytes that are not UTF-8, such as in the names of old files, are kept as surrogates.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    text = content.decode(json.detect_encoding(content), "surrogateescape")
+    return text.replace("\r\n", "\n")
 
 
 def write_json(path: str | os.PathLike, content: dict) -> None:
@@ -130,8 +206,7 @@ def read_json(path: str | os.PathLike) -> dict:
         UserError: if the file is missing or contains something else.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):

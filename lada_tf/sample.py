@@ -5,22 +5,24 @@ python -m lada_tf.sample --run_dir=runs/demo --num_images=8 --attention_maps \\
     --output=maps.png
 python -m lada_tf.sample --run_dir=runs/demo --num_images=10000 --output=images.npz
 
-The suffix of `--output` decides what is written: .png is one picture, .npz one array
-`images` (uint8, NHWC), and any other path a directory with one PNG file per image.
+The ending of `--output` decides what is written: .png is one picture, .npz one array
+`images` (uint8, NHWC), and a path without an ending a directory with one PNG file per
+image.
 """
-
-from pathlib import Path
 
 from absl import flags
 
 from lada_tf import app, runtime
 from lada_tf.errors import UserError
+from lada_tf.io import check_output
 from lada_tf.sampling import generate_images, write_samples
+from lada_tf.sampling.generate import OUTPUTS
 from lada_tf.training import load_generator
 
 app.DEFINE_path("run_dir", None, "Run directory.", required=True)
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
 app.DEFINE_path("output", None, ".png, .npz or directory.", required=True)
+flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
 flags.DEFINE_integer("num_images", 64, "Number of images.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the latents.", 0, runtime.MAX_SEED)
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)
@@ -40,7 +42,8 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    if FLAGS.attention_maps and Path(FLAGS.output).suffix != ".png":
+    ending = check_output("output", FLAGS.output, OUTPUTS, FLAGS.overwrite)
+    if FLAGS.attention_maps and ending != ".png":
         raise UserError(
             f"--attention_maps requires a .png file, but --output={FLAGS.output}"
         )
@@ -55,7 +58,13 @@ def main() -> None:
         batch_size=FLAGS.batch_size,
         attention_maps=FLAGS.attention_maps,
     )
-    write_samples(FLAGS.output, images, maps, columns=FLAGS.interpolate or None)
+    write_samples(
+        FLAGS.output,
+        images,
+        maps,
+        columns=FLAGS.interpolate or None,
+        overwrite=FLAGS.overwrite,
+    )
     print(f"{len(images)} images: {FLAGS.output}")
 
 

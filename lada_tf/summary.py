@@ -5,16 +5,18 @@ python -m lada_tf.summary --preset=ffhq128   # one preset
 python -m lada_tf.summary --output=summary.json
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from lada_tf import app
-from lada_tf.errors import UserError
-from lada_tf.io import write_json
+from lada_tf.io import check_output, write_json
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.cost import PAPER_COSTS, count_flops, training_bytes
 
 flags.DEFINE_enum("preset", None, list(PRESETS), "Preset. The default is all presets.")
-app.DEFINE_path("output", None, "JSON file to write the values to.")
+app.DEFINE_path("output", None, ".json file to write the values to.")
+flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
 FLAGS = flags.FLAGS
 
 NOTE = """\
@@ -25,16 +27,16 @@ activations."""
 
 
 def main() -> None:
+    if FLAGS.output:
+        check_output("output", FLAGS.output, (".json",), FLAGS.overwrite)
     values = {}
     for name in [FLAGS.preset] if FLAGS.preset else PRESETS:
         values[name] = count(name)
         print(describe(name, values[name]), end="\n\n", flush=True)
     print(NOTE)
     if FLAGS.output:
-        try:
-            write_json(FLAGS.output, values)
-        except OSError as error:
-            raise UserError(f"--output={FLAGS.output}: {error.strerror}") from error
+        Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
+        write_json(FLAGS.output, values)
 
 
 def count(name: str) -> dict[str, int]:

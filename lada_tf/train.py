@@ -60,6 +60,7 @@ configuration.define_option_flags()
 configuration.define_preset_flags()
 flags.adopt_module_key_flags(configuration)  # so that --help lists these flags too
 FLAGS = flags.FLAGS
+SOURCE_FLAGS = ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
 
 TOPICS = {
     "Common flags": "preset data run_dir total_images batch_size image_size seed "
@@ -105,7 +106,9 @@ def main() -> None:
     if FLAGS.dry_run:
         trainer.dry_run(preset, source, FLAGS.run_dir, options, strategy)
     else:
-        trainer.train(preset, source, FLAGS.run_dir, options, strategy)
+        values = {name: FLAGS[name].value for name in SOURCE_FLAGS}
+        given = {name: value for name, value in values.items() if value is not None}
+        trainer.train(preset, source, FLAGS.run_dir, options, strategy, given)
         print(f"samples: {FLAGS.run_dir}/samples")
 
 

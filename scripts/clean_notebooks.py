@@ -26,10 +26,10 @@ def clean(text: str) -> str:
 
 def main() -> None:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        before = path.read_text()
+        before = path.read_text(encoding="utf-8")
         after = clean(before)
         if after != before:
-            path.write_text(after)
+            path.write_text(after, encoding="utf-8")
             print(f"cleaned {path.name}")
 
 

@@ -1,5 +1,6 @@
+import dataclasses
 import json
-import sys
+import shutil
 import types
 
 import numpy as np
@@ -9,9 +10,12 @@ from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from lada_tf import evaluate
+from lada_tf import evaluate, training
 from lada_tf.errors import UserError
+from lada_tf.evaluation import reference
 from lada_tf.evaluation.image_sets import generated_images
+from lada_tf.models import PRESETS
+from lada_tf.training.run_directory import RunDirectory
 from tests import runner
 from tests.evaluation.fakes import fake_generator
 from tests.evaluation.recipes import images
@@ -41,7 +45,7 @@ def real(tmp_path):
 
 
 @pytest.fixture
-def run_dir(monkeypatch):
+def run_dir(monkeypatch, tmp_path):
     generator = fake_generator(size=32)
 
     def load_run(path, best):
@@ -50,9 +54,18 @@ def run_dir(monkeypatch):
             ema_generator=generator, latent_dim=128, images_seen=12_345
         )
 
-    module = types.SimpleNamespace(load_run=load_run)
-    monkeypatch.setitem(sys.modules, "lada_tf.training", module)
+    monkeypatch.setattr(training, "load_run", load_run)
+    start_run(tmp_path)
     return generator
+
+
+def start_run(tmp_path, fingerprint="", preset=PRESETS["tiny"], **settings):
+    """Write runs/x/flags.cfg."""
+    path = tmp_path / "runs" / "x"
+    shutil.rmtree(path, ignore_errors=True)
+    directory = RunDirectory(path)
+    directory.start(preset, settings, fingerprint)
+    directory.release_lock()
 
 
 def test_a_run(run, real, run_dir):
@@ -108,6 +121,95 @@ def test_an_exported_reference_replaces_the_images(run, real, tmp_path):
     assert direct["metrics"] == loaded["metrics"]
 
 
+@pytest.fixture
+def opened(monkeypatch):
+    """Collect the arguments that open the real images."""
+    calls = []
+
+    def open_source(data, image_size, **options):
+        calls.append({"data": data} | options)
+        raise UserError("stop")
+
+    monkeypatch.setattr(reference, "open_source", open_source)
+    return calls
+
+
+def test_real_images_are_read_as_the_run_read_them(run, run_dir, opened, tmp_path):
+    settings = {
+        "on_bad_image": "skip",
+        "memory_limit_mb": 7,
+        "cache_dir": "/cache",
+        "download": True,
+    }
+    preset = dataclasses.replace(PRESETS["tiny"], data="wide", resize="lsun")
+    start_run(tmp_path, "folder:0:32px:lsun:5", preset, **settings)
+    with pytest.raises(UserError, match="stop"):
+        run("--run_dir=runs/x", "--num_generated=9")
+    expected = {
+        "data": "wide",
+        "resize": "lsun",
+        "on_bad_image": "skip",
+        "memory_limit": 7 * 2**20,
+        "cache_dir": "/cache",
+        "download": True,
+    }
+    assert opened[0] == expected
+    flags = {
+        "real": "other",
+        "resize": "pad",
+        "on_bad_image": "error",
+        "memory_limit_mb": 8,
+        "cache_dir": "mine",
+        "download": "false",
+    }
+    with pytest.raises(UserError, match="stop"):
+        run(
+            "--run_dir=runs/x",
+            "--num_generated=9",
+            *(f"--{k}={v}" for k, v in flags.items()),
+        )
+    assert opened[1] == {
+        "data": "other",
+        "resize": "pad",
+        "on_bad_image": "error",
+        "memory_limit": 8 * 2**20,
+        "cache_dir": "mine",
+        "download": False,
+    }
+
+
+def test_the_default_resize_of_the_run_is_kept(run, run_dir, opened, tmp_path):
+    """The fingerprint tells which one it was, also after the default changes."""
+    start_run(tmp_path, "folder:0:32px:lsun:5:3@0")
+    with pytest.raises(UserError, match="stop"):
+        run("--run_dir=runs/x", "--real=wide", "--num_generated=9")
+    assert opened[0]["resize"] == "lsun"
+
+
+def test_a_protocol_fixes_the_real_images(run, run_dir, opened, tmp_path):
+    start_run(tmp_path, "folder:0:32px:lsun:5", on_bad_image="skip")
+    with pytest.raises(UserError, match="stop"):
+        run("--run_dir=runs/x", "--protocol=cifar10_10k")
+    (options,) = opened
+    assert options["data"] == "tfds:cifar10:test"
+    assert options["resize"] is None
+    assert options["on_bad_image"] == "skip"
+
+
+def test_a_cache_that_cannot_be_written_is_not_needed(run, real, run_dir, tmp_path):
+    (tmp_path / "file").touch()
+    record, _ = run(
+        "--run_dir=runs/x", real, "--num_generated=100", "--cache_dir=file/cache"
+    )
+    assert record["metrics"]
+
+
+@pytest.mark.parametrize("path", ["reference.txt", "real.npz"])
+def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
+    with pytest.raises(UserError, match="export_reference="):
+        run("--images=absent", real, f"--export_reference={path}")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -152,7 +254,7 @@ def test_a_mistake_ends_the_command_with_2_and_one_line(tmp_path):
     assert result.returncode == 2
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
-    assert "error: images=missing" in result.stderr
+    assert "error: --images=missing" in result.stderr
 
 
 def test_real_images_are_resized(run, tmp_path):

@@ -2,6 +2,7 @@
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -230,3 +231,21 @@ def test_help_of_train_lists_the_fields_of_a_preset(installed):
     assert status == 0
     for flag in ("--run_dir", "--preset", "--data", "--batch_size"):
         assert f"\n  {flag}: " in printed
+
+
+def test_extras_in_messages_and_pages_are_quoted_and_exist():
+    """Shells such as zsh expand unquoted brackets."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    known = set(config["options.extras_require"]) | {"{form.extra}"}
+    paths = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("lada_tf/**/*.py"),
+    ]
+    for path in paths:
+        for before, names, after in re.findall(
+            r"pip install.*?(.)(?:lada_tf|\.)\[(.+?)\](.)", path.read_text("utf-8")
+        ):
+            assert before == after == "'", path
+            assert set(names.split(",")) <= known, path

@@ -55,7 +55,7 @@ def main() -> None:
             _measure(source, settings, output)
             last = np.load(max(output.glob("samples-*.npy")))[:GRID]
             results.with_suffix(".png").write_bytes(png_bytes(tile(last, 8)))
-            results.write_text((output / "metrics.jsonl").read_text())
+            results.write_bytes((output / "metrics.jsonl").read_bytes())
             print(f"official-{seed}: done", flush=True)
 
 
@@ -73,7 +73,8 @@ def _train(preset: Preset, settings, images: Path, output: Path, seed: int) -> N
                 "sample_images": int(settings["fd_images"]),
                 "num_samples": int(settings["fd_samples"]),
             }
-        )
+        ),
+        encoding="utf-8",
     )
     result = subprocess.run(
         [
@@ -98,7 +99,7 @@ def _measure(source, settings, output: Path) -> None:
     extractor = open_extractor("small_classifier")
     count = int(settings["fd_samples"])
     real = real_features(source, extractor, count)
-    with (output / "metrics.jsonl").open("a") as log:
+    with (output / "metrics.jsonl").open("a", encoding="utf-8") as log:
         for file in sorted(output.glob("samples-*.npy")):
             features = compute_features(
                 np.array_split(np.load(file), 32), count, extractor

@@ -31,13 +31,13 @@ BATCH = 50  # samples per call
 
 
 def main(directory: str, job_file: str) -> None:
-    job = json.loads(Path(job_file).read_text())
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     tf.keras.utils.set_random_seed(job["seed"])
     gan = official_gan(directory, job["config"])
     # XLA would compile their step. It computes the same, but slower on these CPUs.
     step = tf.function(gan.train_step.python_function)
     output, batch_size = Path(job["output"]), job["config"]["batch_size"]
-    with (output / "metrics.jsonl").open("w") as log:
+    with (output / "metrics.jsonl").open("w", encoding="utf-8") as log:
         for number, real in zip(range(job["steps"]), batches(job), strict=False):
             step(tf.constant(real))
             seen = (number + 1) * batch_size

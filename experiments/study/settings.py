@@ -22,6 +22,6 @@ def variant_preset(name: str) -> Preset:
 
 
 def _read(name: str) -> dict[str, str]:
-    lines = (HERE / f"{name}.cfg").read_text().splitlines()
+    lines = (HERE / f"{name}.cfg").read_text(encoding="utf-8").splitlines()
     pairs = (line[2:].partition("=") for line in lines if line.startswith("--"))
     return {flag: value for flag, _, value in pairs}

@@ -64,7 +64,7 @@ def _train(run: tuple[str, int]) -> str | None:
     name = _results(*run).stem
     run_dir = Path(FLAGS.output) / name
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    with run_dir.with_suffix(".log").open("a") as log:
+    with run_dir.with_suffix(".log").open("a", encoding="utf-8") as log:
         result = subprocess.run(
             [
                 sys.executable,

@@ -172,7 +172,7 @@ def _locked(output: str, argument: str, wait: bool) -> Iterator[None]:
                 f"{argument}: contains {others[0]!r}, but no records. Choose another "
                 "directory"
             )
-        lock = open(os.path.join(output, LOCK), "a")  # noqa: SIM115
+        lock = open(os.path.join(output, LOCK), "ab")  # noqa: SIM115
     except OSError as error:
         raise UserError(
             f"{argument}: cannot write to the directory: {error.strerror}"

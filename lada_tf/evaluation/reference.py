@@ -13,6 +13,7 @@ import zipfile
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from lada_tf.data import ImageSource, open_source
 from lada_tf.errors import UserError
@@ -123,7 +124,10 @@ def cached_reference(
         stored = load_reference(path, extractor)
         return dataclasses.replace(stored, origin=source.fingerprint)
     reference = compute_reference(source, extractor, num_images, batch_size)
-    save_reference(reference, path, extractor)
+    try:
+        save_reference(reference, path, extractor)
+    except UserError as error:  # a read-only home directory, for example
+        logging.warning("the statistics are not cached: %s", error)
     return reference
 
 

@@ -5,13 +5,13 @@ generator.keras       the EMA generator
 discriminator.keras
 """
 
-import json
 import os
 from pathlib import Path
 
 import keras
 
 from lada_tf.errors import UserError
+from lada_tf.io import read_json, write_json
 
 CONFIG = "config.json"
 
@@ -25,7 +25,7 @@ def save_pretrained(gan: keras.Model, directory: str | os.PathLike) -> None:
         "steps": gan.steps,
         "images_seen": gan.images_seen,
     }
-    (directory / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+    write_json(directory / CONFIG, config)
     gan.ema_generator.save(directory / "generator.keras")
     gan.discriminator.save(directory / "discriminator.keras")
 
@@ -36,7 +36,7 @@ def load_pretrained(
     """Return the `LadaGAN` of such a directory, see `LadaGAN.from_pretrained`."""
     directory = Path(directory)
     try:
-        config = json.loads((directory / CONFIG).read_text())
+        config = read_json(directory / CONFIG)
         gan = cls.from_config(config["config"])
         generator = _weights(directory / "generator.keras")
         gan.generator.set_weights(generator)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from pathlib import Path
 
 import keras
@@ -9,9 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import UserError
-from lada_tf.io import write_atomically
+from lada_tf.io import check_output, write_atomically
 from lada_tf.models import Generator
 from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes, to_uint8
+
+OUTPUTS = (".png", ".npz", "")  # endings of `write_samples`
 
 
 def generate_images(
@@ -124,6 +127,7 @@ def write_samples(
     images: np.ndarray,
     maps: list[np.ndarray] | None = None,
     columns: int | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write images as one picture, as one array, or as a directory of PNG files.
 
@@ -133,18 +137,21 @@ def write_samples(
         images: float array (N, H, W, 3) in about [-1, 1].
         maps: attention maps to draw next to the images of a grid.
         columns: images per row of the grid. The default makes it about square.
+        overwrite: whether to replace an existing file, or the numbered PNG files in an
+            existing directory.
 
     Raises:
-        UserError: if the output cannot be written, or is a directory that is not empty.
+        UserError: if the output exists, has another ending, or cannot be written.
     """
+    ending = check_output("output", output, OUTPUTS, overwrite)
     output = Path(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        if output.suffix == ".png":
+        if ending == ".png":
             columns = columns or int(np.ceil(len(images) ** 0.5))
             grid = attention_grid(images, maps) if maps else image_grid(images, columns)
             write_atomically(output, png_bytes(grid))
-        elif output.suffix == ".npz":
+        elif ending == ".npz":
             stream = io.BytesIO()
             np.savez_compressed(stream, images=to_uint8(images))
             write_atomically(output, stream.getbuffer())
@@ -158,8 +165,9 @@ def write_samples(
 
 def _write_png_files(directory: Path, images: np.ndarray) -> None:
     directory.mkdir(exist_ok=True)
-    if any(directory.iterdir()):
-        raise UserError(f"output={directory}: the directory is not empty")
+    for path in directory.iterdir():
+        if re.fullmatch(r"\d+\.png", path.name):
+            path.unlink()
     digits = len(str(len(images) - 1))
     for i, image in enumerate(images):
         (directory / f"{i:0{digits}}.png").write_bytes(png_bytes(image))

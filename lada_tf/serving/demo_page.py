@@ -95,7 +95,7 @@ def build_page(explorers: dict[str, Explorer], requests_per_minute: int) -> gr.B
         # Gradio copies these files and serves the copies.
         path = Path(tempfile.mkdtemp(prefix="lada_tf-")) / f"seed-{seed}"
         path.with_suffix(".png").write_bytes(png_bytes(tile(images, columns)))
-        path.with_suffix(".json").write_text(json.dumps(record))
+        path.with_suffix(".json").write_text(json.dumps(record), "utf-8")
         files = [str(path.with_suffix(suffix)) for suffix in (".png", ".json")]
         return gr.Files(files, visible=True)
 

@@ -41,7 +41,12 @@ class ExportedModel(abc.ABC):
     image_size: int
 
     def __call__(self, latents: ArrayLike, return_attention_maps: bool = False) -> Any:
-        outputs = self._forward(np.asarray(latents, np.float32))
+        latents = np.asarray(latents, np.float32)
+        if hasattr(self, "latent_dim") and latents.shape[1:] != (self.latent_dim,):
+            raise UserError(
+                f"latents has the shape {latents.shape}, not (n, {self.latent_dim})"
+            )
+        outputs = self._forward(latents)
         images = np.asarray(outputs["images"])
         if not return_attention_maps:
             return images
@@ -175,7 +180,7 @@ def get_format(name: str, precision: str | None = None) -> tuple[Format, str]:
         raise UserError(
             f"precision={precision}: format={name} has {', '.join(form.precisions)}"
         )
-    _require_modules(form)
+    _require_modules(name)
     return form, precision
 
 
@@ -192,10 +197,10 @@ def load_exported(path: str | os.PathLike) -> ExportedModel:
         UserError: if there is no exported model, or its runtime is not installed or
             cannot load it.
     """
-    form, file = _find_model(Path(path))
-    _require_modules(form)
+    name, file = _find_model(Path(path))
+    _require_modules(name)
     try:
-        return form.load(file)
+        return FORMATS[name].load(file)
     except Exception as error:  # runtimes raise exceptions of their own types
         raise UserError(f"{file}: cannot be loaded ({first_line(error)})") from error
 
@@ -205,23 +210,25 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
-def _find_model(path: Path) -> tuple[Format, Path]:
-    """Return the format, and the path that its runtime loads."""
+def _find_model(path: Path) -> tuple[str, Path]:
+    """Return the format's name, and the path that its runtime loads."""
     if (path / SAVED_MODEL).is_file():
-        return FORMATS["savedmodel"], path
-    for form in FORMATS.values():
+        return "savedmodel", path
+    for name, form in FORMATS.items():
         file = path / form.file if path.is_dir() else path
-        if form.suffix and file.suffix == form.suffix and file.is_file():
-            return form, file
+        suffix = file.suffix.lower()
+        if form.suffix and suffix == form.suffix and file.is_file():
+            return name, file
     files = ", ".join(form.file for form in FORMATS.values())
     raise UserError(f"{path}: no exported model found. Expected one of {files}")
 
 
-def _require_modules(form: Format) -> None:
+def _require_modules(name: str) -> None:
+    form = FORMATS[name]
     modules = MODULES_OF_EXTRAS.get(form.extra, ())
     missing = [name for name in modules if not importlib.util.find_spec(name)]
     if missing:
         raise UserError(
-            f"{form.file} needs {', '.join(missing)}: "
+            f"format={name} needs {', '.join(missing)}: "
             f"pip install 'lada_tf[{form.extra}]'"
         )

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from lada_tf.errors import ExportFailed, UserError
-from lada_tf.io import replacing, replacing_directory
+from lada_tf.io import check_output, read_text, replacing, replacing_directory
 from lada_tf.models import Generator, LadaGAN
 from lada_tf.models.pretrained import save_pretrained
 from lada_tf.serving.comparison import Comparison, compare
 from lada_tf.serving.converters import write_litert, write_onnx
 from lada_tf.serving.exported import (
-    FORMATS,
     Format,
     first_line,
     get_format,
@@ -26,6 +25,7 @@ from lada_tf.serving.saved_model import MAX_BATCH, write_saved_model
 from lada_tf.serving.web_page import write_web_page
 
 CARD_FILE = "README.md"
+CARD_MARK = "- Exported by: lada_tf"  # a line of model_card.md
 # Maximum error of pixels in [-1, 1]: of any pixel for float32, else on average.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2, "int8": 0.15}
 USAGES = {
@@ -71,6 +71,7 @@ def export_generator(
     card: str | None = None,
     max_batch: int = MAX_BATCH,
     jit_compile: bool = False,
+    overwrite: bool = False,
 ) -> Comparison:
     """Export a generator, and verify the export against Keras on 64 latents.
 
@@ -82,9 +83,10 @@ def export_generator(
         format: one of `FORMATS`.
         precision: one of the format's precisions. The default is its first one.
         card: model card (see `describe_run`), written into the directory as README.md
-            or next to the file as NAME.md.
+            or next to the file, such as generator.onnx.md.
         max_batch: maximum number of images per request to a SavedModel.
         jit_compile: whether XLA compiles a SavedModel on the server.
+        overwrite: whether to replace an earlier export. Other files are kept.
 
     Returns:
         The comparison of the exported model with Keras.
@@ -96,7 +98,7 @@ def export_generator(
             exceeds the tolerance of its precision.
     """
     form, precision = get_format(format, precision)
-    with _new_output(output, form) as directory:
+    with _new_output(output, form, overwrite) as directory:
         try:
             path = directory / form.file
             _convert(generator, path, format, precision, max_batch, jit_compile)
@@ -111,14 +113,22 @@ def export_generator(
     return comparison
 
 
-def export_for_hub(gan: LadaGAN, output: str | os.PathLike, card: str) -> None:
+def export_for_hub(
+    gan: LadaGAN, output: str | os.PathLike, card: str, overwrite: bool = False
+) -> None:
     """Write a directory that `huggingface_hub.upload_folder` can upload as it is.
+
+    Args:
+        gan: the model.
+        output: path of a directory.
+        card: model card, see `describe_run`.
+        overwrite: whether to replace an earlier export. Other files are kept.
 
     Raises:
         UserError: if the output exists or cannot be written.
         ExportFailed: if the exported generator returns different images.
     """
-    with _new_output(output) as directory:
+    with _new_output(output, None, overwrite) as directory:
         save_pretrained(gan, directory)
         _write_card(directory, card, "hub", "The EMA weights, float32.")
         latents = np.zeros((1, gan.latent_dim), np.float32)
@@ -155,31 +165,54 @@ def _check_accuracy(comparison: Comparison, format: str, precision: str) -> None
         )
 
 
+def check_export(
+    output: str | os.PathLike, form: Format | None = None, overwrite: bool = False
+) -> Path | None:
+    """Check the output of an export before the work.
+
+    Args:
+        output: path of a directory or file.
+        form: the format; None for the Hub's layout.
+        overwrite: whether an earlier export may be replaced.
+
+    Returns:
+        The path of the file's model card; None if the output is a directory.
+
+    Raises:
+        UserError: if the output has another ending, exists or cannot be written, or a
+            file that is not a model card of ours has the name of the card.
+    """
+    endings = (form.suffix, "") if form and form.suffix else ("",)
+    ending = check_output("output", output, endings, overwrite)
+    card = Path(f"{output}.md") if ending else Path(output, CARD_FILE)
+    if card.exists() and not (overwrite and CARD_MARK in read_text(card)):
+        raise UserError(
+            f"output={output}: the model card {card} exists already. Choose another "
+            "path, or move that file"
+        )
+    return card if ending else None
+
+
 @contextlib.contextmanager
 def _new_output(
-    output: str | os.PathLike, form: Format | None = None
+    output: str | os.PathLike, form: Format | None, overwrite: bool
 ) -> Iterator[Path]:
     """Yield an empty directory; move it or its file to `output` if the body succeeds.
 
     Raises:
-        UserError: if the output exists or cannot be written.
+        UserError: see `check_export`.
     """
+    card = check_export(output, form, overwrite)
     output = Path(output)
-    is_file = form is not None and output.suffix == form.suffix != ""
-    if not is_file and output.suffix in {f.suffix for f in FORMATS.values()} - {""}:
-        raise UserError(f"output={output}: the suffix belongs to another format")
-    if output.is_file() or (output.is_dir() and any(output.iterdir())):
-        raise UserError(f"output={output}: already exists. Choose another path")
     try:
-        if form is None or not is_file:
+        if form is None or card is None:
             with replacing_directory(output) as directory:
                 yield Path(directory)
             return
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent) as directory:
             yield Path(directory)
-            moves = {CARD_FILE: output.with_suffix(".md"), form.file: output}
-            for name, target in moves.items():
+            for name, target in {CARD_FILE: card, form.file: output}.items():
                 if (source := Path(directory, name)).exists():
                     with replacing(target) as temporary:
                         source.replace(temporary)

@@ -13,6 +13,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from lada_tf.serving.ports import host_and_port
 from lada_tf.serving.predictor import DEFAULT_SIGNATURE, BadRequest, Predictor
 
 MAX_REPEATED = 2**20  # elements that a request may give as one repeated number
@@ -126,5 +127,5 @@ def grpc_server(
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(name, predictor), server
     )
-    server.add_insecure_port(f"{host}:{port}")
+    server.add_insecure_port(host_and_port(host, port))
     return server

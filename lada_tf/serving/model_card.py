@@ -10,7 +10,10 @@ from pathlib import Path
 
 import lada_tf
 from lada_tf.errors import UserError
+from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
+from lada_tf.models.networks import make_networks
+from lada_tf.models.presets import Preset
 from lada_tf.training.run_directory import RunDirectory
 
 UNKNOWN = "not recorded"
@@ -48,7 +51,6 @@ def describe_run(
     """
     run = RunDirectory(run_dir)
     preset = run.read_preset()
-    names = [name for name, other in PRESETS.items() if other == preset]
     license_id, license_text = LICENSES.get(preset.data, ("other", UNKNOWN))
     if data_license:
         license_id, license_text = data_license.lower(), data_license
@@ -66,7 +68,7 @@ def describe_run(
         fingerprint=run.read_setting("data fingerprint", UNKNOWN),
         license_id=license_id,
         license_text=license_text,
-        preset=names[0] if names else "custom",
+        preset=_preset_name(preset),
         image_size=preset.image_size,
         latent_dim=preset.latent_dim,
         images_seen=f"{gan.images_seen:,}",
@@ -78,9 +80,29 @@ def describe_run(
     )
 
 
+def _preset_name(preset: Preset) -> str:
+    """Return the preset with the same networks, and what else the run changed."""
+
+    def networks(preset: Preset) -> list[dict]:
+        return [network.get_config() for network in make_networks(preset)]
+
+    settings, ours = dataclasses.asdict(preset), networks(preset)
+    changes = {}
+    for name, other in PRESETS.items():
+        if networks(other) == ours:
+            default = dataclasses.asdict(other) | {"data": preset.data}
+            changes[name] = [key for key in settings if settings[key] != default[key]]
+    if not changes:
+        return "custom"
+    name = min(changes, key=lambda name: len(changes[name]))
+    return f"{name}, with other {', '.join(changes[name])}".removesuffix(
+        ", with other "
+    )
+
+
 def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
     try:
-        record = json.loads(Path(path).read_text().strip().splitlines()[-1])
+        record = json.loads(read_text(path).strip().splitlines()[-1])
         metrics = {name: float(value) for name, value in record["metrics"].items()}
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
@@ -92,7 +114,7 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
 def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
     """Return the last Fréchet distance measured up to the number of images seen."""
     file = run.metrics_file
-    lines = file.read_text().splitlines() if file.exists() else []
+    lines = read_text(file).splitlines() if file.exists() else []
     for record in map(json.loads, reversed(lines)):
         metrics = {name: v for name, v in record.items() if name.startswith("FD")}
         if metrics and record["images"] <= gan.images_seen:

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import UserError
-from lada_tf.serving.exported import SAVED_MODEL
+from lada_tf.io import utf8_path
+from lada_tf.serving.exported import SAVED_MODEL, first_line
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -31,13 +32,18 @@ class Predictor:
         has_bfloat16: whether weights are bfloat16.
 
     Raises:
-        UserError: if there is no SavedModel.
+        UserError: if there is no SavedModel, or it cannot be loaded.
     """
 
     def __init__(self, model: str | os.PathLike):
-        path = _find_newest_version(Path(model))
+        path = _find_newest_version(utf8_path("model", model))
         self.version = int(path.name) if path.name.isdigit() else 1
-        self._model = tf.saved_model.load(str(path))  # owns the variables
+        try:
+            self._model = tf.saved_model.load(str(path))  # owns the variables
+        except Exception as error:  # TensorFlow raises exceptions of many types
+            raise UserError(
+                f"model={path}: cannot be loaded ({first_line(error)})"
+            ) from error
         self.signatures = dict(self._model.signatures)
         self.has_bfloat16 = any(
             variable.dtype == tf.bfloat16

@@ -11,6 +11,7 @@ Invalid requests get a 4xx status and a message.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -18,7 +19,8 @@ from typing import Any
 
 import kserve
 import numpy as np
-from kserve.errors import InvalidInput
+from kserve.errors import InvalidInput, ModelNotFound, UnsupportedProtocol
+from kserve.logging import logger
 from kserve.model_server import app
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.server import RESTServer
@@ -132,6 +134,24 @@ class CheckedDataPlane(DataPlane):
             raise InvalidInput(f"Unrecognized request format: {error}") from error
 
 
+class AnyContentType:
+    """ASGI middleware that reads each body as JSON unless it is declared as binary.
+
+    TensorFlow Serving ignores the content type, which curl sets to that of a form.
+    """
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            if headers.get(b"content-type") != b"application/octet-stream":
+                headers[b"content-type"] = b"application/json"
+            scope = {**scope, "headers": list(headers.items())}
+        await self.app(scope, receive, send)
+
+
 class BodyLimit:
     """ASGI middleware that answers 413 if a request's body exceeds `max_bytes`."""
 
@@ -160,11 +180,19 @@ class BodyLimit:
         await self.app(scope, replay, send)
 
 
+def _is_no_client_error(record: logging.LogRecord) -> bool:
+    """Filter out what KServe logs with a traceback, though the client got an answer."""
+    errors = (InvalidInput, ModelNotFound, NotImplementedError, UnsupportedProtocol)
+    return not (record.exc_info and isinstance(record.exc_info[1], errors))
+
+
 def rest_server(model: KServeModel, host: str, port: int, max_bytes: int) -> RESTServer:
     """Return a server of one model. `run()` serves until SIGTERM or SIGINT."""
     server = kserve.ModelServer(http_port=port, enable_grpc=False)
     server.register_model(model)
     app.add_middleware(BodyLimit, max_bytes=max_bytes)
+    app.add_middleware(AnyContentType)
+    logger.addFilter(_is_no_client_error)
     rest = RESTServer(
         "kserve.model_server:app",
         CheckedDataPlane(model_registry=server.registered_models),

@@ -75,8 +75,14 @@ def _signatures(generator, max_batch, jit_compile):
     def checked(outputs):
         @tf.function(input_signature=[tf.TensorSpec((None, dim), name="latents")])
         def signature(latents):
-            batch = tf.shape(latents)[0]
+            # Servers do not check the width. The shape of this copy is unknown until
+            # then, so that the check stays in the graph.
+            copy = tf.raw_ops.PlaceholderWithDefault(input=latents, shape=(None, None))
+            batch, width = tf.unstack(tf.shape(copy))
             checks = [
+                tf.debugging.Assert(
+                    width == dim, [f"a latent must have {dim} numbers, not", width]
+                ),
                 _check_count(batch, "the batch of latents", 1, max_batch),
                 tf.debugging.Assert(
                     tf.reduce_all(tf.math.is_finite(latents)),

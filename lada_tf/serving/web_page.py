@@ -36,7 +36,7 @@ def write_web_page(generator: Generator, directory: Path, precision: str) -> Non
     package = _runtime_package(Path(default_cache_dir()))
     write_onnx(generator, directory / "generator.onnx", precision)
     model = {"latent_dim": generator.latent_dim, "image_size": generator.image_size}
-    (directory / "model.json").write_text(json.dumps(model))
+    (directory / "model.json").write_text(json.dumps(model), "utf-8")
     for name in PAGE_FILES:
         source = resources.files("lada_tf.serving") / "web" / name
         (directory / name).write_bytes(source.read_bytes())
@@ -47,7 +47,7 @@ def write_web_page(generator: Generator, directory: Path, precision: str) -> Non
             file = archive.extractfile(f"package/dist/{name}")
             assert file  # for mypy: it is a regular file
             (runtime / name).write_bytes(file.read())
-    (runtime / "NOTICE").write_text(NOTICE)
+    (runtime / "NOTICE").write_text(NOTICE, "utf-8")
 
 
 def _runtime_package(cache_dir: Path) -> Path:

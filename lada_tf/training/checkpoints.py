@@ -15,7 +15,13 @@ import tensorflow as tf
 from absl import logging
 
 from lada_tf.errors import UserError
-from lada_tf.io import failure_reason, replacing_directory, sha256, write_json
+from lada_tf.io import (
+    failure_reason,
+    read_text,
+    replacing_directory,
+    sha256,
+    write_json,
+)
 from lada_tf.models import LadaGAN
 
 PREFIX = "state"
@@ -79,7 +85,7 @@ class Checkpoints:
     def best_distance(self) -> float:
         """Return the distance of the best checkpoint, or infinity if there is none."""
         distances = [
-            json.loads((path / MANIFEST).read_text())["distance"]
+            json.loads(read_text(path / MANIFEST))["distance"]
             for path in self.path.glob("best-*")
             if validation_error(path) is None
         ]
@@ -97,7 +103,7 @@ class Checkpoints:
         if path is not None:
             status = self.state.read(str(path / PREFIX))
             status.assert_existing_objects_matched().assert_consumed()
-            manifest = json.loads((path / MANIFEST).read_text())
+            manifest = json.loads(read_text(path / MANIFEST))
             self.rollbacks = manifest.get("rollbacks", 0)
         return path
 
@@ -170,7 +176,7 @@ def find_checkpoint(path: Path, best: bool = False) -> Path | None:
 def validation_error(checkpoint: Path) -> str | None:
     """Return what is wrong with a checkpoint, or None if it is valid."""
     try:
-        checksums = json.loads((checkpoint / MANIFEST).read_text())["sha256"]
+        checksums = json.loads(read_text(checkpoint / MANIFEST))["sha256"]
         for name, checksum in checksums.items():
             if sha256(checkpoint / name) != checksum:
                 return f"{name} does not match its checksum"

@@ -205,13 +205,21 @@ def parse_field(name: str, text: str) -> Any:
 
 
 def flagfile_text(settings: Mapping[str, Any]) -> str:
-    """Return a flagfile with one `--name=value` per line."""
+    """Return a flagfile with one `--name=value` per line.
+
+    Raises:
+        UserError: if a value contains a line break.
+    """
     text = ""
     for name, value in settings.items():
         if isinstance(value, tuple):
             value = ",".join(map(str, value))
         elif isinstance(value, bool):
             value = str(value).lower()
+        if "\n" in str(value) or "\r" in str(value):
+            raise UserError(
+                f"{name}={value!r}: flags.cfg cannot store a line break. Rename it"
+            )
         text += f"--{name}={value}\n"
     return text
 
@@ -222,7 +230,7 @@ def parse_settings(text: str) -> dict[str, str]:
     The comment `# data: …` is returned as the setting `data fingerprint`.
     """
     settings = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("--"):
             name, _, value = line[2:].partition("=")
             settings[name] = value

@@ -15,7 +15,7 @@ from typing import IO, Any
 import tensorflow as tf
 
 from lada_tf.errors import UserError
-from lada_tf.io import try_lock, write_atomically, write_json
+from lada_tf.io import read_text, try_lock, utf8_path, write_atomically, write_json
 from lada_tf.models.presets import Preset
 from lada_tf.training import configuration
 
@@ -34,6 +34,10 @@ FREE_SETTINGS = (
     "fd_samples",
     "on_nonfinite",
     "max_rollbacks",
+    "on_bad_image",  # another choice changes the fingerprint, if it matters
+    "memory_limit_mb",
+    "cache_dir",
+    "download",
 )
 
 
@@ -53,7 +57,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        self.path = utf8_path("run_dir", path)
         self.flags_file = self.path / "flags.cfg"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
@@ -127,8 +131,8 @@ class RunDirectory:
         if not self.flags_file.exists():
             raise UserError(f"run_dir={self.path}: no run there (no flags.cfg)")
         try:
-            text = self.flags_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(self.flags_file)
+        except OSError as error:
             raise UserError(f"{self.flags_file}: cannot be read: {error}") from error
         return configuration.parse_settings(text)
 
@@ -139,7 +143,7 @@ class RunDirectory:
 
     def log_metrics(self, images: int, values: dict[str, float]) -> None:
         """Write values, by name, to metrics.jsonl and TensorBoard."""
-        with self.metrics_file.open("a") as file:
+        with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"images": images, **values}) + "\n")
         with self.writer.as_default(step=images):
             for name, value in values.items():
@@ -149,7 +153,7 @@ class RunDirectory:
         """Delete the lines after `images` images. The resumed run writes them again."""
         if not self.metrics_file.exists():
             return
-        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(self.metrics_file).splitlines()
         kept = [f"{line}\n" for line in lines if _images_of(line) <= images]
         write_atomically(self.metrics_file, "".join(kept))
 

@@ -137,6 +137,7 @@ def train(
     run_dir: str | os.PathLike,
     options: TrainingOptions | None = None,
     strategy: tf.distribute.Strategy | None = None,
+    source_settings: dict | None = None,
 ) -> LadaGAN:
     """Train in a run directory, or resume the run in it.
 
@@ -147,6 +148,8 @@ def train(
         options: seed, intervals, precision, and so on.
         strategy: from `lada_tf.training.distribution.make_strategy`. By default the
             current one. With several workers, only the first writes the run directory.
+        source_settings: flags of `lada_tf.train` by which `source` was opened, to store
+            them in the run's `flags.cfg`.
 
     Returns:
         The trained `LadaGAN`.
@@ -168,7 +171,10 @@ def train(
     checkpoints = Checkpoints(directory.checkpoints, gan, options.keep_checkpoints)
     # Only the chief handles signals; the other workers end when it does.
     stop = StopSignal(ignore=not distribution.is_chief(strategy))
-    run = _Run(preset, source, directory, options, strategy, gan, checkpoints, stop)
+    settings = dataclasses.asdict(options) | (source_settings or {})
+    run = _Run(
+        preset, source, directory, options, settings, strategy, gan, checkpoints, stop
+    )
     try:
         with reporting_full_disk(run_dir):
             run.start()
@@ -199,6 +205,7 @@ class _Run:
     source: ImageSource
     directory: RunDirectory
     options: TrainingOptions
+    settings: dict  # the options and further flags, to store them
     strategy: tf.distribute.Strategy
     gan: LadaGAN
     checkpoints: Checkpoints
@@ -207,9 +214,7 @@ class _Run:
     def start(self) -> None:
         """Lock the run directory and restore its last checkpoint."""
         if distribution.is_chief(self.strategy):
-            self.directory.start(
-                self.preset, dataclasses.asdict(self.options), self.source.fingerprint
-            )
+            self.directory.start(self.preset, self.settings, self.source.fingerprint)
         if restored := self.checkpoints.restore():
             print(f"resuming from {restored}")
         distribution.check_same_state(self.strategy, self.gan.steps)

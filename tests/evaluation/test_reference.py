@@ -79,8 +79,10 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fail)
+    reference = cached_reference(FakeSource(), FakeExtractor(), str(tmp_path))
+    assert not os.listdir(tmp_path)  # a cache is not needed
     with pytest.raises(UserError, match="No space left"):
-        cached_reference(FakeSource(), FakeExtractor(), str(tmp_path))
+        save_reference(reference, str(tmp_path / "x.npz"), FakeExtractor())
     assert not os.listdir(tmp_path)
 
 

@@ -60,8 +60,36 @@ def test_an_arc_between_equal_latents_is_constant():
     np.testing.assert_allclose(path, np.tile(CORNERS[:1], (6, 1)))
 
 
-def test_a_directory_that_is_not_empty_is_refused(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match=f"output={tmp_path}"):
-        write_samples(tmp_path, np.zeros((1, 8, 8, 3), np.float32))
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+BLACK, WHITE = np.full((2, 3, 8, 8, 3), [[[[[-1]]]], [[[[1]]]]], np.float32)
+
+
+@pytest.mark.parametrize("name", ["grid.PNG", "images.npz", "directory"])
+def test_existing_outputs_are_replaced_only_on_request(name, tmp_path):
+    output = tmp_path / "new" / name
+    write_samples(output, BLACK)
+    before = contents(output)
+    assert output.is_dir() == (name == "directory")
+    with pytest.raises(UserError, match=f"output={output}: already exists"):
+        write_samples(output, WHITE)
+    assert contents(output) == before
+    write_samples(output, WHITE, overwrite=True)
+    assert contents(output) != before
+
+
+def contents(path):
+    files = path.iterdir() if path.is_dir() else [path]
+    return {file.name: file.read_bytes() for file in files}
+
+
+def test_only_numbered_images_of_a_directory_are_replaced(tmp_path):
+    for name in ("notes.txt", "me.png", "0.png", "7.png"):
+        (tmp_path / name).touch()
+    write_samples(tmp_path, WHITE, overwrite=True)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"notes.txt", "me.png", "0.png", "1.png", "2.png"}
+
+
+def test_unknown_endings_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"grid\.jpg: expected"):
+        write_samples(tmp_path / "grid.jpg", WHITE)
+    assert not list(tmp_path.iterdir())

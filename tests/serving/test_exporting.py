@@ -1,11 +1,15 @@
 """Exports match their generator in every format; a failed export leaves no files."""
 
+import functools
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from lada_tf.errors import ExportFailed, UserError
 from lada_tf.serving import FORMATS, export_generator, exporting, load_exported
+from lada_tf.serving.comparison import Comparison
 
 PAIRS = [(name, p) for name, form in FORMATS.items() for p in form.precisions]
 # Of pixels in [-1, 1]. float16 weights have 11 bits; int8 and bfloat16 matmuls 8.
@@ -39,9 +43,9 @@ def test_a_file_and_its_card(generator, tmp_path):
     export_generator(generator, output, "keras", card="$usage\n$fidelity\n$1")
     assert {p.name for p in output.parent.iterdir()} == {
         "generator.keras",
-        "generator.md",
+        "generator.keras.md",
     }
-    card = output.with_suffix(".md").read_text()
+    card = Path(f"{output}.md").read_text("utf-8")
     assert "load_model" in card
     assert "Stored as float32" in card
     assert card.endswith("$1")
@@ -94,9 +98,74 @@ def test_invalid_files_are_not_exported(generator, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_existing_files_are_not_replaced(generator, tmp_path):
+CARD = f"$usage\n{exporting.CARD_MARK} 1"
+
+
+@pytest.fixture
+def export(generator, monkeypatch):
+    """Export files that contain their format's name, without loading them."""
+
+    def convert(generator, path, format, *rest):
+        path.write_text(format, "utf-8")
+
+    comparison = Comparison(0, 0, 0, 1)
+    monkeypatch.setattr(exporting, "_convert", convert)
+    monkeypatch.setattr(exporting, "load_exported", lambda path: None)
+    monkeypatch.setattr(exporting, "compare", lambda *args, **kwargs: comparison)
+    return functools.partial(export_generator, generator, card=CARD)
+
+
+def test_each_file_has_its_own_card(export, tmp_path):
+    files = {"c10.onnx": "onnx", "c10.tflite": "litert", "c10.KERAS": "keras"}
+    for name, format in files.items():
+        export(tmp_path / name, format)
+    cards = {f"{name}.md" for name in files}
+    assert {path.name for path in tmp_path.iterdir()} == set(files) | cards
+    assert "onnxruntime" in (tmp_path / "c10.onnx.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("output", "format"), [("model", "savedmodel"), ("x.onnx", "onnx")]
+)
+def test_existing_exports_are_replaced_only_on_request(
+    output, format, export, tmp_path
+):
+    output = tmp_path / output
+    export(output, format)
+    with pytest.raises(UserError, match=f"output={output}: already exists"):
+        export(output, format)
+    export(output, format, overwrite=True)
+    notes = tmp_path / "notes"
+    notes.write_text("mine", "utf-8")
+    export(output, format, overwrite=True)
+    assert notes.read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("output", "format", "card"),
+    [
+        ("model", "savedmodel", "model/README.md"),
+        ("x.keras", "keras", "x.keras.md"),
+    ],
+)
+def test_files_of_the_user_are_never_replaced(
+    overwrite, output, format, card, export, tmp_path
+):
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=f"output={tmp_path / 'model'}"):
-        export_generator(generator, tmp_path / "model")
-    assert (tmp_path / "model" / "notes.txt").read_text() == "mine"
+    for path in (card, "x.md"):
+        (tmp_path / path).write_text("mine", "utf-8")
+    with pytest.raises(UserError, match=f"output={tmp_path / output}: "):
+        export(tmp_path / output, format, overwrite=overwrite)
+    for path in (card, "x.md"):
+        assert (tmp_path / path).read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("x.h5", "keras"), ("x.tflite", "onnx"), ("x.pb", "savedmodel")],
+)
+def test_endings_of_other_formats_are_refused(name, format, export, tmp_path):
+    with pytest.raises(UserError, match=f"{name}: expected"):
+        export(tmp_path / name, format)
+    assert not list(tmp_path.iterdir())

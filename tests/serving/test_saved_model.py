@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 
 from lada_tf.sampling import to_uint8
 from lada_tf.serving.saved_model import write_saved_model
@@ -133,6 +134,22 @@ def test_bad_latents_are_refused(model, latents, message):
     for name in ("serving_default", "attention", "forward"):
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             model.signatures[name](latents=latents)
+
+
+def test_a_server_refuses_latents_of_another_width(folder):
+    """Servers run the graph in a session, which does not compare shapes."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+        signature = meta.signature_def["serving_default"]
+        options = config_pb2.CallableOptions(
+            feed=[signature.inputs["latents"].name],
+            fetch=[signature.outputs["images"].name],
+        )
+        call = session._make_callable_from_options(options)
+        assert call(LATENTS)[0].shape == (3, 32, 32, 3)
+        message = "a latent must have 6 numbers, not"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            call(LATENTS[:, :5])
 
 
 @pytest.mark.parametrize(

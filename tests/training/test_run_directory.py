@@ -51,6 +51,35 @@ def test_length_intervals_and_data_path_may_change(tmp_path):
     assert RunDirectory(tmp_path).read_preset() == longer
 
 
+def test_settings_that_only_read_the_data_may_change(tmp_path):
+    source = {"on_bad_image": "skip", "memory_limit_mb": 1, "cache_dir": "/a"}
+    start_and_release(tmp_path, PRESET, OPTIONS | source, "portraits:1")
+    assert RunDirectory(tmp_path).read_setting("on_bad_image", "") == "skip"
+    source = {"on_bad_image": "error", "memory_limit_mb": 2, "download": True}
+    start_and_release(tmp_path, PRESET, OPTIONS | source, "portraits:1")
+
+
+@pytest.mark.parametrize("data", ["a\nb", "a\rb"])
+def test_a_line_break_is_refused_before_anything_is_written(data, tmp_path):
+    preset = dataclasses.replace(PRESET, data=data)
+    with pytest.raises(UserError, match=r"data=.*line break"):
+        RunDirectory(tmp_path / "run").start(preset, OPTIONS)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("data", ["caf\udce9", "\u03b2 \u2028\x85\x0c", "a=b --c #d"])
+def test_any_other_name_is_stored(data, tmp_path):
+    preset = dataclasses.replace(PRESET, data=data)
+    start_and_release(tmp_path, preset, OPTIONS)
+    start_and_release(tmp_path, preset, OPTIONS)
+    assert RunDirectory(tmp_path).read_preset() == preset
+
+
+def test_run_directories_have_names_in_utf8(tmp_path):
+    with pytest.raises(UserError, match="run_dir="):
+        RunDirectory(tmp_path / "caf\udce9")
+
+
 def start_and_release(path, *arguments):
     directory = RunDirectory(path)
     directory.start(*arguments)

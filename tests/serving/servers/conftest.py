@@ -27,11 +27,19 @@ def server(generator, tmp_path_factory):
     url = f"http://127.0.0.1:{rest_port}"
     try:
         _wait_until_ready(process, url, log)
-        yield SimpleNamespace(url=url, grpc=f"127.0.0.1:{grpc_port}", command=command)
+        yield SimpleNamespace(
+            url=url, grpc=f"127.0.0.1:{grpc_port}", command=command, log=log
+        )
         assert process.poll() is None, "the server died of a request"
     finally:
         process.terminate()
     assert process.wait(timeout=30) == 0
+
+
+@pytest.fixture
+def free_port():
+    (port,) = _free_ports(1)
+    return port
 
 
 def _free_ports(count):
@@ -61,7 +69,7 @@ def post(server):
 
     def post(path, body, headers=None):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **(headers or {})}
+        headers = {"Content-Type": "application/json"} if headers is None else headers
         request = urllib.request.Request(server.url + path, data, headers)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:

@@ -155,6 +155,26 @@ def test_bad_v1_requests(name, post):
 
 
 @pytest.mark.parametrize(
+    "content_type",
+    ["application/x-www-form-urlencoded", "application/json; charset=utf-8", "text/a"],
+)
+def test_the_content_type_does_not_matter(content_type, post):
+    """curl says that its data is a form."""
+    headers = {"Content-Type": content_type}
+    for path, body in ((V1, {"instances": [[0] * 6]}), (V2, {"inputs": [tensor()]})):
+        status, answer = post(path, body, headers)
+        assert status == 200, answer
+
+
+def test_bad_requests_leave_no_traceback_in_the_log(server, post):
+    for body in ({}, {"instances": [[0]]}, b"{"):
+        assert post(V1, body)[0] == 400
+    assert post("/v1/models/other:predict", {})[0] == 404
+    assert post("/v1/models/small:explain", {})[0] in (404, 501)
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize(
     ("inputs", "message"),
     [
         ([tensor(data=np.zeros((1, 2)))], "the shape (1, 2), not (n, 6)"),

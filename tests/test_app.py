@@ -1,0 +1,112 @@
+"""The guard of all commands, output streams, and flagfiles."""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lada_tf import app
+from lada_tf.errors import TrainingDiverged, UserError, one_line_errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("data=x: not found\nor so"), 2, "--data=x: not found or so"),
+        (
+            UserError("set a (seed=1) or x=y, not /seed=2"),
+            2,
+            "(--seed=1) or x=y, not /",
+        ),
+        (TrainingDiverged("step 3"), 3, "step 3"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.png"), 2, "a.png: Perm"),
+        (
+            OSError(errno.EBUSY, "Busy", "a.partial", None, "mounted"),
+            2,
+            "mounted: Busy",
+        ),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary"), 2, "No usable temp"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_errors_that_are_no_defects_end_with_one_line(error, code, line, capsys):
+    with pytest.raises(SystemExit) as end, one_line_errors(["data", "seed"]):
+        raise error
+    assert end.value.code == code
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert line in printed
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, KeyError, MemoryError])
+def test_defects_keep_their_traceback(kind):
+    with pytest.raises(kind), one_line_errors():
+        raise kind("x")
+
+
+def test_any_text_can_be_printed_on_an_ascii_terminal(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with one_line_errors():
+        print("β caf\udce9.png")
+    assert terminal.buffer.getvalue() == b"\\u03b2 caf\\udce9.png\n"
+
+
+PYTHON = f"{sys.executable} -m lada_tf"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "code", "stderr"),
+    [
+        (f"{PYTHON} --help | true; exit ${{PIPESTATUS[0]}}", 141, ""),
+        (f"{PYTHON} unknown 2>&-", 2, ""),
+        (f"{PYTHON} unknown >&- 2>&-", 2, ""),
+        (f"{PYTHON} --help >/dev/full", 2, "error: No space left on device\n"),
+    ],
+)
+def test_streams_that_nobody_reads(command, code, stderr):
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (code, "", stderr)
+
+
+def test_closed_streams_are_opened_before_any_file(tmp_path):
+    """Otherwise, the first file would get their numbers, and the log lines."""
+    source = (
+        "import os, sys; sys.argv[0] = 'lada-tf'\n"  # imports little
+        "from lada_tf.errors import one_line_errors\n"
+        "with one_line_errors():\n"
+        "  with open(sys.argv[1], 'w') as file:\n"
+        "    os.write(2, b'log'); print('log', file=sys.stderr)\n"
+    )
+    file = tmp_path / "file"
+    command = [sys.executable, "-c", source, str(file)]
+    closed = ["bash", "-c", '"$@" >&- 2>&-', "bash", *command]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run(closed, check=True, env=environment)
+    assert file.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le"]
+)
+def test_flagfiles_in_any_encoding(encoding, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = "# a comment\r\n--data=caf\xe9 1\r\n\r\n// too\r\n--seed=3"
+    (tmp_path / "outer.cfg").write_text("--flip\n--flagfile=~/inner.cfg\n", "utf-8")
+    (tmp_path / "inner.cfg").write_bytes(text.encode(encoding))
+    for arguments in (["--flagfile=~/outer.cfg"], ["--flagfile", "~/outer.cfg"]):
+        flags = app._expand_flagfiles(["--a", *arguments, "--b"])
+        assert flags == ["--a", "--flip", "--data=caf\xe9 1", "--seed=3", "--b"]
+
+
+def test_flagfiles_that_cannot_be_read(tmp_path):
+    loop = tmp_path / "loop.cfg"
+    loop.write_text(f"--flagfile={loop}\n", "utf-8")
+    for path in (loop, tmp_path, tmp_path / "absent"):
+        with pytest.raises(UserError, match=f"--flagfile={path}"):
+            app._expand_flagfiles([f"--flagfile={path}"])
