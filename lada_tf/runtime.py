@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from tqdm import tqdm
-
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 # Reading and decoding one small image costs less than submitting a task.
@@ -63,30 +61,6 @@ def without_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-@contextlib.contextmanager
-def keras_defaults() -> Iterator[None]:
-    """Create Keras objects as if there were no keras.json: float32, channels last.
-
-    Use it for objects that have no argument for these.
-    """
-    from keras import config
-
-    before = config.dtype_policy(), config.floatx(), config.image_data_format()
-    _set_keras_defaults("float32", "float32", "channels_last")
-    try:
-        yield
-    finally:
-        _set_keras_defaults(*before)
-
-
-def _set_keras_defaults(policy, floatx, image_data_format):
-    from keras import config
-
-    config.set_dtype_policy(policy)
-    config.set_floatx(floatx)
-    config.set_image_data_format(image_data_format)
 
 
 @contextlib.contextmanager
@@ -166,8 +140,10 @@ def parallel_map(
 
 def progress_bar(
     items: Iterable, total: int, description: str, initial: int = 0
-) -> tqdm:
+) -> Iterable:
     """Show progress on a terminal if the work takes longer than two seconds."""
+    from tqdm import tqdm
+
     return tqdm(
         items, description, total, unit="image", initial=initial, delay=2, disable=None
     )

@@ -11,8 +11,8 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.io import check_output, write_json
-from lada_tf.models import PRESETS, LadaGAN
-from lada_tf.models.cost import PAPER_COSTS, count_flops, training_bytes
+from lada_tf.models import PRESETS
+from lada_tf.models.cost import PAPER_COSTS, preset_costs
 
 flags.DEFINE_enum("preset", None, list(PRESETS), "Preset. The default is all presets.")
 app.DEFINE_path("output", None, ".json file to write the values to.")
@@ -31,27 +31,12 @@ def main() -> None:
         check_output("output", FLAGS.output, (".json",), FLAGS.overwrite)
     values = {}
     for name in [FLAGS.preset] if FLAGS.preset else PRESETS:
-        values[name] = count(name)
+        values[name] = preset_costs(name)
         print(describe(name, values[name]), end="\n\n", flush=True)
     print(NOTE)
     if FLAGS.output:
         Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
         write_json(FLAGS.output, values)
-
-
-def count(name: str) -> dict[str, int]:
-    """Return a preset's parameters, FLOPs per image, training steps and memory."""
-    preset = PRESETS[name]
-    gan = LadaGAN.from_preset(preset)
-    return {
-        "generator_parameters": gan.generator.count_params(),
-        "generator_flops": count_flops(gan.generator),
-        "discriminator_parameters": gan.discriminator.count_params(),
-        "discriminator_flops": count_flops(gan.discriminator),
-        "total_images": preset.total_images,
-        "steps": -(-preset.total_images // preset.batch_size),
-        "training_bytes": training_bytes(gan),
-    }
 
 
 def describe(name: str, values: dict[str, int]) -> str:

@@ -188,7 +188,7 @@ def test_help_lists_every_command_at_once(installed, tmp_path):
     apps = {
         path.stem
         for path in (ROOT / "lada_tf").glob("*.py")
-        if "app.run(main)" in path.read_text()
+        if "app.run(main" in path.read_text()
     }
     described = dict(
         line.split(maxsplit=1) for line in printed.splitlines() if line.startswith("  ")

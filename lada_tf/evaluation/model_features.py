@@ -16,7 +16,7 @@ import tensorflow as tf
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import Extractor, Features
 from lada_tf.io import sha256, user_path
-from lada_tf.runtime import keras_defaults
+from lada_tf.models.networks import keras_defaults
 
 SMALL_SIZE = (32, 32)
 

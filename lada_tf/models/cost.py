@@ -9,6 +9,8 @@ from tensorflow.python.util import deprecation
 from lada_tf.layers.lada_attention import LadaAttention
 from lada_tf.layers.window_attention import WindowAttention
 from lada_tf.models.discriminator import GRID
+from lada_tf.models.lada_gan import LadaGAN
+from lada_tf.models.presets import PRESETS
 
 
 def count_flops(model: keras.Model) -> int:
@@ -100,3 +102,19 @@ def training_bytes(gan: keras.Model) -> int:
     """
     parameters = gan.generator.count_params() + gan.discriminator.count_params()
     return 4 * (4 * parameters + gan.generator.count_params())
+
+
+def preset_costs(name: str) -> dict[str, int]:
+    """Return a preset's parameters, FLOPs per image, training steps and memory."""
+    preset = PRESETS[name]
+    zeros = {"g_initializer": "zeros", "d_initializer": "zeros"}  # which take no time
+    gan = LadaGAN.from_preset(name, **zeros)
+    return {
+        "generator_parameters": gan.generator.count_params(),
+        "generator_flops": count_flops(gan.generator),
+        "discriminator_parameters": gan.discriminator.count_params(),
+        "discriminator_flops": count_flops(gan.discriminator),
+        "total_images": preset.total_images,
+        "steps": -(-preset.total_images // preset.batch_size),
+        "training_bytes": training_bytes(gan),
+    }

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import keras
+
 from lada_tf.errors import UserError
 from lada_tf.models.discriminator import Discriminator
 from lada_tf.models.generator import Generator
@@ -120,6 +122,27 @@ def check_sizes(preset: Preset) -> None:
     make_networks(preset)
     zeros: dict[str, Any] = {"g_initializer": "zeros", "d_initializer": "zeros"}
     make_networks(dataclasses.replace(preset, **zeros), build=True)
+
+
+@contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Create Keras objects as if there were no keras.json: float32, channels last.
+
+    Use it for objects that have no argument for these.
+    """
+    config = keras.config
+    before = config.dtype_policy(), config.floatx(), config.image_data_format()
+    _set_keras_defaults("float32", "float32", "channels_last")
+    try:
+        yield
+    finally:
+        _set_keras_defaults(*before)
+
+
+def _set_keras_defaults(policy, floatx, image_data_format):
+    keras.config.set_dtype_policy(policy)
+    keras.config.set_floatx(floatx)
+    keras.config.set_image_data_format(image_data_format)
 
 
 def copy_generator(

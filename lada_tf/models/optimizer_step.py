@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from lada_tf.kernels import FusedAdam
-from lada_tf.runtime import keras_defaults
+from lada_tf.models.networks import keras_defaults
 
 # If the loss scale has dropped this far, overflow is not the cause.
 MIN_LOSS_SCALE = 2.0**-20

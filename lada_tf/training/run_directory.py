@@ -87,6 +87,7 @@ class RunDirectory:
                 be written, or it holds a run with other settings (the message lists
                 them) or other files.
         """
+        text = _flagfile(preset, options, fingerprint)
         with self._reporting_errors():
             self.path.mkdir(parents=True, exist_ok=True)
             self._check_writable()
@@ -96,7 +97,6 @@ class RunDirectory:
             self._lock.write(
                 f"process {os.getpid()} on {socket.gethostname()}".encode()
             )
-            text = _flagfile(preset, options, fingerprint)
             self._check_same_run(text)
             # First, so that a directory with other files of ours holds a run.
             write_atomically(self.flags_file, text)

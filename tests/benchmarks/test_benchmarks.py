@@ -11,8 +11,8 @@ from benchmarks.peer import networks, speeds
 from benchmarks.report import print_markdown, ratio
 from benchmarks.sides import official_config
 from benchmarks.worker import Worker, take_turns
+from lada_tf.models.cost import preset_costs
 from lada_tf.models.presets import get_preset
-from lada_tf.summary import count
 
 
 def test_a_worker_answers_in_its_own_process():
@@ -120,7 +120,7 @@ def test_our_worker_trains_and_knows_its_networks():
     report, commands = start(settings | {"jit_compile": False})
     assert report["peak_mb"] > 0
     assert commands["train"](steps=1)["seconds"] > 0
-    expected = count("tiny")
+    expected = preset_costs("tiny")
     for network, size in commands["networks"]().items():
         for quantity, value in size.items():
             assert value == expected[f"{network}_{quantity}"]

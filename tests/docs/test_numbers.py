@@ -11,8 +11,7 @@ from benchmarks.report import PAPER_THROUGHPUT
 from experiments.rows import rows_named
 from lada_tf.evaluation.protocols import PROTOCOLS
 from lada_tf.models import PRESETS
-from lada_tf.models.cost import PAPER_COSTS
-from lada_tf.summary import count
+from lada_tf.models.cost import PAPER_COSTS, preset_costs
 from tests.docs.pages import ROOT, table
 
 README = ROOT / "README.md"
@@ -54,7 +53,7 @@ def millions(count):
 @pytest.mark.slow
 def test_the_summary_is_of_this_code():
     assert list(SUMMARY) == list(PRESETS)
-    assert count("tiny") == SUMMARY["tiny"]
+    assert preset_costs("tiny") == SUMMARY["tiny"]
     for name, preset in PRESETS.items():
         assert SUMMARY[name]["total_images"] == preset.total_images
 
