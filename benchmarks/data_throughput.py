@@ -152,7 +152,9 @@ def plain_epochs(folder: str, size: int):
 def our_epochs(folder: str, count: int, size: int, limit: int, cache: str):
     from lada_tf.data import batches, open_source
 
-    source = open_source(folder, size, memory_limit=limit, cache_dir=cache)
+    source = open_source(
+        folder, size, resize="plain", memory_limit=limit, cache_dir=cache
+    )
     endless = iter(batches(source, BATCH_SIZE, seed=0))
     steps = -(-count // BATCH_SIZE)
     while True:

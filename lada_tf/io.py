@@ -289,9 +289,14 @@ def try_lock(file: IO, unsupported: bool | None = True) -> bool | None:
 
 def default_cache_dir() -> str:
     """Return the directory `lada_tf` in $XDG_CACHE_HOME or ~/.cache."""
-    return os.path.join(
-        user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache"), "lada_tf"
-    )
+    try:
+        parent = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    except UserError as error:
+        raise UserError(
+            "no cache directory, since the home directory is unknown: set the "
+            "environment variable XDG_CACHE_HOME"
+        ) from error
+    return os.path.join(parent, "lada_tf")
 
 
 def failure_reason(error: BaseException) -> str:
@@ -328,11 +333,15 @@ def _temporary_path(directory: str, name: str) -> str:
 
 
 def _sync_directory(path: str) -> None:
-    """Flush a directory's entries to the disk, where the system supports it."""
-    if os.name == "nt":
+    """Flush a directory's entries to the disk, where the file system supports it."""
+    try:
+        descriptor = os.open(path or ".", os.O_RDONLY)
+    except OSError:  # Windows, or a directory that can be written but not read
         return
-    descriptor = os.open(path or ".", os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)

@@ -220,18 +220,26 @@ def _walk(directory: str) -> Iterator[str]:
             if real_path in visited:
                 continue
             visited.add(real_path)
-            for name in os.listdir(current):
-                path = os.path.join(current, name)
-                if is_hidden(name):
-                    continue
-                if not os.path.isdir(path):
-                    yield relative + name
-                    continue
-                yield f"{relative}{name}/"
-                if not os.path.islink(path):
-                    pending.append(f"{relative}{name}/")
-                elif not _is_inside(real_path, os.path.realpath(path)):
-                    heapq.heappush(links, f"{relative}{name}/")
+            with os.scandir(current) as entries:
+                for entry in entries:
+                    name = relative + entry.name
+                    if is_hidden(entry.name):
+                        continue
+                    if not _is_directory(entry):
+                        yield name
+                        continue
+                    yield f"{name}/"
+                    if not entry.is_symlink():
+                        pending.append(f"{name}/")
+                    elif not _is_inside(real_path, os.path.realpath(entry.path)):
+                        heapq.heappush(links, f"{name}/")
+
+
+def _is_directory(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that cannot be followed
+        return False
 
 
 def _is_inside(path: str, directory: str) -> bool:
