@@ -3,11 +3,14 @@
 import gc
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import tensorflow as tf
 
+from lada_tf.errors import UserError
 from lada_tf.runtime import (
+    import_tensorflow_quietly,
     without_garbage_collection,
     without_grappler,
     without_tf32,
@@ -51,6 +54,13 @@ def test_commands_print_no_tensorflow_log():
     result = run("-m", "lada_tf.prepare_data", "--help")
     assert "--image_size" in result.stdout
     assert result.stderr == ""
+
+
+def test_a_missing_temporary_directory_is_named(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/absent"])
+    with pytest.raises(UserError, match=r"'/absent'.*TMPDIR"):
+        import_tensorflow_quietly()
 
 
 @pytest.mark.slow
