@@ -18,20 +18,25 @@ _ITEMS_PER_TASK = 16
 # Largest seed of `keras.utils.set_random_seed`, which seeds NumPy with it.
 MAX_SEED = 2**32 - 1
 
+from lada_tf.errors import UserError
+
 
 def import_tensorflow_quietly() -> None:
     """Import TensorFlow without its log lines on stderr, for commands.
 
     TensorFlow's native code logs before its own log level applies, so this redirects
     file descriptor 2 during the import. If the import fails, the log lines are shown.
+
+    Raises:
+        UserError: if there is no directory for temporary files.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the only one that commands run on
-    stderr = os.dup(2)
     try:
         file = tempfile.TemporaryFile()  # noqa: SIM115
-    except OSError:  # there is no writable directory
-        file = open(os.devnull, "rb+")  # noqa: SIM115
+    except OSError as error:  # TensorFlow's import needs one too
+        raise UserError(f"{error.strerror}. Set TMPDIR to one") from error
+    stderr = os.dup(2)
     with file as log, without_garbage_collection():
         os.dup2(log.fileno(), 2)
         try:

@@ -38,8 +38,8 @@ def main() -> None:
     host = FLAGS.host.strip("[]")  # brackets of an IPv6 address
     if FLAGS.rest_port == FLAGS.grpc_port:
         raise UserError(f"rest_port={FLAGS.rest_port}: must differ from grpc_port")
-    for port in ("rest_port", "grpc_port"):
-        check_port(port, host, FLAGS[port].value)
+    check_port("rest_port", host, FLAGS.rest_port)
+    check_port("grpc_port", host, FLAGS.grpc_port)
     predictor = Predictor(FLAGS.model)
     if predictor.has_bfloat16:
         runtime.assume_frozen_weights()

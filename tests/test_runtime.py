@@ -4,14 +4,14 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 
-import keras
 import pytest
 import tensorflow as tf
 
+from lada_tf.errors import UserError
 from lada_tf.runtime import (
     import_tensorflow_quietly,
-    keras_defaults,
     without_garbage_collection,
     without_grappler,
     without_tf32,
@@ -45,23 +45,6 @@ def test_contexts_nest_and_restore(context, is_enabled):
     assert is_enabled() == before
 
 
-def test_keras_defaults():
-    def defaults():
-        config = keras.config
-        return config.dtype_policy().name, config.floatx(), config.image_data_format()
-
-    before = defaults()
-    with keras_defaults():
-        keras.config.set_dtype_policy("mixed_bfloat16")
-        keras.config.set_floatx("float64")
-        keras.config.set_image_data_format("channels_first")
-        theirs = defaults()
-        with keras_defaults():
-            assert defaults() == ("float32", "float32", "channels_last")
-        assert defaults() == theirs
-    assert defaults() == before
-
-
 def test_commands_run_on_tensorflow(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     import_tensorflow_quietly()
@@ -78,6 +61,13 @@ def test_commands_print_no_tensorflow_log():
     result = run("-m", "lada_tf.prepare_data", "--help")
     assert "--image_size" in result.stdout
     assert result.stderr == ""
+
+
+def test_a_missing_temporary_directory_is_named(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/absent"])
+    with pytest.raises(UserError, match=r"'/absent'.*TMPDIR"):
+        import_tensorflow_quietly()
 
 
 @pytest.mark.slow

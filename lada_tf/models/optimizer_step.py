@@ -48,7 +48,7 @@ def make_optimizer(
     optimizer: str | dict | keras.optimizers.Optimizer | None,
     network: keras.Model,
     learning_rate: float,
-    betas: tuple[float, float],
+    betas: tuple[float, ...],
 ) -> keras.optimizers.Optimizer:
     """Return an optimizer, built for a network.
 
@@ -59,14 +59,13 @@ def make_optimizer(
         betas: two floats, β₁ and β₂ of the default Adam.
     """
     with keras_defaults():  # the learning rate's dtype is `floatx`
-        if optimizer is None:
-            optimizer = FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
-        optimizer = keras.optimizers.get(optimizer)
-        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        adam = FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
+        made = keras.optimizers.get(adam if optimizer is None else optimizer)
+        scales = isinstance(made, keras.optimizers.LossScaleOptimizer)
         if network.compute_dtype == "float16" and not scales:
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(network.trainable_variables)
-    return optimizer
+            made = keras.optimizers.LossScaleOptimizer(made)
+        made.build(network.trainable_variables)
+    return made
 
 
 class OptimizerStep:

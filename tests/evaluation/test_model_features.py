@@ -9,7 +9,7 @@ from lada_tf.evaluation.model_features import (
     ModelFeatures,
     SmallClassifier,
 )
-from lada_tf.runtime import keras_defaults
+from lada_tf.models.networks import keras_defaults
 from tests.evaluation.recipes import images
 
 

@@ -16,7 +16,7 @@ from lada_tf.models.metrics import (
     ProgressBar,
     _with_first_batch,
 )
-from lada_tf.runtime import keras_defaults
+from lada_tf.models.networks import keras_defaults
 from tests.small import SMALL
 
 DECODER = {

@@ -1,12 +1,13 @@
 """Copies of a generator in another precision."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from lada_tf.layers import BatchNormLeakyReLU
 from lada_tf.models import get_preset
-from lada_tf.models.networks import copy_generator, make_networks
+from lada_tf.models.networks import copy_generator, keras_defaults, make_networks
 from tests.models.network_checks import make_generator
 from tests.small import SMALL
 
@@ -32,3 +33,20 @@ def test_sync_batch_norm_reaches_every_layer(sync_batch_norm):
     layers = discriminator._flatten_layers()
     norms = [layer for layer in layers if isinstance(layer, BatchNormLeakyReLU)]
     assert {norm.synchronized for norm in norms} == {sync_batch_norm}
+
+
+def test_keras_defaults():
+    def defaults():
+        config = keras.config
+        return config.dtype_policy().name, config.floatx(), config.image_data_format()
+
+    before = defaults()
+    with keras_defaults():
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.config.set_floatx("float64")
+        keras.config.set_image_data_format("channels_first")
+        theirs = defaults()
+        with keras_defaults():
+            assert defaults() == ("float32", "float32", "channels_last")
+        assert defaults() == theirs
+    assert defaults() == before
