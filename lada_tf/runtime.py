@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from lada_tf.errors import UserError
+
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 # Reading and decoding one small image costs less than submitting a task.
@@ -17,8 +19,6 @@ _ITEMS_PER_TASK = 16
 
 # Largest seed of `keras.utils.set_random_seed`, which seeds NumPy with it.
 MAX_SEED = 2**32 - 1
-
-from lada_tf.errors import UserError
 
 
 def import_tensorflow_quietly() -> None:
