@@ -30,8 +30,8 @@ COUNT = "[0, 1e18]"
 # How often per run, and the longest interval in images.
 AUTOMATIC_INTERVALS = {
     "log_images": (100, 10_000),
-    "sample_images": (10, 100_000),
-    "checkpoint_images": (10, 100_000),
+    "sample_images": (5, 100_000),
+    "checkpoint_images": (5, 100_000),
 }
 
 
@@ -56,13 +56,13 @@ class TrainingOptions:
         interval=COUNT,
     )
     sample_images: int = setting(
-        "Write a sample grid every N images. 0 selects a tenth of total_images, at "
+        "Write a sample grid every N images. 0 selects a fifth of total_images, at "
         "most 100,000.",
         0,
         interval=COUNT,
     )
     checkpoint_images: int = setting(
-        "Save a checkpoint every N images, and every 10 minutes. 0 selects a tenth of "
+        "Save a checkpoint every N images, and every 10 minutes. 0 selects a fifth of "
         "total_images, at most 100,000.",
         0,
         interval=COUNT,
@@ -111,8 +111,8 @@ class TrainingOptions:
     def automatic_intervals(self, preset: Preset) -> "TrainingOptions":
         """Return these options with a number of images for each interval that is 0.
 
-        They depend on `total_images` only: short runs have about 100 log lines, 10
-        grids and 10 checkpoints, and no interval is shorter than a batch.
+        They depend on `total_images` only: short runs have about 100 log lines, 5
+        grids and 5 checkpoints, and no interval is shorter than a batch.
         """
         resolved: dict[str, Any] = {
             name: max(preset.batch_size, min(longest, preset.total_images // times))

@@ -1,6 +1,7 @@
 """Train from a configuration and a dataset to a finished run directory."""
 
 import dataclasses
+import datetime
 import os
 import time
 
@@ -126,8 +127,10 @@ def dry_run(
     start = time.monotonic()
     loop.run(iterator, steps=TIMED_STEPS)
     seconds = (time.monotonic() - start) / TIMED_STEPS
-    hours = seconds * preset.total_images / preset.batch_size / 3600
-    print(f"time per step: {seconds:.3f} s, {hours:,.1f} hours in total")
+    total = datetime.timedelta(
+        seconds=round(seconds * preset.total_images / preset.batch_size)
+    )
+    print(f"time per step: {seconds:.3f} s, {total} in total")
     print(f"memory: {distribution.describe_peak_memory()}")
 
 

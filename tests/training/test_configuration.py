@@ -160,8 +160,8 @@ def test_a_run_resumes_with_its_own_settings_unless_flags_say_otherwise():
 @pytest.mark.parametrize(
     ("name", "total_images", "log", "sample", "checkpoint"),
     [
-        ("tiny", 480, 16, 48, 48),
-        ("tiny", 40_000, 400, 4_000, 4_000),
+        ("tiny", 480, 16, 96, 96),
+        ("tiny", 40_000, 400, 8_000, 8_000),
         ("tiny", 16, 16, 16, 16),
         ("cifar10", 68_000_000, 10_000, 100_000, 100_000),
     ],
