@@ -40,7 +40,7 @@ def positive_int(name: str, value: Any) -> int:
 
 def token_sizes(
     layer: keras.layers.Layer, inputs_shape: tuple, fixed_count: bool = False
-) -> tuple[int | None, int]:
+) -> tuple[Any, int]:
     """Return N and D of tokens (B, N, D), and let Keras check the layer's inputs.
 
     Raises:

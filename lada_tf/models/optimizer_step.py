@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -48,7 +49,7 @@ def make_optimizer(
     optimizer: str | dict | keras.optimizers.Optimizer | None,
     network: keras.Model,
     learning_rate: float,
-    betas: tuple[float, float],
+    betas: tuple[float, ...],
 ) -> keras.optimizers.Optimizer:
     """Return an optimizer, built for a network.
 
@@ -61,12 +62,12 @@ def make_optimizer(
     with keras_defaults():  # the learning rate's dtype is `floatx`
         if optimizer is None:
             optimizer = FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
-        optimizer = keras.optimizers.get(optimizer)
-        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        built: Any = keras.optimizers.get(optimizer)
+        scales = isinstance(built, keras.optimizers.LossScaleOptimizer)
         if network.compute_dtype == "float16" and not scales:
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(network.trainable_variables)
-    return optimizer
+            built = keras.optimizers.LossScaleOptimizer(built)
+        built.build(network.trainable_variables)
+    return built
 
 
 class OptimizerStep:
