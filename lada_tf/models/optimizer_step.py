@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -59,13 +60,14 @@ def make_optimizer(
         betas: two floats, β₁ and β₂ of the default Adam.
     """
     with keras_defaults():  # the learning rate's dtype is `floatx`
-        adam = FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
-        made = keras.optimizers.get(adam if optimizer is None else optimizer)
-        scales = isinstance(made, keras.optimizers.LossScaleOptimizer)
+        if optimizer is None:
+            optimizer = FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
+        built: Any = keras.optimizers.get(optimizer)
+        scales = isinstance(built, keras.optimizers.LossScaleOptimizer)
         if network.compute_dtype == "float16" and not scales:
-            made = keras.optimizers.LossScaleOptimizer(made)
-        made.build(network.trainable_variables)
-    return made
+            built = keras.optimizers.LossScaleOptimizer(built)
+        built.build(network.trainable_variables)
+    return built
 
 
 class OptimizerStep:
