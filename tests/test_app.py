@@ -1,8 +1,10 @@
 """The guard of all commands, output streams, and flagfiles."""
 
+import ast
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 
 from lada_tf import app
 from lada_tf.errors import TrainingDiverged, UserError, one_line_errors
+from tests.imports import MODULES
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,19 @@ def test_errors_that_are_no_defects_end_with_one_line(error, code, line, capsys)
     assert printed.startswith("error: ")
     assert line in printed
     assert printed.count("\n") == 1
+
+
+def test_messages_of_library_code_name_arguments_without_dashes():
+    """A Python caller has no flags, and a command may lack this one."""
+    wrong = [
+        f"{module}:{node.lineno}"
+        for module, path in MODULES.items()
+        if path.parent.name != "lada_tf"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Raise)
+        and re.search(r"(?<![\w-])--\w", ast.unparse(node))
+    ]
+    assert not wrong
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, KeyError, MemoryError])

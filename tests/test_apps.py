@@ -135,7 +135,7 @@ def test_sample(trained, tmp_path):
         np.testing.assert_array_equal(saved, image)
     maps = tmp_path / "maps.png"
     succeed("sample", run_dir, "--num_images=2", "--attention_maps", f"--output={maps}")
-    assert Image.open(maps).size == (13 * 66 - 2, 2 * 66 - 2)
+    assert Image.open(maps).size == (9 * 66 - 2, 2 * 66 - 2)
     row = tmp_path / "row.png"
     succeed("sample", run_dir, "--num_images=3", "--interpolate=5", f"--output={row}")
     assert Image.open(row).size == (5 * 64, 3 * 64)
