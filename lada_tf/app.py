@@ -4,6 +4,7 @@ A command imports this module before anything that imports TensorFlow, so that i
 none of TensorFlow's log lines.
 """
 
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -46,6 +47,21 @@ def run(main: Callable[[], int | None]) -> None:
             app.run(lambda argv: _run_main(main, argv), flags_parser=_parse_flags)
         except flags.Error as error:
             raise UserError(str(error)) from error
+
+
+def check_port(name: str, host: str, port: int) -> None:
+    """Check that a server can listen on a port, before the work to start it.
+
+    Raises:
+        UserError: if it cannot, with `name=port`.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise UserError(
+            f"{name}={port}, host={host}: {error.strerror}. Choose another one"
+        ) from error
 
 
 class _PathParser(flags.ArgumentParser):

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -198,26 +197,6 @@ def sha256(path: str | os.PathLike) -> str:
     """Return the SHA-256 checksum of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def host_and_port(host: str, port: int) -> str:
-    """Return an address as in a URL: `[::1]:8500` for IPv6."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def check_port(name: str, host: str, port: int) -> None:
-    """Check that a server can listen on a port, before the work to start it.
-
-    Raises:
-        UserError: if it cannot, with `name=port`.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        raise UserError(
-            f"{name}={port}, host={host}: {error.strerror}. Choose another one"
-        ) from error
 
 
 def try_lock(file: IO) -> bool:

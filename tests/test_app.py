@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import re
+import socket
 import subprocess
 import sys
 
@@ -126,3 +127,13 @@ def test_flagfiles_that_cannot_be_read(tmp_path):
     for path in (loop, tmp_path, tmp_path / "absent"):
         with pytest.raises(UserError, match=f"--flagfile={path}"):
             app._expand_flagfiles([f"--flagfile={path}"])
+
+
+def test_ports_in_use_are_refused():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"rest_port={port}"):
+            app.check_port("rest_port", "127.0.0.1", port)
+    app.check_port("rest_port", "127.0.0.1", port)
+    with pytest.raises(UserError, match="host=no such host"):
+        app.check_port("rest_port", "no such host", port)

@@ -2,7 +2,6 @@
 
 import ast
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from lada_tf.errors import UserError
 from lada_tf.io import (
     check_output,
-    check_port,
     read_text,
     replacing_directory,
     utf8_path,
@@ -101,16 +99,6 @@ def test_paths_for_tensorflow_are_utf8():
     assert utf8_path("run_dir", "caf\xe9") == Path("caf\xe9")
     with pytest.raises(UserError, match="run_dir="):
         utf8_path("run_dir", "caf\udce9")
-
-
-def test_ports_in_use_are_refused():
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(UserError, match=f"rest_port={port}"):
-            check_port("rest_port", "127.0.0.1", port)
-    check_port("rest_port", "127.0.0.1", port)
-    with pytest.raises(UserError, match="host=no such host"):
-        check_port("rest_port", "no such host", port)
 
 
 @pytest.mark.parametrize("package", ["lada_tf", "benchmarks", "experiments", "scripts"])
