@@ -5,6 +5,7 @@ none of TensorFlow's log lines.
 """
 
 import itertools
+import socket
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
@@ -58,6 +59,21 @@ def run(
             )
         except flags.Error as error:
             raise UserError(str(error)) from error
+
+
+def check_port(name: str, host: str, port: int) -> None:
+    """Check that a server can listen on a port, before the work to start it.
+
+    Raises:
+        UserError: if it cannot, with `name=port`.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise UserError(
+            f"{name}={port}, host={host}: {error.strerror}. Choose another one"
+        ) from error
 
 
 class _PathParser(flags.ArgumentParser):

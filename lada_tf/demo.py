@@ -15,7 +15,6 @@ from lada_tf import app
 from lada_tf.errors import UserError
 from lada_tf.serving.explorer import Explorer
 from lada_tf.serving.exported import load_exported
-from lada_tf.serving.ports import check_port
 from lada_tf.training import load_generator
 
 app.DEFINE_paths("run_dir", "Run directory. Can be repeated.")
@@ -32,7 +31,7 @@ def main() -> None:
     except ImportError as error:
         raise UserError(f"{error}: pip install 'lada_tf[demo]'") from error
 
-    check_port("port", FLAGS.host, FLAGS.port)
+    app.check_port("port", FLAGS.host, FLAGS.port)
     page = demo_page.build_page(_explorers(), FLAGS.requests_per_minute)
     # TensorFlow uses all cores for each request, so serve one at a time.
     page.queue(default_concurrency_limit=1, max_size=64)

@@ -16,7 +16,6 @@ from absl import flags
 
 from lada_tf import app, runtime
 from lada_tf.errors import UserError
-from lada_tf.serving.ports import check_port, host_and_port
 from lada_tf.serving.predictor import Predictor
 
 app.DEFINE_path("model", None, "SavedModel, or directory of versions.", required=True)
@@ -35,11 +34,12 @@ def main() -> None:
     except ImportError as error:
         raise UserError(f"{error}: pip install 'lada_tf[serve]'") from error
 
-    host = FLAGS.host.strip("[]")  # brackets of an IPv6 address
+    host = FLAGS.host.strip("[]")
+    url_host = f"[{host}]" if ":" in host else host  # an IPv6 address
     if FLAGS.rest_port == FLAGS.grpc_port:
         raise UserError(f"rest_port={FLAGS.rest_port}: must differ from grpc_port")
-    check_port("rest_port", host, FLAGS.rest_port)
-    check_port("grpc_port", host, FLAGS.grpc_port)
+    app.check_port("rest_port", host, FLAGS.rest_port)
+    app.check_port("grpc_port", host, FLAGS.grpc_port)
     predictor = Predictor(FLAGS.model)
     if predictor.has_bfloat16:
         runtime.assume_frozen_weights()
@@ -52,14 +52,14 @@ def main() -> None:
         rest = rest_server(model, host, FLAGS.rest_port, max_bytes)
         try:
             server = grpc_server(
-                name, predictor, executor, host, FLAGS.grpc_port, max_bytes
+                name, predictor, executor, url_host, FLAGS.grpc_port, max_bytes
             )
         except RuntimeError as error:
             raise UserError(f"grpc_port={FLAGS.grpc_port}: {error}") from error
         server.start()
         print(
-            f"{name}: http://{host_and_port(host, FLAGS.rest_port)}/v1/models/{name}"
-            f":predict, gRPC at {host_and_port(host, FLAGS.grpc_port)}",
+            f"{name}: http://{url_host}:{FLAGS.rest_port}/v1/models/{name}:predict, "
+            f"gRPC at {url_host}:{FLAGS.grpc_port}",
             flush=True,
         )
         for number in (signal.SIGTERM, signal.SIGINT):

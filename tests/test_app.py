@@ -1,8 +1,11 @@
 """The guard of all commands, output streams, and flagfiles."""
 
+import ast
 import errno
 import io
 import os
+import re
+import socket
 import subprocess
 import sys
 
@@ -10,6 +13,7 @@ import pytest
 
 from lada_tf import app
 from lada_tf.errors import TrainingDiverged, UserError, one_line_errors
+from tests.imports import MODULES
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,19 @@ def test_errors_that_are_no_defects_end_with_one_line(error, code, line, capsys)
     assert printed.startswith("error: ")
     assert line in printed
     assert printed.count("\n") == 1
+
+
+def test_messages_of_library_code_name_arguments_without_dashes():
+    """A Python caller has no flags, and a command may lack this one."""
+    wrong = [
+        f"{module}:{node.lineno}"
+        for module, path in MODULES.items()
+        if path.parent.name != "lada_tf"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Raise)
+        and re.search(r"(?<![\w-])--\w", ast.unparse(node))
+    ]
+    assert not wrong
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, KeyError, MemoryError])
@@ -110,3 +127,13 @@ def test_flagfiles_that_cannot_be_read(tmp_path):
     for path in (loop, tmp_path, tmp_path / "absent"):
         with pytest.raises(UserError, match=f"--flagfile={path}"):
             app._expand_flagfiles([f"--flagfile={path}"])
+
+
+def test_ports_in_use_are_refused():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"rest_port={port}"):
+            app.check_port("rest_port", "127.0.0.1", port)
+    app.check_port("rest_port", "127.0.0.1", port)
+    with pytest.raises(UserError, match="host=no such host"):
+        app.check_port("rest_port", "no such host", port)

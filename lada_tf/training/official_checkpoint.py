@@ -76,11 +76,11 @@ def import_official_checkpoint(
         data: dataset for further training, written to the run's `flags.cfg`.
 
     Raises:
-        UserError: see `load_official_checkpoint`; or if `run_dir` holds a run.
+        UserError: see `load_official_checkpoint`; or if `run_dir` is not empty.
     """
     directory = RunDirectory(run_dir)
-    if directory.flags_file.exists():
-        raise UserError(f"run_dir={run_dir}: holds a run. Choose a new directory")
+    if directory.path.exists() and any(directory.path.iterdir()):
+        raise UserError(f"run_dir={run_dir}: is not empty. Choose a new directory")
     gan = load_official_checkpoint(checkpoint, config)
     preset = _read_preset(config)
     preset = dataclasses.replace(preset, data=data, total_images=gan.images_seen)

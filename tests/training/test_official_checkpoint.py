@@ -197,7 +197,7 @@ def test_imported_run_is_the_checkpoint(run, tmp_path):
     )
     assert gan.images_seen == 3 * len(values["z"])
     assert int(gan.g_optimizer.iterations) == 3
-    with pytest.raises(UserError, match="holds a run"):
+    with pytest.raises(UserError, match="is not empty"):
         import_official_checkpoint(
             folder / "after", folder / "config.json", tmp_path / "run"
         )

@@ -29,7 +29,7 @@ def test_mistakes_exit_with_2_and_one_line(change, message, server):
 
 def test_grpc_listens_on_an_ipv6_address(free_port):
     with ThreadPoolExecutor(1) as executor:
-        server = grpc_server("x", None, executor, "::1", free_port, 2**20)
+        server = grpc_server("x", None, executor, "[::1]", free_port, 2**20)
         server.start()
         channel = grpc.insecure_channel(f"[::1]:{free_port}")
         grpc.channel_ready_future(channel).result(timeout=30)
