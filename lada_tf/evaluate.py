@@ -85,8 +85,13 @@ def main() -> None:
     protocol = choose_protocol(
         FLAGS.protocol, FLAGS.real, FLAGS.num_generated, FLAGS.num_real, FLAGS.resize
     )
+    source_options = {
+        "on_bad_image": FLAGS.on_bad_image,
+        "memory_limit": FLAGS.memory_limit_mb * 2**20,
+        "download": FLAGS.download,
+    }
     record = evaluate(
-        _open_images(),
+        _open_images(source_options),
         protocol,
         open_extractor(FLAGS.features, FLAGS.inception_graph, FLAGS.inception_sha256),
         splits=FLAGS.splits,
@@ -94,20 +99,23 @@ def main() -> None:
         batch_size=FLAGS.batch_size,
         cache_dir=FLAGS.cache_dir,
         export_reference=FLAGS.export_reference,
-        on_bad_image=FLAGS.on_bad_image,
-        memory_limit=FLAGS.memory_limit_mb * 2**20,
-        download=FLAGS.download,
+        **source_options,
     )
     record["seconds"] = round(time.time() - start, 1)
     print(format_table(record["metrics"], protocol.paper), file=sys.stderr)
     print(json.dumps(record), flush=True)
 
 
-def _open_images() -> ImageSet:
+def _open_images(source_options: dict) -> ImageSet:
     if bool(FLAGS.run_dir) == bool(FLAGS.images):
         raise UserError("set either --run_dir=RUN or --images=PATH")
     if FLAGS.images:
-        return stored_images(FLAGS.images, FLAGS.batch_size)
+        return stored_images(
+            FLAGS.images,
+            FLAGS.batch_size,
+            cache_dir=FLAGS.cache_dir,
+            **source_options,
+        )
     from lada_tf.training import load_run  # slow to import
 
     gan = load_run(FLAGS.run_dir, best=FLAGS.best)

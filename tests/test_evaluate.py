@@ -192,7 +192,7 @@ def test_a_protocol_fixes_the_real_images(run, run_dir, opened, tmp_path):
         run("--run_dir=runs/x", "--protocol=cifar10_10k")
     (options,) = opened
     assert options["data"] == "tfds:cifar10:test"
-    assert options["resize"] is None
+    assert options["resize"] == "plain"
     assert options["on_bad_image"] == "skip"
 
 
@@ -224,7 +224,6 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
             "protocol=ffhq128_50k fixes num_generated",
         ),
         (["--images=a.npz", "--protocol=ffhq128_50k"], "needs real=.*FFHQ"),
-        (["--real=big.npz", "--images=a.npz"], "8x8"),
         (
             ["--real=real.npz", "--protocol=cifar10_10k", "--run_dir=runs/x"],
             "real.npz has 200 images; protocol=cifar10_10k requires 10000",
