@@ -20,6 +20,7 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.data.loading import ON_BAD_IMAGE
+from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
@@ -37,8 +38,8 @@ app.DEFINE_path(
     None,
     "Real images (as --data of train), or an ADM .npz; default: the data of the run.",
 )
-flags.DEFINE_string(
-    "resize", None, "Resize of real images: plain, lsun or pad; default: the run's."
+flags.DEFINE_enum(
+    "resize", None, list(RESIZES), "Resize of real images; default: the run's."
 )
 flags.DEFINE_enum(
     "on_bad_image", "error", ON_BAD_IMAGE, "Reaction to damaged real images."
