@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lada_tf.kernels import FusedAdam
+from lada_tf import kernels
 from lada_tf.models.networks import keras_defaults
 
 # If the loss scale has dropped this far, overflow is not the cause.
@@ -61,7 +61,9 @@ def make_optimizer(
     """
     with keras_defaults():  # the learning rate's dtype is `floatx`
         if optimizer is None:
-            optimizer = FusedAdam(learning_rate, beta_1=betas[0], beta_2=betas[1])
+            optimizer = kernels.FusedAdam(
+                learning_rate, beta_1=betas[0], beta_2=betas[1]
+            )
         built: Any = keras.optimizers.get(optimizer)
         scales = isinstance(built, keras.optimizers.LossScaleOptimizer)
         if network.compute_dtype == "float16" and not scales:
