@@ -220,6 +220,8 @@ class RunDirectory:
             return
         old = self.settings()
         new = configuration.parse_settings(text)
+        if not new["resize"]:
+            del new["resize"]  # the default of the data, which have not been read yet
         differences = [
             f"{name} was {old[name]}, now {new[name]}"
             for name in new

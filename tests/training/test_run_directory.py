@@ -44,6 +44,15 @@ def test_other_settings_are_rejected(tmp_path, preset, options, data, difference
     assert (tmp_path / "flags.cfg").read_bytes() == before
 
 
+def test_the_resize_is_compared_once_the_data_decided_it(tmp_path):
+    cropped = dataclasses.replace(PRESET, resize="center_crop")
+    start_and_release(tmp_path, cropped, OPTIONS, "folder:1")
+    directory = RunDirectory(tmp_path)
+    directory.check(dataclasses.replace(PRESET, resize=""), OPTIONS)
+    with pytest.raises(UserError, match="resize was center_crop, now plain"):
+        directory.check(dataclasses.replace(PRESET, resize="plain"), OPTIONS)
+
+
 def test_length_intervals_and_data_path_may_change(tmp_path):
     start_and_release(tmp_path, PRESET, OPTIONS, "portraits:1")
     longer = dataclasses.replace(PRESET, total_images=10**6, data="/elsewhere")
