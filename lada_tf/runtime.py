@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lada_tf.errors import UserError
 
@@ -144,9 +144,9 @@ def parallel_map(
 
 
 def progress_bar(
-    items: Iterable, total: int, description: str, initial: int = 0
-) -> Iterable:
-    """Show progress on a terminal if the work takes longer than two seconds."""
+    items: Iterable | None, total: int, description: str, initial: int = 0
+) -> Any:
+    """Return a `tqdm` bar, shown on a terminal if the work takes over two seconds."""
     from tqdm import tqdm
 
     return tqdm(

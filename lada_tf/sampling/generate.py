@@ -12,6 +12,7 @@ import tensorflow as tf
 from lada_tf.errors import UserError
 from lada_tf.io import check_output, write_atomically
 from lada_tf.models import Generator
+from lada_tf.runtime import progress_bar
 from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes, to_uint8
 
 OUTPUTS = (".png", ".npz", "")  # endings of `write_samples`
@@ -40,9 +41,8 @@ def generate_images(
         attention_maps: whether to return attention maps.
 
     Returns:
-        A pair: the images, a float32 array (N, H, W, 3) in about [-1, 1], and the
-        attention maps, a list with one float32 array (N, heads, tokens) per stage, or
-        None.
+        A pair: the images, a uint8 array (N, H, W, 3), and the attention maps, a list
+        with one float32 array (N, heads, tokens) per stage, or None.
     """
     latents = np.asarray(
         keras.random.normal(
@@ -52,15 +52,18 @@ def generate_images(
     if interpolation_steps:
         latents = interpolate_latents(latents, interpolation_steps, spherical)
     forward = forward_function(generator)
-    names = ["images"]
-    if attention_maps:
-        names += [f"attention_{i}" for i in range(len(generator.resolutions))]
-    batches = []
-    for start in range(0, len(latents), batch_size):
-        outputs = forward(latents[start : start + batch_size])
-        batches.append([outputs[name].numpy() for name in names])
-    images, *maps = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    return images, maps if attention_maps else None
+    size = generator.image_size
+    images = np.empty((len(latents), size, size, 3), np.uint8)
+    maps: list[list[np.ndarray]] = [[] for _ in generator.resolutions]
+    with progress_bar(None, len(latents), "sampling") as bar:
+        for start in range(0, len(latents), batch_size):
+            outputs = forward(latents[start : start + batch_size])
+            batch = to_uint8(outputs["images"])
+            images[start : start + len(batch)] = batch
+            bar.update(len(batch))
+            for i, parts in enumerate(maps if attention_maps else ()):
+                parts.append(outputs[f"attention_{i}"].numpy())
+    return images, [np.concatenate(p) for p in maps] if attention_maps else None
 
 
 def forward_function(
@@ -134,7 +137,7 @@ def write_samples(
     Args:
         output: path of a .png file (a grid), an .npz file (an array `images`), or a
             directory (one PNG file per image).
-        images: float array (N, H, W, 3) in about [-1, 1].
+        images: array (N, H, W, 3): uint8, or float in about [-1, 1].
         maps: attention maps to draw next to the images of a grid.
         columns: images per row of the grid. The default makes it about square.
         overwrite: whether to replace an existing file, or the numbered PNG files in an

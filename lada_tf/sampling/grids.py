@@ -20,10 +20,13 @@ def to_uint8(images: Any) -> Any:
 
     Args:
         images: float array or tensor of any shape. Values outside [-1, 1] saturate.
+            uint8 images are returned as they are.
 
     Returns:
         A uint8 tensor of the same shape. Wrap it in `np.asarray` for an array.
     """
+    if ops.dtype(images) == "uint8":
+        return images
     scaled = ops.cast(images, "float32") * 127.5 + 127.5
     return ops.cast(ops.clip(ops.round(scaled), 0, 255), "uint8")
 
@@ -76,7 +79,7 @@ def one_head(maps: list[np.ndarray], head: int) -> list[np.ndarray]:
 
 
 def image_grid(images: np.ndarray, columns: int, side: int = 64) -> np.ndarray:
-    """Draw a uint8 grid of float images in [-1, 1], each about `side` pixels high."""
+    """Draw a uint8 grid of images (see `to_uint8`), each about `side` pixels high."""
     return tile(magnify(np.asarray(to_uint8(images)), side), columns)
 
 
@@ -86,7 +89,7 @@ def attention_grid(
     """Draw one row per image: the image, then the map of every head of every stage.
 
     Args:
-        images: float array (N, H, W, 3) in [-1, 1].
+        images: array (N, H, W, 3), see `to_uint8`.
         maps: one float array (N, heads, tokens) per stage.
         side: approximate height of an image in the grid, in pixels.
     """
