@@ -17,11 +17,13 @@ from lada_tf.serving.explorer import Explorer
 from lada_tf.serving.exported import load_exported
 from lada_tf.training import load_generator
 
-app.DEFINE_paths("run_dir", "Run directory. Can be repeated.")
-app.DEFINE_paths("model", "Exported model. Can be repeated.")
-flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
-flags.DEFINE_integer("port", 7860, "Port to listen on.", 1, 65535)
-flags.DEFINE_integer("requests_per_minute", 240, "Maximum requests per visitor.", 1)
+app.DEFINE_paths("run_dir", "Show the generator of this run. Can be repeated.")
+app.DEFINE_paths("model", "Show this exported model. Can be repeated.")
+flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all.")
+flags.DEFINE_integer("port", 7860, "Listen on this port.", 1, 65535)
+flags.DEFINE_integer(
+    "requests_per_minute", 240, "Refuse more requests of a visitor per minute.", 1
+)
 FLAGS = flags.FLAGS
 
 

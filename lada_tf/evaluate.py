@@ -29,48 +29,69 @@ from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
 from lada_tf.io import check_output
 from lada_tf.runtime import MAX_SEED, without_tf32
 
-app.DEFINE_path("run_dir", None, "Run directory whose EMA generator is scored.")
+app.DEFINE_path("run_dir", None, "Score the EMA generator of this run.")
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
-app.DEFINE_path("images", None, "Score this directory, .zip, .npz or .npy instead.")
-flags.DEFINE_enum("protocol", None, sorted(PROTOCOLS), "Evaluation of the paper.")
+app.DEFINE_path("images", None, "Score the images of this directory or file instead.")
+flags.DEFINE_enum(
+    "protocol", None, sorted(PROTOCOLS), "Repeat this evaluation of the paper."
+)
 app.DEFINE_path(
     "real",
     None,
-    "Real images (as --data of train), or an ADM .npz; default: the data of the run.",
+    "Compare with these images: a source like --data of train, or an ADM .npz. The "
+    "default is the data of the run.",
 )
 flags.DEFINE_enum(
-    "resize", None, list(RESIZES), "Resize of real images; default: the run's."
+    "resize",
+    None,
+    list(RESIZES),
+    "Resize real images in this way. The default is the run's.",
 )
 flags.DEFINE_enum(
-    "on_bad_image", "error", ON_BAD_IMAGE, "Reaction to damaged real images."
+    "on_bad_image", "error", ON_BAD_IMAGE, "Stop at damaged images, or skip them."
 )
 flags.DEFINE_integer(
-    "memory_limit_mb", 4096, "MiB of real images in memory; others are cached.", 0
+    "memory_limit_mb",
+    4096,
+    "Keep up to N MiB of images in memory, and others on disk.",
+    0,
 )
 flags.DEFINE_boolean("download", False, "Let TFDS download a missing dataset.")
 flags.DEFINE_integer(
-    "num_generated", None, "Number of generated images; all of --images by default.", 2
+    "num_generated", None, "Score this many images. The default is all of --images.", 2
 )
-flags.DEFINE_integer("num_real", None, "Use N random real images; default: all.", 2)
+flags.DEFINE_integer(
+    "num_real", None, "Use this many random real images. The default is all.", 2
+)
 app.DEFINE_path(
     "features",
     "inception",
-    "inception (FID), keras_inception_v3, small_classifier (offline), or the path of a "
-    ".keras file or SavedModel.",
+    "Extract these features: inception (FID), keras_inception_v3, small_classifier "
+    "(offline), or those of a .keras file or SavedModel.",
 )
-app.DEFINE_path("inception_graph", None, "Path of the 2015 Inception graph.")
-flags.DEFINE_string("inception_sha256", None, "Checksum of another Inception graph.")
-flags.DEFINE_integer("seed", 0, "Seed of the latents.", 0, MAX_SEED)
-flags.DEFINE_integer("batch_size", 64, "Images per batch.", 1)
-flags.DEFINE_integer("splits", None, "Equal splits for IS; default: ADM's chunks.", 1)
+app.DEFINE_path(
+    "inception_graph", None, "Read the 2015 Inception graph from this path."
+)
+flags.DEFINE_string(
+    "inception_sha256", None, "Accept an Inception graph with this checksum."
+)
+flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, MAX_SEED)
+flags.DEFINE_integer("batch_size", 64, "Process this many images at once.", 1)
+flags.DEFINE_integer(
+    "splits", None, "Split the images evenly for IS. The default is ADM's.", 1
+)
 flags.DEFINE_enum(
     "precision_recall",
     "float64",
     ["float64", "adm_float16"],
-    "Arithmetic of precision and recall: float64, or ADM's float16.",
+    "Compute precision and recall in float64, or like ADM in float16.",
 )
-app.DEFINE_path("cache_dir", None, "Cache directory; default: ~/.cache/lada_tf.")
-app.DEFINE_path("export_reference", None, "Save the real side as an ADM .npz.")
+app.DEFINE_path("cache_dir", None, "Cache here. The default is ~/.cache/lada_tf.")
+app.DEFINE_path(
+    "export_reference",
+    None,
+    "Write the statistics of the real images to this ADM .npz.",
+)
 flags.DEFINE_boolean("overwrite", False, "Replace an existing --export_reference.")
 FLAGS = flags.FLAGS
 

@@ -26,20 +26,20 @@ from lada_tf.serving.model_card import describe_run
 from lada_tf.serving.saved_model import MAX_BATCH
 from lada_tf.training import load_run
 
-app.DEFINE_path("run_dir", None, "Run directory.", required=True)
+app.DEFINE_path("run_dir", None, "Export the EMA generator of this run.", required=True)
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
-app.DEFINE_path("output", None, "New directory or file.", required=True)
+app.DEFINE_path("output", None, "Write this directory or file.", required=True)
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier export.")
-flags.DEFINE_enum("format", "savedmodel", list(FORMATS), "Export format.")
+flags.DEFINE_enum("format", "savedmodel", list(FORMATS), "Write this format.")
 flags.DEFINE_enum(
     "precision",
     None,
     sorted({p for form in FORMATS.values() for p in form.precisions}),
-    "Precision of the stored weights. Per format, the default first: "
+    "Store the weights in this precision. Per format, the default first: "
     + "; ".join(f"{name}: {', '.join(f.precisions)}" for name, f in FORMATS.items()),
 )
 flags.DEFINE_integer(
-    "max_batch", MAX_BATCH, "Maximum images per SavedModel request.", 1
+    "max_batch", MAX_BATCH, "Refuse requests to a SavedModel for more images.", 1
 )
 flags.DEFINE_boolean(
     "jit_compile",
@@ -47,8 +47,8 @@ flags.DEFINE_boolean(
     "Let XLA compile a SavedModel on the server, at the first request of each number "
     "of images. Small requests become faster. The server's TensorFlow needs XLA.",
 )
-app.DEFINE_path("evaluation", None, "JSON line of evaluate, for the model card.")
-flags.DEFINE_string("data_license", None, "License of the data, for the model card.")
+app.DEFINE_path("evaluation", None, "Put this JSON line of evaluate into the card.")
+flags.DEFINE_string("data_license", None, "Name this license of the data in the card.")
 flags.DEFINE_boolean(
     "hub_layout",
     False,

@@ -16,12 +16,12 @@ from lada_tf.training.official_checkpoint import import_official_checkpoint
 app.DEFINE_path(
     "checkpoint",
     None,
-    "Authors' checkpoint directory, or prefix of one.",
+    "Read this checkpoint of the authors' code: a directory, or a prefix.",
     required=True,
 )
-app.DEFINE_path("config", None, "config.json of the authors' run.", required=True)
-app.DEFINE_path("run_dir", None, "Run directory to create.", required=True)
-app.DEFINE_path("data", "", "Dataset for further training, as --data of train.")
+app.DEFINE_path("config", None, "Read this config.json of their run.", required=True)
+app.DEFINE_path("run_dir", None, "Create this run directory.", required=True)
+app.DEFINE_path("data", "", "Continue training on this dataset, as --data of train.")
 FLAGS = flags.FLAGS
 
 

@@ -19,16 +19,16 @@ from lada_tf.errors import UserError
 app.DEFINE_path(
     "source",
     None,
-    "The images: a directory, .zip, LMDB, IDX, .npy, .npz, portraits, fashion_mnist or "
-    "tfds:NAME[:SPLIT].",
+    "Read these images: a directory, .zip, LMDB, IDX, .npy, .npz, portraits, "
+    "fashion_mnist or tfds:NAME[:SPLIT].",
 )
-app.DEFINE_path("output", None, "Directory of the records.")
-flags.DEFINE_integer("image_size", None, "Height and width in pixels.", 1)
+app.DEFINE_path("output", None, "Write records to this directory.")
+flags.DEFINE_integer("image_size", None, "Resize images to this side, in pixels.", 1)
 flags.DEFINE_enum(
     "resize",
     None,
     list(RESIZES),
-    "How to resize the images. center_crop: antialiased, the central square. plain: "
+    "Resize images in this way. center_crop: antialiased, the central square. plain: "
     "bilinear, not keeping the aspect ratio, as in the paper. lsun: box filter on the "
     "short side, center crop. pad: black borders. unchanged: they have image_size. The "
     "default is pad for fashion_mnist, center_crop for other data.",
@@ -37,12 +37,15 @@ flags.DEFINE_enum(
     "on_bad_image",
     "error",
     ON_BAD_IMAGE,
-    "What to do about damaged images: stop at the first one, or skip them.",
+    "Stop at the first damaged image, or skip damaged images.",
 )
 flags.DEFINE_integer(
-    "images_per_shard", None, "Images per shard; default: as many as fit in 1 GiB.", 1
+    "images_per_shard",
+    None,
+    "Write this many images per shard. The default makes 1 GiB.",
+    1,
 )
-flags.DEFINE_bool("download", False, "Let TFDS download the dataset.")
+flags.DEFINE_bool("download", False, "Let TFDS download a missing dataset.")
 flags.DEFINE_bool(
     "verify", False, "Only compare the shards in --output with their checksums."
 )

@@ -19,23 +19,30 @@ from lada_tf.sampling import generate_images, write_samples
 from lada_tf.sampling.generate import OUTPUTS
 from lada_tf.training import load_generator
 
-app.DEFINE_path("run_dir", None, "Run directory.", required=True)
+app.DEFINE_path(
+    "run_dir", None, "Load the generator of this run directory.", required=True
+)
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
-app.DEFINE_path("output", None, ".png, .npz or directory.", required=True)
+app.DEFINE_path("output", None, "Write this .png, .npz or directory.", required=True)
 flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
-flags.DEFINE_integer("num_images", 64, "Number of images.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Seed of the latents.", 0, runtime.MAX_SEED)
-flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)
+flags.DEFINE_integer("num_images", 64, "Generate this many images.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, runtime.MAX_SEED)
+flags.DEFINE_integer(
+    "batch_size", 64, "Generate this many images at once.", lower_bound=1
+)
 flags.DEFINE_enum(
     "precision",
     "float32",
     ["float32", "bfloat16"],
-    "Precision of weights and activations. bfloat16 is faster on CPUs and GPUs that "
-    "support it, and rounds to 8 bits.",
+    "Compute in this precision. bfloat16 is faster on CPUs and GPUs that support it, "
+    "and rounds to 8 bits.",
 )
-flags.DEFINE_boolean("attention_maps", False, "Draw attention maps too (.png only).")
+flags.DEFINE_boolean("attention_maps", False, "Draw attention maps too, in a .png.")
 flags.DEFINE_integer(
-    "interpolate", 0, "Draw a row of N images from each latent to the next; 0: off.", 0
+    "interpolate",
+    0,
+    "Draw a row of N images from each latent to the next. 0 turns this off.",
+    0,
 )
 flags.DEFINE_boolean("spherical", False, "Interpolate along arcs instead of lines.")
 FLAGS = flags.FLAGS

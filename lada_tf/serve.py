@@ -18,12 +18,16 @@ from lada_tf import app, runtime
 from lada_tf.errors import UserError
 from lada_tf.serving.predictor import Predictor
 
-app.DEFINE_path("model", None, "SavedModel, or directory of versions.", required=True)
-flags.DEFINE_string("name", None, "Model name for clients; default: its directory's.")
-flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
-flags.DEFINE_integer("rest_port", 8501, "Port of REST.", 1, 65535)
-flags.DEFINE_integer("grpc_port", 8500, "Port of gRPC.", 1, 65535)
-flags.DEFINE_integer("max_request_mb", 4, "Maximum size of a request in MiB.", 1)
+app.DEFINE_path(
+    "model", None, "Serve this SavedModel or directory of versions.", required=True
+)
+flags.DEFINE_string(
+    "name", None, "Set the name for clients. The default is the directory's."
+)
+flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all.")
+flags.DEFINE_integer("rest_port", 8501, "Listen on this port for REST.", 1, 65535)
+flags.DEFINE_integer("grpc_port", 8500, "Listen on this port for gRPC.", 1, 65535)
+flags.DEFINE_integer("max_request_mb", 4, "Refuse requests of more MiB.", 1)
 FLAGS = flags.FLAGS
 
 

@@ -14,8 +14,10 @@ from lada_tf.io import check_output, write_json
 from lada_tf.models import PRESETS
 from lada_tf.models.cost import PAPER_COSTS, preset_costs
 
-flags.DEFINE_enum("preset", None, list(PRESETS), "Preset. The default is all presets.")
-app.DEFINE_path("output", None, ".json file to write the values to.")
+flags.DEFINE_enum(
+    "preset", None, list(PRESETS), "Print this preset. The default is all presets."
+)
+app.DEFINE_path("output", None, "Write the values to this .json file.")
 flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
 FLAGS = flags.FLAGS
 
