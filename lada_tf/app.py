@@ -72,7 +72,8 @@ def check_port(name: str, host: str, port: int) -> None:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
         raise UserError(
-            f"{name}={port}, host={host}: {error.strerror}. Choose another one"
+            f"{name}={port}, host={host}: cannot listen there ({error.strerror}). "
+            "Choose another port or host"
         ) from error
 
 

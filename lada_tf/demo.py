@@ -33,7 +33,7 @@ def main() -> None:
     except ImportError as error:
         raise UserError(f"{error}: pip install 'lada_tf[demo]'") from error
 
-    app.check_port("port", FLAGS.host, FLAGS.port)
+    app.check_port("port", FLAGS.host.strip("[]"), FLAGS.port)
     page = demo_page.build_page(_explorers(), FLAGS.requests_per_minute)
     # TensorFlow uses all cores for each request, so serve one at a time.
     page.queue(default_concurrency_limit=1, max_size=64)

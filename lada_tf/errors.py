@@ -54,10 +54,8 @@ def one_line_errors(flag_names: Container[str] = ()) -> Iterator[None]:
     """
     _repair_streams()
     try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
+        yield
+        sys.stdout.flush()
     except LadaError as error:
         _exit_with(_with_dashes(str(error), flag_names), error.exit_code)
     except BrokenPipeError:

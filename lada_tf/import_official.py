@@ -4,8 +4,7 @@ python -m lada_tf.import_official --checkpoint=cifar10/best-training-checkpoints
     --config=cifar10/config.json --run_dir=runs/official_cifar10
 
 You can sample, evaluate, and export the run directory like any other. To continue
-training, add --data=DATA and --total_images=N to `lada_tf.train
---flagfile=RUN_DIR/flags.cfg --run_dir=RUN_DIR`.
+training, run `lada_tf.train --run_dir=RUN_DIR --data=DATA --total_images=N`.
 """
 
 from absl import flags

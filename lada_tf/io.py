@@ -55,11 +55,12 @@ def utf8_path(name: str, path: str | os.PathLike) -> Path:
     Raises:
         UserError: if they are not, with `name=path`.
     """
+    path = user_path(path)
     try:
-        os.fspath(path).encode()
+        path.encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{name}={os.fspath(path)!a}: TensorFlow opens only names in UTF-8. Choose "
+            f"{name}={path!a}: TensorFlow opens only names in UTF-8. Choose "
             "another name"
         ) from error
     return Path(path)
@@ -74,7 +75,7 @@ def check_output(
     """Check an output before the work that computes it.
 
     A name with an ending is a file, unless it is an existing directory or ends with a
-    slash. An ending starts with a letter: that of `models/c10-v1.2` is none.
+    slash. An ending starts with a letter: `.2` in `models/c10-v1.2` is none.
 
     Args:
         name: name of the argument, for messages.
@@ -97,7 +98,7 @@ def check_output(
     if ending not in endings:
         kinds = [e or "a directory, with / at its end" for e in endings]
         raise UserError(f"{where}: expected {' or '.join(kinds)}")
-    exists = os.listdir(path) if os.path.isdir(path) else os.path.lexists(path)
+    exists = user_files(path) if os.path.isdir(path) else os.path.lexists(path)
     if exists and not overwrite:
         raise UserError(
             f"{where}: already exists. Choose another path, or overwrite=True"
@@ -136,10 +137,11 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
 def replacing_directory(
     path: str | os.PathLike, overwrite: bool = False
 ) -> Iterator[str]:
-    """Yield a new temporary directory; give it or its files the name `path` at the end.
+    """Yield a new temporary directory; rename it to `path` at the end.
 
     If the body raises, the temporary directory is removed and `path` stays as it was.
-    An empty directory at `path` is filled, since it can be a mount point.
+    An existing directory can be a mount point: its files are replaced one by one, and
+    its subdirectories as a whole.
 
     Args:
         path: the directory to write. Missing parents are created.
@@ -246,7 +248,7 @@ def read_cached(key: str, cache_dir: str | None = None) -> str | None:
     try:
         with open(_cache_path(key, cache_dir), encoding="ascii") as file:
             return file.read()
-    except (OSError, UserError):
+    except (OSError, ValueError):  # or damaged
         return None
 
 

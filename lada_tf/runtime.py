@@ -35,7 +35,10 @@ def import_tensorflow_quietly() -> None:
     try:
         file = tempfile.TemporaryFile()  # noqa: SIM115
     except OSError as error:  # TensorFlow's import needs one too
-        raise UserError(f"{error.strerror}. Set TMPDIR to one") from error
+        raise UserError(
+            f"no temporary directory ({error.strerror}). Set TMPDIR to one that can be "
+            "written"
+        ) from error
     stderr = os.dup(2)
     with file as log, without_garbage_collection():
         os.dup2(log.fileno(), 2)

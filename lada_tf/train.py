@@ -7,8 +7,6 @@ Run the same command again to resume from the last checkpoint. For an existing r
 --run_dir alone is enough: the other flags have the values of that run.
 """
 
-import dataclasses
-
 from absl import flags
 
 from lada_tf import app
@@ -102,7 +100,6 @@ def main() -> None:
         cache_dir=FLAGS.cache_dir,
         download=FLAGS.download,
     )
-    preset = dataclasses.replace(preset, resize=source.resize)
     if FLAGS.dry_run:
         trainer.dry_run(preset, source, FLAGS.run_dir, options, strategy)
     else:

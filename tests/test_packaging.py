@@ -230,7 +230,7 @@ def test_help_of_train_lists_the_fields_of_a_preset(installed):
     status, printed, _ = run("-m", "lada_tf", "train", "--help", cwd=installed)
     assert status == 0
     for flag in ("--run_dir", "--preset", "--data", "--batch_size"):
-        assert f"\n  {flag}: " in printed
+        assert f"\n  {flag}\n" in printed
 
 
 def test_extras_in_messages_and_pages_are_quoted_and_exist():

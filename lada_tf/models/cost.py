@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import (
+    convert_variables_to_constants_v2,
+)
 from tensorflow.python.util import deprecation
 
 from lada_tf.layers.lada_attention import LadaAttention
@@ -16,7 +19,7 @@ from lada_tf.models.presets import PRESETS
 def count_flops(model: keras.Model) -> int:
     """Return the FLOPs of one inference at batch size 1, as 2 × multiply-adds.
 
-    TensorFlow's profiler counts matmuls, convolutions and biases in the graph.
+    TensorFlow's profiler counts matmuls, convolutions and biases in the frozen graph.
     LadaAttention and the decoder count as in the paper's equations and in the authors'
     code: with one query per token, which `LadaAttention` does not compute (a tenth less
     for the presets' generators), and with nine multiply-adds per pixel and channel
@@ -31,11 +34,13 @@ def count_flops(model: keras.Model) -> int:
         else (1, model.image_size, model.image_size, 3)
     )
     infer = tf.function(lambda x: model(x, training=False))
-    graph = infer.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
-    with deprecation.silence():
+    concrete = infer.get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    graph = convert_variables_to_constants_v2(concrete).graph.as_graph_def()
+    with tf.Graph().as_default() as frozen, deprecation.silence():
+        tf.graph_util.import_graph_def(graph, name="")
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"
-        profile = tf.compat.v1.profiler.profile(graph, options=options)
+        profile = tf.compat.v1.profiler.profile(frozen, options=options)
     saved = sum(_saved_by_attention(*each) for each in _blocks(model))
     return profile.total_float_ops + saved + _saved_by_decoder(model)
 

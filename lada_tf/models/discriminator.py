@@ -138,6 +138,8 @@ class Discriminator(keras.Model):
         )
 
     def build(self, images_shape: tuple | None = None) -> None:
+        if self.built:  # type: ignore[has-type]  # by from_config
+            return
         shape = (None, self.image_size, self.image_size, 3)
         self.input_convolution.build(shape)
         shape = (*shape[:3], self.widths[0])

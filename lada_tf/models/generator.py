@@ -180,6 +180,8 @@ class Generator(keras.Model):
         )
 
     def build(self, latents_shape: tuple | None = None) -> None:
+        if self.built:  # type: ignore[has-type]  # by from_config
+            return
         latents = (None, self.latent_dim)
         self.latent_projection.build(latents)
         for i, (side, width) in enumerate(

@@ -248,7 +248,9 @@ class LadaGAN(ImageTrainer):
         if kwargs.pop("loss", None) is not None:
             raise ValueError("loss: LadaGAN has its own, see adversarial_loss")
         super().compile(optimizer=None, jit_compile=jit_compile, **kwargs)
-        if isinstance(optimizer, keras.optimizers.Optimizer):
+        if isinstance(g_optimizer, keras.Optimizer) and g_optimizer is d_optimizer:
+            raise ValueError("g_optimizer is d_optimizer: create one for each network")
+        if isinstance(optimizer, keras.Optimizer):
             optimizer = keras.optimizers.serialize(optimizer)  # one for each network
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.gradient_checkpointing = gradient_checkpointing
@@ -261,8 +263,6 @@ class LadaGAN(ImageTrainer):
             self.d_learning_rate,
             self.d_betas,
         )
-        if self.g_optimizer is self.d_optimizer:
-            raise ValueError("g_optimizer is d_optimizer: create one for each network")
 
     def call(
         self, latents: kernels.Tensor, training: bool | None = None

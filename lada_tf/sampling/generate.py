@@ -167,10 +167,12 @@ def write_samples(
 
 
 def _write_png_files(directory: Path, images: np.ndarray) -> None:
+    """Write the images. Then delete other files whose names have as many digits."""
     directory.mkdir(exist_ok=True)
-    for path in directory.iterdir():
-        if re.fullmatch(r"\d+\.png", path.name):
-            path.unlink()
     digits = len(str(len(images) - 1))
-    for i, image in enumerate(images):
-        (directory / f"{i:0{digits}}.png").write_bytes(png_bytes(image))
+    names = [f"{i:0{digits}}.png" for i in range(len(images))]
+    for name, image in zip(names, images, strict=True):
+        write_atomically(directory / name, png_bytes(image))
+    for path in directory.iterdir():
+        if re.fullmatch(rf"\d{{{digits}}}\.png", path.name) and path.name not in names:
+            path.unlink()

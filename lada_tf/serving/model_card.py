@@ -91,13 +91,12 @@ def _preset_name(preset: Preset) -> str:
     for name, other in PRESETS.items():
         if networks(other) == ours:
             default = dataclasses.asdict(other) | {"data": preset.data}
+            default["resize"] = other.resize or preset.resize  # the default of the data
             changes[name] = [key for key in settings if settings[key] != default[key]]
     if not changes:
         return "custom"
     name = min(changes, key=lambda name: len(changes[name]))
-    return f"{name}, with other {', '.join(changes[name])}".removesuffix(
-        ", with other "
-    )
+    return ", with other ".join(filter(None, (name, ", ".join(changes[name]))))
 
 
 def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:

@@ -111,8 +111,8 @@ class SampleGrids(IntervalCallback):
 class StopSignal:
     """Context in which signals ask training to stop, instead of ending the process.
 
-    Only the main thread can handle signals. In other threads nothing changes, and
-    neither does a signal that the process ignores, such as SIGHUP after `nohup`.
+    Only the main thread can handle signals. In other threads, this does nothing.
+    Ignored signals stay ignored, such as SIGHUP after `nohup`.
 
     Attributes:
         number: number of the last signal, or None.
@@ -125,8 +125,8 @@ class StopSignal:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
-            for name in ("SIGTERM", "SIGINT", "SIGHUP"):  # Windows has no SIGHUP
-                number = getattr(signal, name, signal.SIGTERM)
+            names = {"SIGTERM", "SIGINT", "SIGHUP"} & set(dir(signal))  # as on Windows
+            for number in [getattr(signal, name) for name in sorted(names)]:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     previous = signal.signal(number, self._handler)
                     self._restore.callback(signal.signal, number, previous)
@@ -139,7 +139,9 @@ class StopSignal:
         if self.number is None:
             # The signal can have interrupted a print, and the terminal can be gone.
             with contextlib.suppress(OSError):
-                os.write(2, b"\nstopping after this step\n")
+                os.write(2, b"\nstopping after this step; Ctrl-C again stops now\n")
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
         self.number = number
 
 

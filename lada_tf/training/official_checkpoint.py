@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import UserError
-from lada_tf.io import read_json
+from lada_tf.io import read_json, user_files
 from lada_tf.models import LadaGAN, Preset
 from lada_tf.training.checkpoints import VALUE, Checkpoints
 from lada_tf.training.run_directory import RunDirectory
@@ -79,7 +79,7 @@ def import_official_checkpoint(
         UserError: see `load_official_checkpoint`; or if `run_dir` is not empty.
     """
     directory = RunDirectory(run_dir)
-    if directory.path.exists() and any(directory.path.iterdir()):
+    if directory.path.exists() and user_files(directory.path):
         raise UserError(f"run_dir={run_dir}: is not empty. Choose a new directory")
     gan = load_official_checkpoint(checkpoint, config)
     preset = _read_preset(config)
@@ -109,6 +109,7 @@ def _preset(config: dict[str, Any]) -> Preset:
     return Preset(
         data="",
         image_size=size,
+        resize="plain",
         g_widths=tuple(config["g_dim"]),
         output_head="decoder" if decoder_widths else "pixel" if size == 32 else "patch",
         decoder_widths=decoder_widths,

@@ -15,7 +15,14 @@ from typing import IO, Any
 import tensorflow as tf
 
 from lada_tf.errors import UserError
-from lada_tf.io import read_text, try_lock, utf8_path, write_atomically, write_json
+from lada_tf.io import (
+    read_text,
+    try_lock,
+    user_files,
+    utf8_path,
+    write_atomically,
+    write_json,
+)
 from lada_tf.models.presets import Preset
 from lada_tf.training import configuration
 
@@ -98,7 +105,7 @@ class RunDirectory:
                 f"process {os.getpid()} on {socket.gethostname()}".encode()
             )
             self._check_same_run(text)
-            # First, so that a directory with other files of ours holds a run.
+            # Before our other files: a directory that has only those would be refused.
             write_atomically(self.flags_file, text)
             for directory in (self.checkpoints, self.samples, self.logs):
                 directory.mkdir(exist_ok=True)
@@ -192,9 +199,13 @@ class RunDirectory:
             raise PermissionError(errno.EACCES, "it is read-only")
         if existing != self.path or self.flags_file.exists():
             return
-        if others := [p.name for p in self.path.iterdir() if not self._is_ours(p)]:
+        if others := [
+            name
+            for name in user_files(self.path)
+            if not self._is_ours(self.path / name)
+        ]:
             raise UserError(
-                f"run_dir={self.path}: contains {min(others)!r} but no run. Choose a "
+                f"run_dir={self.path}: contains {others[0]!r} but no run. Choose a "
                 "new or empty directory"
             )
 
@@ -220,8 +231,8 @@ class RunDirectory:
             return
         old = self.settings()
         new = configuration.parse_settings(text)
-        if not new["resize"]:
-            del new["resize"]  # the default of the data, which have not been read yet
+        if not (new["resize"] and old.get("resize")):
+            del new["resize"]  # the default of the data, and part of their fingerprint
         differences = [
             f"{name} was {old[name]}, now {new[name]}"
             for name in new

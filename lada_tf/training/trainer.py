@@ -99,6 +99,7 @@ def dry_run(
 
     Args and errors: see `train`.
     """
+    preset = dataclasses.replace(preset, resize=source.resize)
     check(preset, run_dir, options, strategy, source)
     checkpoint = find_checkpoint(RunDirectory(run_dir).checkpoints)
     print(flagfile_text(dataclasses.asdict(preset)), end="")
@@ -150,7 +151,7 @@ def train(
         run_dir: path of a run directory: a new one, or one of the same run.
         options: seed, intervals, precision, and so on.
         strategy: from `lada_tf.training.distribution.make_strategy`. By default the
-            current one. With several workers, only the first writes the run directory.
+            current one. With several workers, only the chief writes the run directory.
         source_settings: flags of `lada_tf.train` by which `source` was opened, to store
             them in the run's `flags.cfg`.
 
@@ -165,6 +166,7 @@ def train(
             details.
         WorkerLost: if another worker is gone.
     """
+    preset = dataclasses.replace(preset, resize=source.resize)
     options = options or TrainingOptions()
     strategy = strategy or tf.distribute.get_strategy()
     _check_distance(options, source)

@@ -95,6 +95,9 @@ def run_command(command, directory):
         (more,) = [flags for words, flags in SMALLER.items() if words in command]
         command = f"{command} {more}"
     match shlex.split(command):
+        case ["lada-tf", "sample" | "export" as name, *arguments]:
+            # Blocks of several pages write the same files.
+            succeed(f"lada_tf.{name}", *arguments, "--overwrite", directory=directory)
         case ["lada-tf", name, *arguments]:
             succeed(f"lada_tf.{name}", *arguments, directory=directory)
         case ["python", "-m", module, *arguments]:

@@ -42,7 +42,7 @@ def test_variants_differ_in_the_generator_alone(name):
 def test_the_authors_configuration_is_ours():
     preset = variant_preset("lada")
     again = _preset(official_config(preset))
-    left_out = {"data", "total_images", "g_heads", "g_mlp_dim"}
+    left_out = {"data", "resize", "total_images", "g_heads", "g_mlp_dim"}
     for field in set(vars(preset)) - left_out:
         assert getattr(again, field) == getattr(preset, field), field
     # They name each stage's, we may name one for all.

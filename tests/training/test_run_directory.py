@@ -53,6 +53,13 @@ def test_the_resize_is_compared_once_the_data_decided_it(tmp_path):
         directory.check(dataclasses.replace(PRESET, resize="plain"), OPTIONS)
 
 
+def test_a_run_without_a_resize_may_get_that_of_its_data(tmp_path):
+    """Runs of earlier versions, and imported ones, may lack it."""
+    start_and_release(tmp_path, dataclasses.replace(PRESET, resize=""), OPTIONS)
+    cropped = dataclasses.replace(PRESET, resize="center_crop")
+    RunDirectory(tmp_path).check(cropped, OPTIONS)
+
+
 def test_length_intervals_and_data_path_may_change(tmp_path):
     start_and_release(tmp_path, PRESET, OPTIONS, "portraits:1")
     longer = dataclasses.replace(PRESET, total_images=10**6, data="/elsewhere")
