@@ -14,7 +14,8 @@ RUN := runs/portraits
 .PHONY: demo check test test-serving test-browser test-notebooks docs lint clean
 
 demo: $(VENV)/demo
-	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg --run_dir=$(RUN)
+	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg \
+		--total_images=32000 --fd_images=0 --run_dir=$(RUN)
 	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --output=$(RUN)/grid.png --overwrite
 	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --num_images=8 \
 		--attention_maps --output=$(RUN)/attention.png --overwrite

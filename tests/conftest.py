@@ -14,7 +14,15 @@ from lada_tf.runtime import without_grappler
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 # Files that take minutes start first, so that no process is left alone with them.
-LONG = {"test_workers.py", "test_distribution.py", "test_commands.py", "test_apps.py"}
+LONG = {
+    "test_workers.py",
+    "test_distribution.py",
+    "test_commands.py",
+    "test_apps.py",
+    "test_lada_gan.py",
+    "test_optimizer_step.py",
+    "test_official_checkpoint.py",
+}
 
 
 def pytest_collection_modifyitems(items):
