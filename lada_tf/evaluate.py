@@ -150,19 +150,17 @@ def _open_images(source_options: dict) -> ImageSet:
 
 def _read_settings_of_run() -> None:
     """Make the settings by which the run read its data the defaults of the flags."""
-    from lada_tf.training.run_directory import RunDirectory
+    from lada_tf.training.run_directory import SOURCE_SETTINGS, RunDirectory
 
     run = RunDirectory(FLAGS.run_dir)
-    run.read_preset()  # fail if there is no run
-    settings = {
-        name: run.read_setting(name, "")
-        for name in ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
-    }
+    run.read_preset()  # raises if there is no run
+    stored = run.settings()
+    settings = {name: stored.get(name, "") for name in SOURCE_SETTINGS}
     if FLAGS.protocol is None:  # a protocol fixes these
-        fingerprint = run.read_setting("data fingerprint", "")
-        resize = re.search(r":\d+px:(\w+):", fingerprint)  # also if it was the default
-        settings["resize"] = resize[1] if resize else run.read_setting("resize", "")
-        settings["real"] = run.read_setting("data", "")
+        # Runs of earlier versions name the resize in the fingerprint only.
+        resize = re.search(r":\d+px:(\w+):", stored.get("data fingerprint", ""))
+        settings["resize"] = resize[1] if resize else stored.get("resize", "")
+        settings["real"] = stored.get("data", "")
     for name, value in settings.items():
         if value:
             FLAGS.set_default(name, value)

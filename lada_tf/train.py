@@ -14,7 +14,7 @@ from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.training import configuration, trainer
 from lada_tf.training.distribution import CLUSTERS, STRATEGIES, make_strategy
-from lada_tf.training.run_directory import RunDirectory
+from lada_tf.training.run_directory import SOURCE_SETTINGS, RunDirectory
 
 app.DEFINE_path(
     "run_dir", None, "Write the run to this directory, or resume it.", required=True
@@ -58,7 +58,6 @@ configuration.define_option_flags()
 configuration.define_preset_flags()
 flags.adopt_module_key_flags(configuration)  # so that --help lists these flags too
 FLAGS = flags.FLAGS
-SOURCE_FLAGS = ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
 
 TOPICS = {
     "Common flags": "preset data run_dir total_images batch_size image_size seed "
@@ -103,7 +102,7 @@ def main() -> None:
     if FLAGS.dry_run:
         trainer.dry_run(preset, source, FLAGS.run_dir, options, strategy)
     else:
-        values = {name: FLAGS[name].value for name in SOURCE_FLAGS}
+        values = {name: FLAGS[name].value for name in SOURCE_SETTINGS}
         given = {name: value for name, value in values.items() if value is not None}
         trainer.train(preset, source, FLAGS.run_dir, options, strategy, given)
         print(f"samples: {FLAGS.run_dir}/samples")

@@ -29,6 +29,9 @@ from lada_tf.training import configuration
 LOCK = "lock"
 PARTIAL = ".*.partial"  # temporary files of lada_tf.io.replacing
 HEADER = "# python -m lada_tf.train --flagfile=flags.cfg --run_dir=...\n"
+# How a run opened its data: flags of `lada_tf.train` and `lada_tf.evaluate`. Another
+# `on_bad_image` changes the fingerprint, if it matters.
+SOURCE_SETTINGS = ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
 # Settings that may change when a run is resumed, because they do not change past steps.
 FREE_SETTINGS = (
     "total_images",
@@ -41,10 +44,7 @@ FREE_SETTINGS = (
     "fd_samples",
     "on_nonfinite",
     "max_rollbacks",
-    "on_bad_image",  # another choice changes the fingerprint, if it matters
-    "memory_limit_mb",
-    "cache_dir",
-    "download",
+    *SOURCE_SETTINGS,
 )
 
 
