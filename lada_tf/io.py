@@ -3,15 +3,18 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from absl import logging
 
@@ -19,6 +22,11 @@ from lada_tf.errors import LadaError, UserError
 
 # Of ext4, macOS, Synology and Windows.
 _SYSTEM_NAMES = ("lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN")
+# Limits of what a small file from a stranger can do to memory and time.
+_MAX_JSON_BYTES = 2**24
+_MAX_TEXT_BYTES = 2**26
+_FREE_BYTES, _MAX_EXPANSION = 2**28, 100
+_MAX_INTEGER = 2**53  # what every JSON reader keeps
 # Two seconds is the worst resolution of common file systems (FAT).
 _CLOCK_RESOLUTION_NS = 2 * 10**9
 DISK_FULL_ERRORS = tuple(
@@ -185,13 +193,81 @@ def write_atomically(
         file.write(content)
 
 
-def read_text(path: str | os.PathLike) -> str:
+def open_file(path: str | os.PathLike) -> BinaryIO:
+    """Open a file for reading. Raise OSError, without waiting, if it is no real file.
+
+    Reading a FIFO or a device can block or never end.
+    """
+
+    def opener(path: str, flags: int) -> int:
+        descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # `open` refuses a directory
+            return descriptor
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is not a regular file", os.fspath(path))
+
+    return open(path, "rb", opener=opener)
+
+
+def read_at_most(stream: IO[bytes], size: int) -> bytes:
+    """Return the next `size` bytes, or fewer at the end. Reads in small pieces.
+
+    So a stream that decompresses needs no more memory than the result.
+    """
+    content = io.BytesIO()
+    while piece := stream.read(min(2**20, size - content.tell())):
+        content.write(piece)
+    return content.getvalue()
+
+
+def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
+    """Return the content of a file. Raise OSError if it has more than `limit` bytes."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = read_at_most(file, limit + 1) if size <= limit else b""
+    if max(size, len(content)) > limit:  # files in /proc have no size
+        raise OSError(errno.EINVAL, f"has more than {limit} bytes", os.fspath(path))
+    return content
+
+
+def open_zip(path: str | os.PathLike) -> zipfile.ZipFile:
+    """Open a zip or `.npz` file for reading.
+
+    Raises:
+        ValueError: if it is a decompression bomb or has an unusual compression method,
+            which Python decompresses without a limit. Damaged files raise almost any
+            exception.
+    """
+    open_file(path).close()
+    archive = zipfile.ZipFile(path)
+    try:
+        for member in archive.infolist():
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename} is neither stored nor deflated")
+        size = sum(member.file_size for member in archive.infolist())
+        check_expansion(size, os.path.getsize(path))
+    except ValueError:
+        archive.close()
+        raise
+    return archive
+
+
+def check_expansion(size: int, compressed_size: int) -> None:
+    """Raise ValueError if a file decompresses to far more than images do."""
+    if size > max(_FREE_BYTES, _MAX_EXPANSION * compressed_size):
+        raise ValueError(
+            f"a decompression bomb: {compressed_size} bytes become {size} bytes"
+        )
+
+
+def read_text(path: str | os.PathLike, limit: int = _MAX_TEXT_BYTES) -> str:
     """Return the text of a file: UTF-8, or what a byte order mark says.
 
     Bytes that are not UTF-8, such as in the names of old files, are kept as surrogates.
+    Raise OSError for files that are not regular or have more than `limit` bytes.
     """
-    with open(path, "rb") as file:
-        content = file.read()
+    content = read_bytes(path, limit)
     text = content.decode(json.detect_encoding(content), "surrogateescape")
     return text.replace("\r\n", "\n")
 
@@ -201,24 +277,46 @@ def write_json(path: str | os.PathLike, content: dict) -> None:
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
-def read_json(path: str | os.PathLike) -> dict:
+def read_json(
+    path: str | os.PathLike, fields: Mapping[str, type] | None = None
+) -> dict:
     """Read a JSON file that contains an object.
+
+    Args:
+        path: path of the file.
+        fields: names and types of fields that the object must have, see `has_fields`.
 
     Raises:
         UserError: if the file is missing or contains something else.
     """
     try:
-        content = json.loads(read_text(path))
+        text = read_text(path, _MAX_JSON_BYTES)
+        content = json.loads(text, parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: cannot be read: it is not a JSON object")
+    if not has_fields(content, fields or {}):
+        raise UserError(f"{path}: is damaged, or another program wrote it")
     return content
+
+
+def has_fields(entry: object, fields: Mapping[str, type]) -> bool:
+    """Return True for a dict with these fields. Integers must be in [0, 2**53]."""
+    return isinstance(entry, dict) and all(
+        type(entry.get(name)) is kind
+        and (kind is not int or 0 <= entry[name] <= _MAX_INTEGER)
+        for name, kind in fields.items()
+    )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def sha256(path: str | os.PathLike) -> str:
     """Return the SHA-256 checksum of a file in hexadecimal."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -308,10 +406,11 @@ def failure_reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def reporting_full_disk(run_dir: str | os.PathLike) -> Iterator[None]:
+def reporting_full_disk(argument: str) -> Iterator[None]:
     """Raise a UserError with one clear line if a write fails because the disk is full.
 
-    TensorFlow has its own exception types for file errors, so the text decides.
+    TensorFlow has its own exception types for file errors, so the text decides. The
+    line starts with `argument`: name and value of what names the directory.
     """
     try:
         yield
@@ -320,8 +419,8 @@ def reporting_full_disk(run_dir: str | os.PathLike) -> Iterator[None]:
         if isinstance(error, LadaError) or reason not in DISK_FULL_ERRORS:
             raise
         raise UserError(
-            f"run_dir={run_dir}: {reason}. Free some space and run the same command "
-            "again; it resumes from the last checkpoint"
+            f"{argument}: {reason}. Free some space and run the same command again; "
+            "it resumes where it stopped"
         ) from error
 
 

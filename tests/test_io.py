@@ -165,8 +165,10 @@ def _opens_text(call: ast.Call) -> bool:
     if isinstance(call.func, ast.Name):
         return call.func.id == "open" and not _is_binary(call, 1)
     name = getattr(call.func, "attr", "")
-    owner = getattr(getattr(call.func, "value", None), "id", "")
-    if name == "open" and owner not in ("os", "lmdb", "gzip", "Image", "tarfile"):
+    owner = getattr(call.func, "value", None)
+    owner = getattr(owner, "id", getattr(owner, "attr", ""))
+    binary = ("os", "lmdb", "gzip", "Image", "tarfile", "archive", "_zip")
+    if name == "open" and owner not in binary:
         return not _is_binary(call, 0)
     positions = {"read_text": 0, "write_text": 1}
     return name in positions and len(call.args) <= positions[name]

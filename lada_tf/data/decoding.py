@@ -18,6 +18,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # 192 MiB when decoded. Pillow itself warns above 89 million pixels.
 MAX_PIXELS = 2**26
+# An uncompressed image of MAX_PIXELS, with transparency and its header.
+MAX_FILE_BYTES = 4 * MAX_PIXELS + 2**20
+# Each scan of a progressive JPEG can cost as much as an image. Encoders write about 10.
+_MAX_SCANS = 200
 
 
 class BadImage(Exception):
@@ -42,7 +46,9 @@ def decode(data: bytes) -> np.ndarray:
 def _decode_jpeg(data: bytes) -> np.ndarray:
     """Decode with libjpeg-turbo, with its warnings as errors. Pillow ignores them."""
     height, width, color_space, _ = simplejpeg.decode_jpeg_header(data)
-    _check_size(width, height)
+    check_size(width, height)
+    if data.count(b"\xff\xda") > _MAX_SCANS:
+        raise BadImage(f"more than {_MAX_SCANS} scans")
     if color_space not in ("YCbCr", "Gray", "RGB"):
         return _decode_with_pillow(data)
     pixels = simplejpeg.decode_jpeg(data, strict=True)
@@ -59,10 +65,11 @@ def _decode_jpeg(data: bytes) -> np.ndarray:
 def _decode_with_pillow(data: bytes) -> np.ndarray:
     if _is_truncated(data):
         raise BadImage("the file is truncated")
-    # Unlike `load`, `verify` compares the checksums of a PNG.
-    Image.open(io.BytesIO(data), formats=FORMATS).verify()
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    _check_size(*image.size)
+    check_size(*image.size)
+    # Unlike `load`, `verify` compares the checksums of a PNG. It uses up the image.
+    image.verify()
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
     if getattr(image, "n_frames", 1) > 1:
         raise BadImage("the file is an animation")
     image.load()
@@ -88,6 +95,7 @@ def _is_truncated(data: bytes) -> bool:
     return False
 
 
-def _check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Raise BadImage if an image has too many pixels."""
     if width * height > MAX_PIXELS:
         raise BadImage(f"{width}x{height} is more than {MAX_PIXELS} pixels")

@@ -4,9 +4,10 @@ import os
 
 from lada_tf.data import arrays
 from lada_tf.data.decoding import EXTENSIONS, BadImage
+from lada_tf.data.lmdb_reader import LmdbReader
 from lada_tf.data.loading import BadImages, decode_item, load_into_memory
 from lada_tf.data.prepare import prepare_records
-from lada_tf.data.readers import FolderReader, LmdbReader, Reader, ZipReader
+from lada_tf.data.readers import FolderReader, Reader, ZipReader
 from lada_tf.data.records import RecordSource, is_records
 from lada_tf.data.resize import check_resize
 from lada_tf.data.source import ImageSource, MemorySource, SubsetSource
@@ -66,7 +67,7 @@ def open_source(
     data = user_path(data)
     cache_dir = user_path(cache_dir) if cache_dir else None
     if is_records(data):
-        source: ImageSource = _open_records(data, image_size, resize)
+        source: ImageSource = _open_records(data, image_size, resize, cache_dir)
     else:
         bad_images = BadImages(on_bad_image)
         reader = open_reader(data, cache_dir=cache_dir, download=download)
@@ -86,7 +87,7 @@ def open_source(
             prepare_records(
                 reader, records, image_size, resize, bad_images, is_cache=True
             )
-            source = RecordSource(records)
+            source = RecordSource(records, cache_dir)
         bad_images.log_summary(len(reader))
     return SubsetSource(source, subset, subset_seed) if subset != 1 else source
 
@@ -105,9 +106,9 @@ def _native_size(data: str, reader: Reader) -> int:
 
 
 def _open_records(
-    path: str, image_size: int | None, resize: str | None
+    path: str, image_size: int | None, resize: str | None, cache_dir: str | None
 ) -> RecordSource:
-    source = RecordSource(path)
+    source = RecordSource(path, cache_dir)
     for name, value in {"image_size": image_size, "resize": resize}.items():
         if value and value != source.manifest[name]:
             raise UserError(

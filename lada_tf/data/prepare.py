@@ -17,11 +17,18 @@ from absl import logging
 
 from lada_tf.data.loading import BadImages, Failure, decode_images
 from lada_tf.data.readers import Reader
-from lada_tf.data.records import FORMAT, MANIFEST, record_bytes
+from lada_tf.data.records import (
+    FORMAT,
+    MANIFEST,
+    check_shard,
+    check_shard_entries,
+    record_bytes,
+)
 from lada_tf.errors import UserError
 from lada_tf.io import (
     read_json,
     replacing,
+    reporting_full_disk,
     sha256,
     try_lock,
     user_files,
@@ -68,7 +75,7 @@ def prepare_records(
     }
     manifest_path = os.path.join(output, MANIFEST)
     if not os.path.exists(manifest_path):  # finished records may be read-only
-        with _locked(output, argument, wait=is_cache):
+        with _locked(output, argument, wait=is_cache), reporting_full_disk(argument):
             if not os.path.exists(manifest_path):
                 return _write_records(reader, output, argument, plan, bad_images)
     manifest = _read_planned(manifest_path, argument, plan)
@@ -134,7 +141,9 @@ def _finished_shards(output: str, argument: str, plan: dict) -> list[dict]:
         write_json(path, {**plan, "shards": []})
     shards = _read_planned(path, argument, plan)["shards"]
     for index, shard in enumerate(shards):
-        if not os.path.exists(os.path.join(output, shard["file"])):
+        try:
+            check_shard(output, shard, plan["image_size"])
+        except UserError:
             return shards[:index]  # write it and the following ones again
     return shards
 
@@ -143,7 +152,7 @@ def _report_finished(shards: list[dict], bad_images: BadImages) -> None:
     """Report the images that an earlier run skipped or enlarged."""
     for shard in shards:
         bad_images.enlarged += shard.get("enlarged", 0)
-        for failure in shard["bad_images"]:
+        for failure in shard.get("bad_images", []):
             bad_images.report(Failure(**failure))
 
 
@@ -154,9 +163,10 @@ def _read_planned(path: str, argument: str, plan: dict) -> dict:
         if found.get(key) != planned:
             raise UserError(
                 f"{argument}: contains records with different settings: {key} is "
-                f"{found.get(key)}, not {planned}. Delete them or choose another "
+                f"{found.get(key)!s:.99}, not {planned}. Delete them or choose another "
                 "directory"
             )
+    check_shard_entries(path, found.get("shards"))
     return found
 
 
@@ -172,7 +182,7 @@ def _locked(output: str, argument: str, wait: bool) -> Iterator[None]:
                 f"{argument}: contains {others[0]!r}, but no records. Choose another "
                 "directory"
             )
-        lock = open(os.path.join(output, LOCK), "ab")  # noqa: SIM115
+        lock = open(os.path.join(output, LOCK), "ab+")  # noqa: SIM115
     except OSError as error:
         raise UserError(
             f"{argument}: cannot write to the directory: {error.strerror}"

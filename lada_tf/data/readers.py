@@ -1,10 +1,9 @@
-"""Readers of images of any size, in a fixed order: directories, zip files and LMDBs."""
+"""Readers of images of any size, in a fixed order: directories and zip files."""
 
 import abc
 import functools
 import hashlib
 import heapq
-import itertools
 import os
 import re
 import zipfile
@@ -14,9 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lada_tf.data.decoding import EXTENSIONS, BadImage
+from lada_tf.data.decoding import EXTENSIONS, MAX_FILE_BYTES, BadImage
 from lada_tf.errors import UserError
-from lada_tf.io import file_state, is_hidden, read_cached, write_cached
+from lada_tf.io import (
+    file_state,
+    is_hidden,
+    open_zip,
+    read_at_most,
+    read_bytes,
+    read_cached,
+    write_cached,
+)
 from lada_tf.runtime import parallel_map, progress_bar
 
 _UNREADABLE = "unreadable"
@@ -120,7 +127,7 @@ class ZipReader(Reader):
     def __init__(self, path: str):
         self._path = path
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = open_zip(path)
         except Exception as error:  # on damaged files, zipfile raises almost anything
             raise UserError(
                 f"data={path}: cannot read the zip file: {error}"
@@ -138,54 +145,13 @@ class ZipReader(Reader):
             yield Item(name, partial(self._read, member))
 
     def _read(self, member: zipfile.ZipInfo) -> bytes:
+        if member.file_size > MAX_FILE_BYTES:
+            raise BadImage(f"has more than {MAX_FILE_BYTES} bytes")
         try:
-            return self._zip.read(member)
+            with self._zip.open(member) as stream:
+                return read_at_most(stream, MAX_FILE_BYTES)
         except Exception as error:  # on damaged data, codecs raise almost anything
             raise BadImage(f"cannot unzip the file: {error}") from error
-
-
-class LmdbReader(Reader):
-    """Encoded images that are the values of an LMDB, in order of their keys.
-
-    LSUN is published in this format. TFDS cannot prepare LSUN with current TensorFlow.
-    """
-
-    kind = "lmdb"
-
-    def __init__(self, path: str):
-        try:
-            import lmdb
-        except ImportError as error:
-            raise UserError(
-                f"data={path}: LMDBs require `pip install 'lada_tf[lmdb]'`"
-            ) from error
-        self._path = path
-        try:
-            self._environment = lmdb.open(
-                path, subdir=os.path.isdir(path), readonly=True, lock=False
-            )
-            self._count = self._environment.stat()["entries"]
-        except lmdb.Error as error:
-            raise UserError(f"data={path}: cannot read the LMDB: {error}") from error
-        self.files = [os.path.join(path, "data.mdb") if os.path.isdir(path) else path]
-
-    def __len__(self) -> int:
-        return self._count
-
-    def items(self, start: int, stop: int) -> Iterator[Item]:
-        # Skipping a million keys takes about 0.1 s. Storing them would take 100 MB.
-        with self._environment.begin() as transaction:
-            keys = transaction.cursor().iternext(values=False)
-            for key in itertools.islice(keys, start, stop):
-                name = f"{self._path}:{key.decode(errors='replace')}"
-                yield Item(name, partial(self._read, key))
-
-    def _read(self, key: bytes) -> bytes:
-        with self._environment.begin() as transaction:
-            value = transaction.get(key)
-        if value is None:
-            raise BadImage("the key no longer exists")
-        return value
 
 
 def digest(*parts: object) -> str:
@@ -265,13 +231,16 @@ def _image_names(paths: Iterable[str]) -> list[str]:
 
 def _natural_key(name: str) -> tuple[str, str]:
     """Return a key that sorts `2.png` before `10.png`."""
-    # 255 is the maximum length of a file name.
-    return re.sub("[0-9]+", lambda number: number[0].zfill(255), name), name
+
+    def sortable(number: re.Match) -> str:
+        digits = number[0].lstrip("0")
+        return f"0{chr(len(digits))}{digits}"
+
+    return re.sub("[0-9]+", sortable, name), name
 
 
 def _read_file(path: str) -> bytes:
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall()
+        return read_bytes(path, MAX_FILE_BYTES)
     except OSError as error:
         raise BadImage(error.strerror or str(error)) from error

@@ -11,13 +11,24 @@ read the shards too:
 
 import json
 import os
+import re
 
 import numpy as np
 import tensorflow as tf
 
 from lada_tf.data.source import ImageSource, as_tensor
 from lada_tf.errors import UserError
-from lada_tf.io import read_json, sha256, user_path
+from lada_tf.io import (
+    file_state,
+    has_fields,
+    read_cached,
+    read_json,
+    read_text,
+    sha256,
+    user_path,
+    write_cached,
+)
+from lada_tf.runtime import progress_bar
 
 MANIFEST = "manifest.json"
 FORMAT = "lada_tf records 1"
@@ -29,7 +40,14 @@ _FIELDS = {
     "count": int,
     "shards": list,
 }
-_SHARD_FIELDS = {"file": str, "count": int, "sha256": str}
+_SHARD_FIELDS = {
+    "file": str,
+    "count": int,
+    "sha256": str,
+    "enlarged": int,
+    "bad_images": list,
+}
+_FAILURE_FIELDS = {"name": str, "reason": str}
 # A TFRecord is: length, checksum of the length, image, checksum of the image.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
@@ -42,13 +60,18 @@ def record_bytes(image_size: int) -> int:
 class RecordSource(ImageSource):
     """Images in a directory of records.
 
-    Memory-maps the shards, so the operating system can reclaim their memory. Checks the
-    size of each shard, but not its checksum (see `verify`).
+    Memory-maps the shards, so the operating system can reclaim their memory. Compares
+    their checksums, unless the files are as they were when an earlier call did so.
+
+    Args:
+        directory: path of the records.
+        cache_dir: directory that says which files were checked. None is the default.
     """
 
-    def __init__(self, directory: str):
+    def __init__(self, directory: str, cache_dir: str | None = None):
         directory = user_path(directory)
         self.manifest = read_manifest(directory)
+        _check_shards(directory, self.manifest, cache_dir)
         self.image_size = self.manifest["image_size"]
         self.resize = self.manifest["resize"]
         self.fingerprint = self.manifest["fingerprint"]
@@ -62,7 +85,6 @@ class RecordSource(ImageSource):
         self._shards = []
         for shard in shards:
             path = os.path.join(directory, shard["file"])
-            _check_size(path, shard["count"] * length)
             # Copy-on-write ("c"): NumPy cannot share read-only memory by DLPack.
             records = np.memmap(path, np.uint8, "c", shape=(shard["count"], length))
             self._shards.append(as_tensor(records))
@@ -89,11 +111,9 @@ def is_records(directory: str) -> bool:
 
     Other programs write files of this name too.
     """
-    path = os.path.join(directory, MANIFEST)
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            content = file.read()
-    except OSError:
+        content = read_text(os.path.join(directory, MANIFEST))
+    except (OSError, ValueError):
         return False
     try:
         manifest = json.loads(content)
@@ -112,17 +132,36 @@ def read_manifest(directory: str) -> dict:
     manifest = read_json(path)
     if manifest.get("format") != FORMAT:
         raise UserError(f"{path}: the format is not {FORMAT!r}. Prepare the data again")
-    shards = manifest.get("shards", [])
-    valid = _has(manifest, _FIELDS) and all(_has(s, _SHARD_FIELDS) for s in shards)
-    if not valid or not manifest["count"] == sum(s["count"] for s in shards) > 0:
-        raise UserError(f"{path}: is damaged. Prepare the data again")
+    shards = check_shard_entries(path, manifest.get("shards"))
+    if not has_fields(manifest, _FIELDS) or not (
+        manifest["image_size"]
+        and manifest["count"] == sum(shard["count"] for shard in shards) > 0
+    ):
+        raise _damaged(path)
     return manifest
 
 
-def _has(entry: object, fields: dict[str, type]) -> bool:
-    return isinstance(entry, dict) and all(
-        isinstance(entry.get(name), kind) for name, kind in fields.items()
+def check_shard_entries(path: str, shards: object) -> list[dict]:
+    """Return the list of shards of a manifest or progress file, if it is valid."""
+    if not isinstance(shards, list) or not all(map(_is_shard, shards)):
+        raise _damaged(path)
+    if len({shard["file"] for shard in shards}) < len(shards):
+        raise _damaged(path)
+    return shards
+
+
+def _is_shard(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and has_fields({"enlarged": 0, "bad_images": [], **entry}, _SHARD_FIELDS)
+        # Not a path to another directory.
+        and bool(re.fullmatch(r"images-\d+-of-\d+\.tfrecord", entry["file"], re.ASCII))
+        and all(has_fields(f, _FAILURE_FIELDS) for f in entry.get("bad_images", []))
     )
+
+
+def _damaged(path: str) -> UserError:
+    return UserError(f"{path}: is damaged. Prepare the data again")
 
 
 def verify(directory: str) -> int:
@@ -130,14 +169,33 @@ def verify(directory: str) -> int:
     directory = user_path(directory)
     manifest = read_manifest(directory)
     for shard in manifest["shards"]:
-        path = os.path.join(directory, shard["file"])
-        _check_size(path, shard["count"] * record_bytes(manifest["image_size"]))
-        if sha256(path) != shard["sha256"]:
-            raise UserError(
-                f"{path}: the checksum differs from {MANIFEST}. Delete the directory, "
-                "then prepare the data again"
-            )
+        check_shard(directory, shard, manifest["image_size"])
     return manifest["count"]
+
+
+def check_shard(directory: str, shard: dict, image_size: int) -> None:
+    """Compare the size and the checksum of a shard. Raise UserError if one differs."""
+    path = os.path.join(directory, shard["file"])
+    _check_size(path, shard["count"] * record_bytes(image_size))
+    if sha256(path) != shard["sha256"]:
+        raise UserError(
+            f"{path}: the checksum differs from {MANIFEST}. Delete the directory, "
+            "then prepare the data again"
+        )
+
+
+def _check_shards(directory: str, manifest: dict, cache_dir: str | None) -> None:
+    """Check all shards, unless no file changed since the last check."""
+    names = [MANIFEST, *(shard["file"] for shard in manifest["shards"])]
+    state = file_state(os.path.join(directory, name) for name in names)
+    if state and read_cached(state, cache_dir):
+        return
+    with progress_bar(None, manifest["count"], "verifying") as bar:
+        for shard in manifest["shards"]:
+            check_shard(directory, shard, manifest["image_size"])
+            bar.update(shard["count"])
+    if state:
+        write_cached(state, "verified", cache_dir)
 
 
 def _check_size(path: str, expected: int) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from lada_tf.data.decoding import BadImage
+from lada_tf.data.decoding import BadImage, check_size
 from lada_tf.errors import UserError
 
 Resize = Callable[[np.ndarray, int], np.ndarray]
@@ -53,6 +53,7 @@ def lsun(image: np.ndarray, size: int) -> np.ndarray:
     height, width = image.shape[:2]
     scale = size / min(height, width)
     height, width = round(height * scale), round(width * scale)
+    check_size(width, height)  # a line of pixels would become huge
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
     top, left = (height - size) // 2, (width - size) // 2
     return np.asarray(resized)[top : top + size, left : left + size]

@@ -9,20 +9,35 @@ features of `arr_0`; other readers ignore them.
 import dataclasses
 import hashlib
 import os
-import zipfile
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from lada_tf.data import ImageSource, open_source
+from lada_tf.data.arrays import read_npz
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.protocols import Protocol
-from lada_tf.evaluation.statistics import FeatureStatistics, split_rows
-from lada_tf.io import default_cache_dir, replacing, user_path
+from lada_tf.evaluation.statistics import (
+    FeatureStatistics,
+    as_features,
+    split_rows,
+)
+from lada_tf.io import default_cache_dir, open_zip, replacing, user_path
 
 MANIFOLD_IMAGES = 10_000  # number of images in ADM's reference batches
+# Kinds of NumPy dtypes of the arrays in a file.
+_KINDS = {
+    "mu": "f",
+    "sigma": "f",
+    "mu_s": "f",
+    "sigma_s": "f",
+    "arr_0": "u",
+    "features": "f",
+    "extractor": "U",
+    "count": "iu",
+}
 SEED = 0  # seed of the random choice of images
 
 
@@ -157,7 +172,7 @@ def save_reference(reference: Reference, path: str, extractor: Extractor) -> Non
 def is_reference(path: str) -> bool:
     """Return True if the path is an `.npz` file that holds statistics."""
     try:
-        with zipfile.ZipFile(user_path(path)) as archive:
+        with open_zip(user_path(path)) as archive:
             return "mu.npy" in archive.namelist()
     except Exception:  # on damaged files, zipfile raises almost anything
         return False

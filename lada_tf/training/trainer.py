@@ -181,7 +181,7 @@ def train(
         preset, source, directory, options, settings, strategy, gan, checkpoints, stop
     )
     try:
-        with reporting_full_disk(run_dir):
+        with reporting_full_disk(f"run_dir={run_dir}"):
             run.start()
             with stop:
                 while gan.images_seen < preset.total_images:
