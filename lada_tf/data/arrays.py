@@ -84,7 +84,8 @@ def read_numpy(path: str) -> ArrayReader:
     except UserError:
         raise
     except Exception as error:  # on damaged files, zipfile raises almost anything
-        raise UserError(f"data={path}: cannot read the NumPy file: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"data={path}: cannot read the NumPy file: {reason}") from error
 
 
 def read_npz(

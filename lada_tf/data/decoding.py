@@ -18,6 +18,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # 192 MiB when decoded. Pillow itself warns above 89 million pixels.
 MAX_PIXELS = 2**26
+_MAX_SIDE = 2**16  # that of JPEG; Pillow needs extra memory for each row
 # An uncompressed image of MAX_PIXELS, with transparency and its header.
 MAX_FILE_BYTES = 4 * MAX_PIXELS + 2**20
 # Each scan of a progressive JPEG can cost as much as an image. Encoders write about 10.
@@ -96,6 +97,8 @@ def _is_truncated(data: bytes) -> bool:
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise BadImage if an image has too many pixels."""
+    """Raise BadImage if an image has too many pixels, or a side is too long."""
     if width * height > MAX_PIXELS:
         raise BadImage(f"{width}x{height} is more than {MAX_PIXELS} pixels")
+    if max(width, height) > _MAX_SIDE:
+        raise BadImage(f"{width}x{height} has a side of more than {_MAX_SIDE} pixels")

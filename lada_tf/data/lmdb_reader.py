@@ -102,6 +102,8 @@ class LmdbReader(Reader):
             for offset in offsets:
                 low, high, flags, key_bytes = _NODE.unpack_from(page, offset)
                 start = offset + _NODE.size + key_bytes
+                if start > len(page):
+                    raise ValueError(f"page {number} is damaged")
                 size = low | high << 16
                 position = number * self._page_bytes + start
                 if flags & _OVERFLOW:

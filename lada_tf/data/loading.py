@@ -45,7 +45,8 @@ class BadImages:
 
     def report(self, failure: Failure) -> None:
         """Log and remember a skipped image, or raise UserError if it is an error."""
-        name, reason = failure
+        reason = failure.reason
+        name = "".join(c if c.isprintable() else "�" for c in failure.name)
         if self.on_bad_image == "error":
             raise UserError(f"{name}: {reason}. Skip bad images with on_bad_image=skip")
         logging.warning("skipped %s: %s", name, reason)

@@ -185,7 +185,7 @@ def _locked(output: str, argument: str, wait: bool) -> Iterator[None]:
         lock = open(os.path.join(output, LOCK), "ab+")  # noqa: SIM115
     except OSError as error:
         raise UserError(
-            f"{argument}: cannot write to the directory: {error.strerror}"
+            f"{argument}: cannot write to the directory: {error.strerror or error}"
         ) from error
     with lock:
         is_locked = try_lock(lock, unsupported=None)

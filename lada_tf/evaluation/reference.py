@@ -27,16 +27,15 @@ from lada_tf.evaluation.statistics import (
 from lada_tf.io import default_cache_dir, open_zip, replacing, user_path
 
 MANIFOLD_IMAGES = 10_000  # number of images in ADM's reference batches
-# Kinds of NumPy dtypes of the arrays in a file.
-_KINDS = {
-    "mu": "f",
-    "sigma": "f",
-    "mu_s": "f",
-    "sigma_s": "f",
-    "arr_0": "u",
-    "features": "f",
-    "extractor": "U",
-    "count": "iu",
+_ARRAYS = {  # type and number of dimensions of the arrays in a file
+    "mu": (np.floating, 1),
+    "sigma": (np.floating, 2),
+    "mu_s": (np.floating, 1),
+    "sigma_s": (np.floating, 2),
+    "arr_0": (np.uint8, 4),
+    "features": (np.floating, 2),
+    "extractor": (np.str_, 0),
+    "count": (np.integer, 0),
 }
 SEED = 0  # seed of the random choice of images
 
@@ -185,14 +184,22 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
     """
     path = user_path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays = read_npz(path, lambda names: [n for n in _ARRAYS if n in names])
     except Exception as error:  # on damaged files, zipfile raises almost anything
         raise UserError(
             f"{path} is not an .npz file that can be read without pickles: {error}"
         ) from error
-    if not {"mu", "sigma"} <= set(arrays):
-        raise UserError(f"{path} lacks the arrays mu and sigma")
+    for name, array in arrays.items():
+        kind, ndim = _ARRAYS[name]
+        if not np.issubdtype(array.dtype, kind) or array.ndim != ndim:
+            raise UserError(
+                f"{path}: {name} must have {ndim} dimensions of {kind.__name__}, not "
+                f"{array.dtype} {array.shape}"
+            )
+    if not {"mu", "sigma"} <= set(arrays) or ("mu_s" in arrays) != (
+        "sigma_s" in arrays
+    ):
+        raise UserError(f"{path} lacks some of the arrays mu, sigma, mu_s, sigma_s")
     # Published files do not name the extractor; it is always the 2015 graph.
     made_with = str(arrays.get("extractor", "inception_graph:"))
     if not extractor.identity.startswith(made_with):
@@ -209,8 +216,8 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
     pool = statistics("mu", "sigma")
     spatial = statistics("mu_s", "sigma_s") if "mu_s" in arrays else None
     features, images = arrays.get("features"), arrays.get("arr_0")
-    if images is not None and (images.dtype != np.uint8 or images.ndim != 4):
-        raise UserError(f"{path}: arr_0 must be uint8 images, not {images.dtype}")
+    if images is not None and (0 in images.shape or images.shape[3] != 3):
+        raise UserError(f"{path}: arr_0 must be RGB images, not {images.shape}")
     if features is None and images is not None:
         batches = split_rows(images, batch_size)
         computed = compute_features(batches, len(images), extractor, progress="real")
@@ -220,4 +227,8 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
             f"{path} has statistics of {len(pool.mean)} channels, but the extractor "
             f"has {features.shape[1]}: the file was made with another extractor"
         )
+    if features is not None:
+        as_features(features, f"features in {path}")
+        if images is not None and len(images) != len(features):
+            raise UserError(f"{path}: arr_0 and features differ in length")
     return Reference(pool, spatial, features, images, os.path.basename(path))

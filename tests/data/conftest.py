@@ -12,3 +12,9 @@ def image_directory(tmp_path):
     for index, image in enumerate(pixels):
         Image.fromarray(image).save(directory / f"{index}.png")
     return directory, pixels
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Trust the times of files at once."""
+    monkeypatch.setattr("lada_tf.io._CLOCK_RESOLUTION_NS", 0)

@@ -1,79 +1,16 @@
 import os
 import shutil
 import struct
+import tracemalloc
 import zipfile
 
-import lmdb
-import numpy as np
 import pytest
-from PIL import Image
 
 from lada_tf.data import open_source
 from lada_tf.data.opening import open_reader
 from lada_tf.data.readers import FolderReader, ZipReader
 from lada_tf.errors import UserError
 from tests.data.images import encode, picture
-
-
-@pytest.fixture
-def bedroom(tmp_path):
-    """An LMDB of 40 lossless WebP images of 20x16 with keys like LSUN's, and pixels."""
-    pixels = np.random.default_rng(3).integers(0, 256, (40, 16, 20, 3), np.uint8)
-    keys = sorted(f"{number * 7919:040x}".encode() for number in range(40))
-    path = tmp_path / "bedroom_train_lmdb"
-    environment = lmdb.open(str(path), map_size=10**7)
-    with environment.begin(write=True) as transaction:
-        for key, image in zip(keys, pixels, strict=True):
-            webp = encode(Image.fromarray(image), "WEBP", lossless=True)
-            transaction.put(key, webp)
-    environment.close()
-    return path, pixels
-
-
-def test_lmdb_is_read_in_order_of_keys(bedroom):
-    path, pixels = bedroom
-    source = open_source(str(path), 16, resize="lsun")
-    np.testing.assert_array_equal(source.images(np.arange(40)), pixels[:, :, 2:18])
-
-
-def test_any_range_of_an_lmdb_can_be_read(bedroom):
-    path, _ = bedroom
-    reader = open_reader(str(path))
-    whole = [(item.name, item.load()) for item in reader.items(0, 40)]
-    assert len(whole) == 40
-    for start, stop in ((0, 3), (7, 9), (8, 8), (15, 40), (39, 40)):
-        part = [(item.name, item.load()) for item in reader.items(start, stop)]
-        assert part == whole[start:stop]
-
-
-def test_identity_of_an_lmdb_does_not_depend_on_its_path(bedroom, tmp_path):
-    path, _ = bedroom
-    shutil.copytree(path, tmp_path / "moved")
-    identities = {open_reader(str(p)).identity for p in (path, tmp_path / "moved")}
-    assert len(identities) == 1
-
-
-def test_a_damaged_lmdb_is_a_user_error(tmp_path):
-    (tmp_path / "data.mdb").write_bytes(b"no database")
-    with pytest.raises(UserError, match=f"data={tmp_path}.*LMDB"):
-        open_source(str(tmp_path), 16)
-
-
-def test_identity_of_an_lmdb_covers_the_values(bedroom):
-    path, _ = bedroom
-    before = open_reader(str(path)).identity
-    environment = lmdb.open(str(path), map_size=10**7)
-    with environment.begin(write=True) as transaction:
-        key, _ = next(iter(transaction.cursor()))
-        transaction.put(key, encode(picture(), "PNG"))
-    environment.close()
-    assert open_reader(str(path)).identity != before
-
-
-@pytest.fixture
-def settled(monkeypatch):
-    """Trust the times of files at once."""
-    monkeypatch.setattr("lada_tf.io._CLOCK_RESOLUTION_NS", 0)
 
 
 def identity(path, cache_dir) -> str:
@@ -196,3 +133,58 @@ def test_a_damaged_zip_is_a_user_error(tmp_path, how, ending):
     with pytest.raises(UserError, match=f"data={path}: cannot read") as caught:
         open_source(str(path), 24)
     assert "\n" not in str(caught.value)
+
+
+def bomb(path, how: str) -> None:
+    """Write a zip with an image and a member that unpacks to more memory than it has."""
+    method = zipfile.ZIP_BZIP2 if how == "bzip2" else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("1.png", encode(picture(), "PNG"))
+        archive.writestr("2.png", bytes(300 if how == "many" else 2**25))
+    content = bytearray(path.read_bytes())
+    size = content.rindex(b"PK\x01\x02") + 24
+    if how == "lying":
+        content[size : size + 4] = struct.pack("<I", 1000)
+    if how == "many":  # together
+        content[size : size + 4] = struct.pack("<I", 2**31)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["large", "lying", "many", "bzip2"])
+def test_a_zip_bomb_needs_little_memory(tmp_path, how, monkeypatch):
+    monkeypatch.setattr("lada_tf.io._FREE_BYTES", 2**24)
+    path = tmp_path / "a.zip"
+    bomb(path, how)
+    tracemalloc.start()
+    if how == "lying":  # found when the member ends too late
+        assert len(open_source(str(path), 24, on_bad_image="skip")) == 1
+    else:
+        with pytest.raises(UserError, match=f"data={path}: cannot read the zip"):
+            open_source(str(path), 24)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_special_files_are_bad_images(tmp_path):
+    """Opening a FIFO would wait forever, and a device has no end."""
+    for name in ("1.png", "manifest.json"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "2.png").symlink_to("/dev/zero")
+    with (tmp_path / "3.png").open("wb") as file:
+        file.truncate(2**40)
+    (tmp_path / "4.png").write_bytes(encode(picture(), "PNG"))
+    assert len(open_source(str(tmp_path), 24, on_bad_image="skip")) == 1
+
+
+@pytest.mark.parametrize("ending", ["zip", "npz", "npy", "idx", "idx.gz", "mdb"])
+def test_a_source_that_is_a_fifo_is_a_user_error(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    os.mkfifo(path)
+    with pytest.raises(UserError, match=f"data={path}: .*not a regular file"):
+        open_source(str(path), 24)
+
+
+def test_natural_order_of_long_numbers(tmp_path):
+    paths = ["01.png", "1.png", "2.png", "10.png", f"{10**80}.png", "a1b.png"]
+    assert folder(tmp_path, *reversed(paths)).names == paths

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -83,21 +84,88 @@ def test_a_manifest_of_another_program_is_ignored(image_directory, content):
     assert len(open_source(str(directory), 12)) == 50
 
 
+def shard_with(**changes):
+    def change(manifest: dict) -> dict:
+        first, *others = manifest["shards"]
+        return {"shards": [first | changes, *others]}
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"shards": [3]},
         {"shards": None},
         {"shards": []},
+        {"shards": {}},
         {"count": "many"},
         {"count": 7},
+        {"count": 50.0},
         {"image_size": None},
+        {"image_size": float("nan")},
+        {"image_size": True},
+        {"image_size": 0},
+        {"image_size": -12},
+        {"image_size": 10**4000},
         {"resize": 1},
         {"format": "lada_tf records 0"},
+        shard_with(file="../images-00000-of-00007.tfrecord"),
+        shard_with(file="/etc/passwd"),
+        shard_with(file="images-00001-of-00007.tfrecord"),  # twice
+        shard_with(file="\0"),
+        shard_with(file="\ud800"),
+        shard_with(count=-8),
+        shard_with(sha256=None),
+        shard_with(bad_images=[3]),
+        shard_with(bad_images=[{"name": "a"}]),
+        shard_with(enlarged="all"),
     ],
 )
 def test_a_damaged_manifest_is_a_user_error(records, change):
     path = records[0] / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    manifest = json.loads(path.read_text())
+    change = change(manifest) if callable(change) else change
+    path.write_text(json.dumps(manifest | change))
     with pytest.raises(UserError, match=r"manifest\.json"):
         open_source(str(records[0]), 12)
+
+
+def overwrite(first, second):
+    content = first.read_bytes()
+    first.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+
+
+def swap(first, second):
+    contents = first.read_bytes(), second.read_bytes()
+    second.write_bytes(contents[0])
+    first.write_bytes(contents[1])
+
+
+def replace_by_fifo(first, second):
+    first.unlink()
+    os.mkfifo(first)
+
+
+def replace_by_directory(first, second):
+    first.unlink()
+    first.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage", [overwrite, swap, replace_by_fifo, replace_by_directory]
+)
+def test_changed_shards_are_found_when_opening(records, tmp_path, settled, damage):
+    output, cache = records[0], str(tmp_path / "cache")
+    open_source(str(output), 12, cache_dir=cache)
+    damage(*sorted(output.glob("*.tfrecord"))[:2])
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"images-0000[01]-of"):
+            open_source(str(output), 12, cache_dir=cache)
+
+
+def test_unchanged_shards_are_read_once(records, tmp_path, settled, monkeypatch):
+    output, cache = records[0], str(tmp_path / "cache")
+    open_source(str(output), 12, cache_dir=cache)
+    monkeypatch.setattr("lada_tf.data.records.sha256", None)
+    assert len(open_source(str(output), 12, cache_dir=cache)) == 50
