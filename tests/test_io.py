@@ -14,9 +14,11 @@ from lada_tf.io import (
     read_text,
     replacing,
     replacing_directory,
+    sha256,
     try_lock,
     utf8_path,
     write_atomically,
+    write_json,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -138,11 +140,55 @@ def test_two_writers_of_one_path_do_not_meet(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "null", "", "{", "[" * 10**5])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[]", "3", "null", "", "{", "[" * 10**5, '{"a":' * 10**5),
+        *('{"a": NaN}', '{"a": -Infinity}', '{"a": ' + "9" * 5000 + "}", "\xff\xfe\0"),
+    ],
+)
 def test_json_that_is_no_object(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(UserError, match=r"a\.json: cannot be read"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "is_valid"),
+    [
+        *((0, True), (3, True), (-1, False), (10**30, False), (3.0, False)),
+        *((True, False), ("3", False), ([3], False), (None, False)),
+    ],
+)
+def test_fields_of_json_have_exact_types(tmp_path, value, is_valid):
+    write_json(tmp_path / "a.json", {"count": value, "other": None})
+    fields = {"count": int, "other": type(None)}
+    if is_valid:
+        assert read_json(tmp_path / "a.json", fields)["count"] == value
+    else:
+        with pytest.raises(UserError, match=r"a\.json: is damaged"):
+            read_json(tmp_path / "a.json", fields)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "directory", "huge"])
+def test_files_that_do_not_end_are_refused_at_once(tmp_path, kind):
+    path = tmp_path / "a.json"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    with pytest.raises(UserError, match=r"a\.json: cannot be read"):
+        read_json(path)
+    with pytest.raises(OSError, match=r"a\.json"):
+        read_text(path)
+    if kind != "huge":
+        with pytest.raises(OSError, match=r"a\.json"):
+            sha256(path)
 
 
 @pytest.mark.parametrize("package", ["lada_tf", "benchmarks", "experiments", "scripts"])

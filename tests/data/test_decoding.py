@@ -1,5 +1,7 @@
+import contextlib
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -129,3 +131,38 @@ def test_a_decompression_bomb_is_rejected_before_decoding():
 def test_other_files_are_rejected(data):
     with pytest.raises(BadImage):
         decode(data)
+
+
+def gray_png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((width + 1) * height))
+    return png_chunks((b"IHDR", header), *chunks, (b"IDAT", rows), (b"IEND", b""))
+
+
+@pytest.mark.parametrize(
+    "chunk", [(b"zTXt", b"a\0\0"), (b"iCCP", b"a\0\0"), (b"iTXt", b"a\0\1\0\0\0")]
+)
+def test_bombs_in_the_metadata_of_a_png_need_little_memory(chunk):
+    kind, start = chunk
+    data = gray_png(8, 8, (kind, start + zlib.compress(bytes(2**26))))
+    tracemalloc.start()
+    with contextlib.suppress(BadImage):
+        decode(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+@pytest.mark.parametrize("size", [(2**16 + 1, 1), (1, 2**16 + 1)])
+def test_a_line_of_pixels_is_rejected(size):
+    with pytest.raises(BadImage, match="side"):
+        decode(gray_png(*size))
+
+
+def test_a_jpeg_of_many_scans_is_rejected():
+    """Each scan costs as much time as an image."""
+    data = encode(picture(), "JPEG", progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    decode(data)
+    with pytest.raises(BadImage, match="scans"):
+        decode(data[:-2] + 1000 * scan + data[-2:])

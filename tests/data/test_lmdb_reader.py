@@ -93,7 +93,7 @@ def test_an_lmdb_has_the_entries_that_the_library_finds(tmp_path, deleted):
         f"{i * 7919:0{20 + i % 9}x}".encode(): random.bytes(n)
         for i, n in enumerate(sizes)
     }
-    write_lmdb(tmp_path, values, keys[:deleted])
+    write_lmdb(tmp_path, values, list(values)[:deleted])
     options = {"readonly": True, "lock": False}
     with lmdb.open(str(tmp_path), **options) as library, library.begin() as transaction:
         expected = [(key.decode(), value) for key, value in transaction.cursor()]

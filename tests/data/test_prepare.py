@@ -1,5 +1,7 @@
 import errno
 import json
+import os
+import resource
 import threading
 
 import numpy as np
@@ -214,3 +216,55 @@ def test_leftovers_of_a_killed_run_are_removed(image_directory, tmp_path):
         (out / name).write_text("torn")
     prepare(directory, out)
     assert contents(out) == finished
+
+
+def test_a_full_disk_is_one_line_and_the_run_can_be_repeated(image_directory, tmp_path):
+    directory, _ = image_directory
+    out = tmp_path / "out"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=f"^output={out}: File too large"):
+            prepare(directory, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(out.glob(".*"))
+    prepare(directory, out)
+    assert verify(str(out)) == 50
+
+
+def test_a_damaged_shard_of_an_interrupted_run_is_written_again(
+    image_directory, tmp_path
+):
+    directory, _ = image_directory
+    out = tmp_path / "out"
+    prepare(directory, out)
+    finished = contents(out)
+    (out / "manifest.json").rename(out / "progress.json")
+    shard = out / "images-00003-of-00007.tfrecord"
+    shard.write_bytes(bytes(shard.stat().st_size))
+    prepare(directory, out)
+    assert contents(out) == finished
+
+
+@pytest.mark.parametrize(
+    "shards", [3, [3], [{"file": "images-00000-of-00007.tfrecord"}]]
+)
+@pytest.mark.parametrize("name", ["manifest.json", "progress.json"])
+def test_damaged_entries_of_shards_are_a_user_error(
+    image_directory, tmp_path, name, shards
+):
+    out = tmp_path / "out"
+    prepare(image_directory[0], out)
+    manifest = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").rename(out / name)
+    (out / name).write_text(json.dumps(manifest | {"shards": shards}))
+    with pytest.raises(UserError, match=f"{name}: is damaged"):
+        prepare(image_directory[0], out)
+
+
+def test_a_fifo_as_lock_does_not_block(image_directory, tmp_path):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "lock")
+    with pytest.raises(UserError, match="cannot write to the directory"):
+        prepare(image_directory[0], tmp_path / "out")

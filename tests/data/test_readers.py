@@ -136,7 +136,7 @@ def test_a_damaged_zip_is_a_user_error(tmp_path, how, ending):
 
 
 def bomb(path, how: str) -> None:
-    """Write a zip with an image and a member that unpacks to more memory than it has."""
+    """Write a zip of an image and of a member that unpacks to far more memory."""
     method = zipfile.ZIP_BZIP2 if how == "bzip2" else zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr("1.png", encode(picture(), "PNG"))

@@ -63,3 +63,8 @@ def test_unchanged_rejects_other_sizes():
 def test_an_image_of_the_training_size_is_unchanged(name):
     image = noise(32, 32)
     np.testing.assert_array_equal(RESIZES[name](image, 32), image)
+
+
+def test_a_long_image_does_not_become_huge():
+    with pytest.raises(BadImage, match="pixels"):
+        RESIZES["lsun"](np.zeros((1, 2**16, 3), np.uint8), 256)

@@ -139,6 +139,21 @@ def test_other_tools_can_read_a_saved_reference(tmp_path):
         ({"arr_0": np.array([{}], dtype=object)}, "without pickles"),
         ({"arr_0": np.zeros((3, 8, 8, 3))}, "uint8"),
         ({"extractor": np.array("small_classifier:abc")}, "made with small_classifier"),
+        ({"extractor": np.array(["a", "b"])}, "extractor"),
+        ({"extractor": np.array(3)}, "extractor"),
+        ({"count": np.zeros(3, int)}, "count"),
+        ({"count": np.array("many")}, "count"),
+        ({"mu": np.zeros(12, complex)}, "mu must"),
+        ({"mu": np.array(["0"] * 12)}, "mu must"),
+        ({"mu": np.zeros(12, [("a", "f8")])}, "numbers"),
+        ({"mu": np.zeros(())}, "mu must"),
+        ({"mu_s": None}, "mu_s"),
+        ({"sigma_s": None}, "sigma_s"),
+        ({"features": np.zeros(12)}, "features must"),
+        ({"features": np.full((3, 12), np.nan)}, "NaN"),
+        ({"features": np.zeros((3, 12))}, "differ in length"),
+        ({"arr_0": np.zeros((3, 8, 8, 1), np.uint8)}, "RGB"),
+        ({"arr_0": np.zeros((3, 0, 8, 3), np.uint8)}, "RGB"),
     ],
 )
 def test_bad_files(tmp_path, changes, message):
@@ -155,3 +170,11 @@ def test_a_cut_off_file(tmp_path):
     assert not is_reference(str(path))
     with pytest.raises(UserError, match=r"batch\.npz is not an \.npz"):
         load_reference(str(path), FakeExtractor())
+
+
+def test_a_fifo_is_no_reference(tmp_path):
+    path = str(tmp_path / "a.npz")
+    os.mkfifo(path)
+    assert not is_reference(path)
+    with pytest.raises(UserError, match="not a regular file"):
+        load_reference(path, FakeExtractor())
