@@ -23,10 +23,9 @@ from lada_tf.errors import LadaError, UserError
 # Of ext4, macOS, Synology and Windows.
 _SYSTEM_NAMES = ("lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN")
 # Limits of what a small file from a stranger can do to memory and time.
-_MAX_JSON_BYTES = 2**24
+_MAX_JSON_BYTES = 2**25
 _MAX_TEXT_BYTES = 2**26
 _FREE_BYTES, _MAX_EXPANSION = 2**28, 100
-_MAX_INTEGER = 2**53  # what every JSON reader keeps
 # Two seconds is the worst resolution of common file systems (FAT).
 _CLOCK_RESOLUTION_NS = 2 * 10**9
 DISK_FULL_ERRORS = tuple(
@@ -194,10 +193,7 @@ def write_atomically(
 
 
 def open_file(path: str | os.PathLike) -> BinaryIO:
-    """Open a file for reading. Raise OSError, without waiting, if it is no real file.
-
-    Reading a FIFO or a device can block or never end.
-    """
+    """Open a regular file. Raise OSError at once for a FIFO or device: it may block."""
 
     def opener(path: str, flags: int) -> int:
         descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
@@ -211,10 +207,7 @@ def open_file(path: str | os.PathLike) -> BinaryIO:
 
 
 def read_at_most(stream: IO[bytes], size: int) -> bytes:
-    """Return the next `size` bytes, or fewer at the end. Reads in small pieces.
-
-    So a stream that decompresses needs no more memory than the result.
-    """
+    """Return the next `size` bytes, or fewer at the end, with no larger buffers."""
     content = io.BytesIO()
     while piece := stream.read(min(2**20, size - content.tell())):
         content.write(piece)
@@ -224,32 +217,25 @@ def read_at_most(stream: IO[bytes], size: int) -> bytes:
 def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
     """Return the content of a file. Raise OSError if it has more than `limit` bytes."""
     with open_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        content = read_at_most(file, limit + 1) if size <= limit else b""
-    if max(size, len(content)) > limit:  # files in /proc have no size
+        is_small = os.fstat(file.fileno()).st_size <= limit
+        content = read_at_most(file, limit + 1) if is_small else b""
+    if not is_small or len(content) > limit:  # files in /proc have no size
         raise OSError(errno.EINVAL, f"has more than {limit} bytes", os.fspath(path))
     return content
 
 
 def open_zip(path: str | os.PathLike) -> zipfile.ZipFile:
-    """Open a zip or `.npz` file for reading.
+    """Open a zip or `.npz` file. Raise ValueError for a decompression bomb.
 
-    Raises:
-        ValueError: if it is a decompression bomb or has an unusual compression method,
-            which Python decompresses without a limit. Damaged files raise almost any
-            exception.
+    Only the usual methods are read: Python decompresses the others without a limit.
+    Damaged files raise almost any exception.
     """
     open_file(path).close()
     archive = zipfile.ZipFile(path)
-    try:
-        for member in archive.infolist():
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError(f"{member.filename} is neither stored nor deflated")
-        size = sum(member.file_size for member in archive.infolist())
-        check_expansion(size, os.path.getsize(path))
-    except ValueError:
-        archive.close()
-        raise
+    members = archive.infolist()
+    if {m.compress_type for m in members} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise ValueError("a member is neither stored nor deflated")
+    check_expansion(sum(m.file_size for m in members), os.path.getsize(path))
     return archive
 
 
@@ -280,18 +266,14 @@ def write_json(path: str | os.PathLike, content: dict) -> None:
 def read_json(
     path: str | os.PathLike, fields: Mapping[str, type] | None = None
 ) -> dict:
-    """Read a JSON file that contains an object.
-
-    Args:
-        path: path of the file.
-        fields: names and types of fields that the object must have, see `has_fields`.
+    """Read a JSON file that contains an object with these fields, see `has_fields`.
 
     Raises:
         UserError: if the file is missing or contains something else.
     """
     try:
         text = read_text(path, _MAX_JSON_BYTES)
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = json.loads(text, parse_constant=int)  # NaN is a ValueError
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):
@@ -304,14 +286,9 @@ def read_json(
 def has_fields(entry: object, fields: Mapping[str, type]) -> bool:
     """Return True for a dict with these fields. Integers must be in [0, 2**53]."""
     return isinstance(entry, dict) and all(
-        type(entry.get(name)) is kind
-        and (kind is not int or 0 <= entry[name] <= _MAX_INTEGER)
+        type(entry.get(name)) is kind and (kind is not int or 0 <= entry[name] <= 2**53)
         for name, kind in fields.items()
     )
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -2,13 +2,11 @@
 
 import gzip
 import importlib.resources
-import io
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import IO, Literal
 
 import numpy as np
 
@@ -19,11 +17,6 @@ from lada_tf.io import check_expansion, open_file, open_zip, read_at_most
 
 FASHION_MNIST_DIR = "/usr/share/datasets/fashion-mnist"
 _FASHION_MNIST_PREFIXES = {"train": "train", "test": "t10k"}
-_NPY_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-_MAX_NPY_HEADER = 2**16  # bytes; NumPy itself parses at most 10,000
 # Two zero bytes, element type (8: unsigned byte), number of dimensions.
 _IDX_MAGIC = (b"\0\0\x08\x03", b"\0\0\x08\x04")
 
@@ -74,59 +67,18 @@ def read_numpy(path: str) -> ArrayReader:
     """Open a `.npy` file (memory-mapped), or a `.npz` file with one array of images."""
     try:
         if path.lower().endswith(".npy"):
-            with open_file(path) as file:
-                size = os.fstat(file.fileno()).st_size
-                offset, shape, order, dtype = _npy_layout(file, size)
-            array: np.ndarray = np.memmap(path, dtype, "r", offset, shape, order)
+            open_file(path).close()
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
             return ArrayReader("npy", path, array, [path])
-        arrays = read_npz(path, lambda names: [_images_key(path, names)])
-        return ArrayReader("npz", path, *arrays.values(), [path])
+        open_zip(path).close()
+        with np.load(path, allow_pickle=False) as arrays:
+            images = arrays[_images_key(path, arrays.files)]
+            return ArrayReader("npz", path, images, [path])
     except UserError:
         raise
     except Exception as error:  # on damaged files, zipfile raises almost anything
         reason = " ".join(str(error).split())
         raise UserError(f"data={path}: cannot read the NumPy file: {reason}") from error
-
-
-def read_npz(
-    path: str, choose: Callable[[list[str]], Iterable[str]]
-) -> dict[str, np.ndarray]:
-    """Read the arrays of numbers or text in an `.npz` file that `choose(names)` names.
-
-    Allocates no more than the file holds. Damaged files raise almost any exception.
-    """
-    arrays = {}
-    with open_zip(path) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
-        for name in choose(names):
-            member = archive.getinfo(f"{name}.npy")
-            with archive.open(member) as stream:
-                _npy_layout(stream, member.file_size)
-            with archive.open(member) as stream:
-                arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
-    return arrays
-
-
-def _npy_layout(
-    stream: IO[bytes], size: int
-) -> tuple[int, tuple[int, ...], Literal["C", "F"], np.dtype]:
-    """Return (offset, shape, order, dtype) of an `.npy` file with `size` bytes.
-
-    Raises:
-        ValueError: if the file is shorter than its header says, or holds something else
-            than plain numbers or text.
-    """
-    head = io.BytesIO(stream.read(_MAX_NPY_HEADER))
-    version = np.lib.format.read_magic(head)
-    if version not in _NPY_HEADERS:
-        raise ValueError(f"unsupported version {version}")
-    shape, is_fortran, dtype = _NPY_HEADERS[version](head)
-    if dtype.kind not in "biufcU":
-        raise ValueError(f"the type of an array is {dtype}, not numbers")
-    needed = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or needed > size - head.tell():
-        raise ValueError(f"a file of {size} bytes cannot hold {dtype} {shape}")
-    return head.tell(), shape, "F" if is_fortran else "C", dtype
 
 
 def _images_key(path: str, names: list[str]) -> str:
@@ -166,18 +118,14 @@ def read_idx(path: str) -> ArrayReader:
         with open_file(path) as file:
             is_gzip = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            # The caller closes the inner file.
-            with gzip.GzipFile(fileobj=file) if is_gzip else file as stream:
-                magic = stream.read(4)
-                if magic not in _IDX_MAGIC:
-                    raise ValueError(
-                        f"no unsigned bytes in 3 or 4 dimensions: {magic!r}"
-                    )
-                head = stream.read(4 * magic[3])
-                shape = np.frombuffer(head, ">u4", magic[3]).tolist()
-                size = math.prod(shape)
-                check_expansion(size, os.path.getsize(path))
-                data = read_at_most(stream, size + 1)
+            stream = gzip.GzipFile(fileobj=file) if is_gzip else file
+            magic = stream.read(4)
+            if magic not in _IDX_MAGIC:
+                raise ValueError(f"no unsigned bytes in 3 or 4 dimensions: {magic!r}")
+            ndim = magic[3]
+            shape = np.frombuffer(stream.read(4 * ndim), ">u4", ndim).tolist()
+            check_expansion(math.prod(shape), os.path.getsize(path))
+            data = read_at_most(stream, math.prod(shape) + 1)
         array = np.frombuffer(data, np.uint8).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"data={path}: not an IDX file of images: {error}") from error

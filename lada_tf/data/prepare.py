@@ -20,13 +20,13 @@ from lada_tf.data.readers import Reader
 from lada_tf.data.records import (
     FORMAT,
     MANIFEST,
+    PROGRESS_FIELDS,
     check_shard,
-    check_shard_entries,
+    read_manifest,
     record_bytes,
 )
 from lada_tf.errors import UserError
 from lada_tf.io import (
-    read_json,
     replacing,
     reporting_full_disk,
     sha256,
@@ -153,12 +153,12 @@ def _report_finished(shards: list[dict], bad_images: BadImages) -> None:
     for shard in shards:
         bad_images.enlarged += shard.get("enlarged", 0)
         for failure in shard.get("bad_images", []):
-            bad_images.report(Failure(**failure))
+            bad_images.report(Failure(failure["name"], failure["reason"]))
 
 
 def _read_planned(path: str, argument: str, plan: dict) -> dict:
     """Read a manifest or progress file. Raise UserError if its settings differ."""
-    found = read_json(path)
+    found = read_manifest(path, PROGRESS_FIELDS)
     for key, planned in plan.items():
         if found.get(key) != planned:
             raise UserError(
@@ -166,7 +166,6 @@ def _read_planned(path: str, argument: str, plan: dict) -> dict:
                 f"{found.get(key)!s:.99}, not {planned}. Delete them or choose another "
                 "directory"
             )
-    check_shard_entries(path, found.get("shards"))
     return found
 
 

@@ -12,6 +12,7 @@ read the shards too:
 import json
 import os
 import re
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -33,20 +34,10 @@ from lada_tf.runtime import progress_bar
 MANIFEST = "manifest.json"
 FORMAT = "lada_tf records 1"
 _FAMILY = "lada_tf records "
-_FIELDS = {
-    "image_size": int,
-    "resize": str,
-    "fingerprint": str,
-    "count": int,
-    "shards": list,
-}
-_SHARD_FIELDS = {
-    "file": str,
-    "count": int,
-    "sha256": str,
-    "enlarged": int,
-    "bad_images": list,
-}
+PROGRESS_FIELDS = {"format": str, "image_size": int, "resize": str, "shards": list}
+FIELDS = {**PROGRESS_FIELDS, "fingerprint": str, "count": int}
+_SHARD_FIELDS = {"file": str, "count": int, "sha256": str}
+_SHARD_FIELDS |= {"enlarged": int, "bad_images": list}
 _FAILURE_FIELDS = {"name": str, "reason": str}
 # A TFRecord is: length, checksum of the length, image, checksum of the image.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
@@ -70,8 +61,14 @@ class RecordSource(ImageSource):
 
     def __init__(self, directory: str, cache_dir: str | None = None):
         directory = user_path(directory)
-        self.manifest = read_manifest(directory)
-        _check_shards(directory, self.manifest, cache_dir)
+        path = os.path.join(directory, MANIFEST)
+        self.manifest = read_manifest(path)
+        names = (shard["file"] for shard in self.manifest["shards"])
+        state = file_state([path, *(os.path.join(directory, name) for name in names)])
+        if not (state and read_cached(state, cache_dir)):
+            verify(directory)
+            if state:
+                write_cached(state, "verified", cache_dir)
         self.image_size = self.manifest["image_size"]
         self.resize = self.manifest["resize"]
         self.fingerprint = self.manifest["fingerprint"]
@@ -126,28 +123,24 @@ def is_records(directory: str) -> bool:
     )
 
 
-def read_manifest(directory: str) -> dict:
-    """Return the manifest of a directory of finished records."""
-    path = os.path.join(directory, MANIFEST)
-    manifest = read_json(path)
-    if manifest.get("format") != FORMAT:
-        raise UserError(f"{path}: the format is not {FORMAT!r}. Prepare the data again")
-    shards = check_shard_entries(path, manifest.get("shards"))
-    if not has_fields(manifest, _FIELDS) or not (
-        manifest["image_size"]
-        and manifest["count"] == sum(shard["count"] for shard in shards) > 0
+def read_manifest(path: str, fields: Mapping[str, type] = FIELDS) -> dict:
+    """Return the content of `manifest.json` or, with fewer fields, `progress.json`."""
+    manifest = read_json(path, fields)
+    shards = manifest["shards"]
+    valid = manifest["format"] == FORMAT and all(map(_is_shard, shards))
+    if (
+        not valid
+        or len({shard["file"] for shard in shards}) < len(shards)
+        or not manifest["image_size"]
+        or (
+            "count" in fields
+            and not manifest["count"] == sum(shard["count"] for shard in shards) > 0
+        )
     ):
-        raise _damaged(path)
+        raise UserError(
+            f"{path}: is damaged, or of another version. Prepare the data again"
+        )
     return manifest
-
-
-def check_shard_entries(path: str, shards: object) -> list[dict]:
-    """Return the list of shards of a manifest or progress file, if it is valid."""
-    if not isinstance(shards, list) or not all(map(_is_shard, shards)):
-        raise _damaged(path)
-    if len({shard["file"] for shard in shards}) < len(shards):
-        raise _damaged(path)
-    return shards
 
 
 def _is_shard(entry: object) -> bool:
@@ -160,48 +153,28 @@ def _is_shard(entry: object) -> bool:
     )
 
 
-def _damaged(path: str) -> UserError:
-    return UserError(f"{path}: is damaged. Prepare the data again")
-
-
 def verify(directory: str) -> int:
     """Return the number of images. Raise UserError if a checksum is wrong."""
     directory = user_path(directory)
-    manifest = read_manifest(directory)
-    for shard in manifest["shards"]:
-        check_shard(directory, shard, manifest["image_size"])
+    manifest = read_manifest(os.path.join(directory, MANIFEST))
+    with progress_bar(None, manifest["count"], "verifying") as bar:
+        for shard in manifest["shards"]:
+            check_shard(directory, shard, manifest["image_size"])
+            bar.update(shard["count"])
     return manifest["count"]
 
 
 def check_shard(directory: str, shard: dict, image_size: int) -> None:
     """Compare the size and the checksum of a shard. Raise UserError if one differs."""
     path = os.path.join(directory, shard["file"])
-    _check_size(path, shard["count"] * record_bytes(image_size))
-    if sha256(path) != shard["sha256"]:
-        raise UserError(
-            f"{path}: the checksum differs from {MANIFEST}. Delete the directory, "
-            "then prepare the data again"
-        )
-
-
-def _check_shards(directory: str, manifest: dict, cache_dir: str | None) -> None:
-    """Check all shards, unless no file changed since the last check."""
-    names = [MANIFEST, *(shard["file"] for shard in manifest["shards"])]
-    state = file_state(os.path.join(directory, name) for name in names)
-    if state and read_cached(state, cache_dir):
-        return
-    with progress_bar(None, manifest["count"], "verifying") as bar:
-        for shard in manifest["shards"]:
-            check_shard(directory, shard, manifest["image_size"])
-            bar.update(shard["count"])
-    if state:
-        write_cached(state, "verified", cache_dir)
-
-
-def _check_size(path: str, expected: int) -> None:
+    expected = shard["count"] * record_bytes(image_size)
     size = os.path.getsize(path) if os.path.exists(path) else "a missing file"
     if size != expected:
-        raise UserError(
-            f"{path}: expected {expected} bytes, found {size}. Delete the directory, "
-            "then prepare the data again"
-        )
+        reason = f"expected {expected} bytes, found {size}"
+    elif sha256(path) != shard["sha256"]:
+        reason = f"the checksum differs from {MANIFEST}"
+    else:
+        return
+    raise UserError(
+        f"{path}: {reason}. Delete the directory, then prepare the data again"
+    )

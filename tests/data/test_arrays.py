@@ -73,7 +73,7 @@ def write_npz(path, content: bytes, method=zipfile.ZIP_STORED) -> None:
         npy(GOOD.replace("|u1", "|S0")),
         npy(GOOD.replace("|u1", "<c16")),
         npy(GOOD.replace("'|u1'", "[('a', '|u1')]")),
-        npy(GOOD, (3, 0)),
+        npy(GOOD, (9, 9)),
         npy(GOOD, (2, 0), 2**32 - 1),
         npy(GOOD, length=9),
         npy("x" * 60_000),

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from lada_tf.data import open_source
-from lada_tf.data.decoding import BadImage
 from lada_tf.data.opening import open_reader
 from lada_tf.errors import UserError
 from tests.data.images import encode, picture
@@ -25,7 +24,8 @@ def write_lmdb(path, values: dict[bytes, bytes], deleted=()) -> None:
 
 
 def entries(path) -> list[tuple[str, bytes]]:
-    items = open_reader(str(path)).items(0, 10**9)
+    reader = open_reader(str(path))
+    items = reader.items(0, len(reader))
     return [(item.name.removeprefix(f"{path}:"), item.load()) for item in items]
 
 
@@ -111,9 +111,7 @@ def try_to_read(path, content: bytes) -> None:
     """Read all entries, as far as possible. Any other error ends the test."""
     path.write_bytes(content)
     with contextlib.suppress(UserError):
-        for item in open_reader(str(path)).items(0, 10**9):
-            with contextlib.suppress(BadImage):
-                item.load()
+        entries(path)
 
 
 def test_a_truncated_lmdb_is_a_user_error_or_has_bad_images(tmp_path):
@@ -122,9 +120,9 @@ def test_a_truncated_lmdb_is_a_user_error_or_has_bad_images(tmp_path):
     write_lmdb(tmp_path / "whole", {b"%04d" % number: image for number in range(99)})
     content = (tmp_path / "whole" / "data.mdb").read_bytes()
     (tmp_path / "half.mdb").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="truncated"):
+    with pytest.raises(UserError, match=f"data={tmp_path}.*LMDB"):
         open_source(str(tmp_path / "half.mdb"), 24)
-    for size in (0, 100, 4096, 4097, 8192, *range(9000, len(content), 9000)):
+    for size in (0, 100, 4096, 4097, 8192, 20_000, len(content) - 1):
         try_to_read(tmp_path / "a.mdb", content[:size])
 
 
@@ -134,7 +132,7 @@ def test_a_damaged_lmdb_never_ends_the_process(tmp_path):
     write_lmdb(tmp_path / "whole", values)
     content = (tmp_path / "whole" / "data.mdb").read_bytes()
     random = np.random.default_rng(0)
-    for _ in range(100):
+    for _ in range(15):
         damaged = bytearray(content)
         for page in random.integers(0, len(content) // 4096, 9):
             position = page * 4096 + random.integers(0, 160)
