@@ -14,7 +14,7 @@ import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from absl import logging
 
@@ -192,7 +192,7 @@ def write_atomically(
         file.write(content)
 
 
-def open_file(path: str | os.PathLike) -> BinaryIO:
+def open_file(path: str | os.PathLike) -> io.BufferedReader:
     """Open a regular file. Raise OSError at once for a FIFO or device: it may block."""
 
     def opener(path: str, flags: int) -> int:
@@ -206,7 +206,7 @@ def open_file(path: str | os.PathLike) -> BinaryIO:
     return open(path, "rb", opener=opener)
 
 
-def read_at_most(stream: IO[bytes], size: int) -> bytes:
+def read_at_most(stream: IO[bytes] | io.BufferedIOBase, size: int) -> bytes:
     """Return the next `size` bytes, or fewer at the end, with no larger buffers."""
     content = io.BytesIO()
     while piece := stream.read(min(2**20, size - content.tell())):
