@@ -250,15 +250,14 @@ def _walk(directory: str) -> Iterator[str]:
     """
     links, visited = [""], set()
     while links:
-        pending = [heapq.heappop(links)]
+        relative = heapq.heappop(links)
+        pending = [(relative, os.path.realpath(os.path.join(directory, relative)))]
         while pending:
-            relative = pending.pop()
-            current = os.path.join(directory, relative)
-            real_path = os.path.realpath(current)
+            relative, real_path = pending.pop()
             if real_path in visited:
                 continue
             visited.add(real_path)
-            with os.scandir(current) as entries:
+            with os.scandir(os.path.join(directory, relative)) as entries:
                 for entry in entries:
                     name = relative + entry.name
                     if is_hidden(entry.name):
@@ -268,7 +267,7 @@ def _walk(directory: str) -> Iterator[str]:
                         continue
                     yield f"{name}/"
                     if not entry.is_symlink():
-                        pending.append(f"{name}/")
+                        pending.append((f"{name}/", f"{real_path}/{entry.name}"))
                     elif not _is_inside(real_path, os.path.realpath(entry.path)):
                         heapq.heappush(links, f"{name}/")
 
@@ -291,14 +290,15 @@ def _image_names(paths: Iterable[str]) -> list[str]:
     grids of samples are no data.
     """
     names = [path for path in paths if not any(map(is_hidden, path.split("/")))]
-    flag_files = (name for name in names if name.endswith("/flags.cfg"))
-    runs = tuple(
-        run
-        for run in (file.removesuffix("flags.cfg") for file in flag_files)
-        if any(name.startswith(f"{run}checkpoints/") for name in names)
-    )
+    flagged = {n.removesuffix("flags.cfg") for n in names if n.endswith("/flags.cfg")}
+    runs = {p for n in names for p in _before(n, "(?<=/)checkpoints/") if p in flagged}
     images = (n for n in names if n.lower().endswith(EXTENSIONS))
-    return sorted((n for n in images if not n.startswith(runs)), key=_natural_key)
+    images = (n for n in images if runs.isdisjoint(_before(n, "(?<=/)")))
+    return sorted(images, key=_natural_key)
+
+
+def _before(name: str, pattern: str) -> Iterator[str]:
+    return (name[: match.start()] for match in re.finditer(pattern, name))
 
 
 def _natural_key(name: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 import os
 import shutil
 import struct
+import time
 import tracemalloc
 import zipfile
 
@@ -188,3 +189,20 @@ def test_a_source_that_is_a_fifo_is_a_user_error(tmp_path, ending):
 def test_natural_order_of_long_numbers(tmp_path):
     paths = ["01.png", "1.png", "2.png", "10.png", f"{10**80}.png", "a1b.png"]
     assert folder(tmp_path, *reversed(paths)).names == paths
+
+
+def test_deep_directories_and_many_flag_files_take_little_time(tmp_path):
+    """The time grew with the cube of the depth, and with the square of the files."""
+    path = tmp_path
+    for _ in range(400):
+        path /= "d"
+    path.mkdir(parents=True)
+    (path / "1.png").write_bytes(encode(picture(), "PNG"))
+    start = time.process_time()
+    assert len(FolderReader(str(tmp_path))) == 1
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(10_000):
+            archive.writestr(f"{number}/flags.cfg", "")
+        archive.writestr("1/1.png", "")
+    assert len(ZipReader(str(tmp_path / "a.zip"))) == 1
+    assert time.process_time() - start < 3  # 0.5 s; it was 20 s
