@@ -8,7 +8,10 @@ Grayscale, palette and CMYK images are converted to RGB. Transparent images are 
 over white. 16-bit images keep the high byte. The EXIF orientation is applied.
 """
 
+import contextlib
 import io
+import threading
+from collections.abc import Iterator
 
 import numpy as np
 import simplejpeg
@@ -21,6 +24,9 @@ MAX_PIXELS = 2**26
 _MAX_SIDE = 2**16  # that of JPEG; Pillow needs extra memory for each row
 # An uncompressed image of MAX_PIXELS, with transparency and its header.
 MAX_FILE_BYTES = 4 * MAX_PIXELS + 2**20
+_PILLOW_BYTES = 22  # per pixel, to blend an image with transparency
+_MAX_MEMORY = _PILLOW_BYTES * MAX_PIXELS  # of all images that are being decoded
+_memory, _used_bytes = threading.Condition(), 0
 # Each scan of a progressive JPEG can cost as much as an image. Encoders write about 10.
 _MAX_SCANS = 200
 
@@ -52,7 +58,8 @@ def _decode_jpeg(data: bytes) -> np.ndarray:
         raise BadImage(f"more than {_MAX_SCANS} scans")
     if color_space not in ("YCbCr", "Gray", "RGB"):
         return _decode_with_pillow(data)
-    pixels = simplejpeg.decode_jpeg(data, strict=True)
+    with _memory_for(3 * width * height):
+        pixels = simplejpeg.decode_jpeg(data, strict=True)
     if b"Exif\0\0" not in data:
         return pixels
     exif = Image.open(io.BytesIO(data), formats=("JPEG",)).getexif()
@@ -70,6 +77,11 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
     check_size(*image.size)
     # Unlike `load`, `verify` compares the checksums of a PNG. It uses up the image.
     image.verify()
+    with _memory_for(_PILLOW_BYTES * image.width * image.height):
+        return _load_with_pillow(data)
+
+
+def _load_with_pillow(data: bytes) -> np.ndarray:
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     if getattr(image, "n_frames", 1) > 1:
         raise BadImage("the file is an animation")
@@ -85,6 +97,21 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
         white = Image.new("RGBA", rgba.size, "white")
         return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
     return np.asarray(image.convert("RGB"))
+
+
+@contextlib.contextmanager
+def _memory_for(num_bytes: int) -> Iterator[None]:
+    """Wait until the images that other threads decode leave enough memory."""
+    global _used_bytes
+    with _memory:
+        _memory.wait_for(lambda: _used_bytes + num_bytes <= _MAX_MEMORY)
+        _used_bytes += num_bytes
+    try:
+        yield
+    finally:
+        with _memory:
+            _used_bytes -= num_bytes
+            _memory.notify_all()
 
 
 def _is_truncated(data: bytes) -> bool:

@@ -1,13 +1,16 @@
 import contextlib
 import io
 import struct
+import time
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lada_tf.data import decoding
 from lada_tf.data.decoding import BadImage, decode
 from tests.data.images import SIZE, encode, picture
 
@@ -151,6 +154,27 @@ def test_bombs_in_the_metadata_of_a_png_need_little_memory(chunk):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2**24
+
+
+def test_large_images_do_not_use_memory_at_the_same_time(monkeypatch):
+    monkeypatch.setattr(decoding, "_MAX_MEMORY", 22 * 64 * 64)
+    load, running, most = decoding._load_with_pillow, [], []
+
+    def spy(data):
+        running.append(data)
+        most.append(len(running))
+        time.sleep(0.01)
+        running.pop()
+        return load(data)
+
+    monkeypatch.setattr(decoding, "_load_with_pillow", spy)
+    with ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(decode, 4 * [gray_png(64, 64)]))
+        assert max(most) == 1
+        assert len(images) == 4
+        list(pool.map(decode, 8 * [gray_png(32, 32)]))
+    assert max(most) > 1
+    assert decoding._used_bytes == 0
 
 
 @pytest.mark.parametrize("size", [(2**16 + 1, 1), (1, 2**16 + 1)])
