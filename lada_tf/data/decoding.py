@@ -26,7 +26,8 @@ _MAX_SIDE = 2**16  # that of JPEG; Pillow needs extra memory for each row
 MAX_FILE_BYTES = 4 * MAX_PIXELS + 2**20
 _PILLOW_BYTES = 22  # per pixel, to blend an image with transparency
 _MAX_MEMORY = _PILLOW_BYTES * MAX_PIXELS  # of all images that are being decoded
-_memory, _used_bytes = threading.Condition(), 0
+_memory = threading.Condition()
+_sizes: list[int] = []
 # Each scan of a progressive JPEG can cost as much as an image. Encoders write about 10.
 _MAX_SCANS = 200
 
@@ -102,15 +103,14 @@ def _load_with_pillow(data: bytes) -> np.ndarray:
 @contextlib.contextmanager
 def _memory_for(num_bytes: int) -> Iterator[None]:
     """Wait until the images that other threads decode leave enough memory."""
-    global _used_bytes
     with _memory:
-        _memory.wait_for(lambda: _used_bytes + num_bytes <= _MAX_MEMORY)
-        _used_bytes += num_bytes
+        _memory.wait_for(lambda: sum(_sizes) + num_bytes <= _MAX_MEMORY)
+        _sizes.append(num_bytes)
     try:
         yield
     finally:
         with _memory:
-            _used_bytes -= num_bytes
+            _sizes.remove(num_bytes)
             _memory.notify_all()
 
 
