@@ -5,7 +5,7 @@
 REST has TensorFlow Serving's protocol and Open Inference (v2); gRPC has TensorFlow
 Serving's `PredictionService`. Install both with `pip install 'lada_tf[serve]'`. A new
 version in the directory is served without a restart. On SIGTERM, the server finishes
-the current requests within 8 seconds and exits. A second signal ends it at once.
+the current requests within 6 seconds and exits. A second signal ends it at once.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ flags.DEFINE_integer("max_request_mb", 4, "Refuse requests of more MiB.", 1)
 flags.DEFINE_integer("max_queue", 512, "Refuse requests while so many wait or run.", 1)
 FLAGS = flags.FLAGS
 
-GRACE_SECONDS = 8
+GRACE_SECONDS = 6
 
 
 def main() -> None:

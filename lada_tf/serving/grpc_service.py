@@ -24,6 +24,12 @@ MAX_REPEATED = 2**20  # elements that a request may give as one repeated number
 REQUEST_SECONDS = 10  # for a request to arrive
 CONNECTION_SECONDS = 600  # after which a client is told to connect again
 MAX_CALLS = 4096
+_NUMBERS = {
+    tf.as_dtype(kind + bits).as_datatype_enum
+    for kind in ("float", "int", "uint")
+    for bits in ("8", "16", "32", "64")
+    if kind + bits != "float8"
+}
 
 
 class PredictionService:
@@ -142,6 +148,8 @@ def _array(name, proto):
     limit = max(MAX_REPEATED, proto.ByteSize())
     if min(shape, default=0) < 0 or math.prod(shape) > limit:
         raise BadRequest(f"{name}: fewer numbers than its shape {shape} has")
+    if proto.dtype not in _NUMBERS:
+        raise BadRequest(f"{name} must be an array of numbers")
     try:
         return tf.make_ndarray(proto)
     except (TypeError, ValueError, OverflowError) as error:

@@ -21,7 +21,7 @@ from lada_tf.serving.exported import SAVED_MODEL, first_line
 Result = TypeVar("Result")
 
 DEFAULT_SIGNATURE = "serving_default"
-QUEUE_SECONDS = 60  # after which a request that still waits is refused
+QUEUE_SECONDS = 30  # after which a request that still waits is refused
 POLL_SECONDS = 3  # between two looks for new versions
 
 
@@ -160,7 +160,9 @@ def to_array(value: Any, spec: tf.TensorSpec) -> np.ndarray:
     # As objects: NumPy would give each text the length of the longest one.
     array = value if isinstance(value, np.ndarray) else np.asarray(value, object)
     if array.dtype == object:
-        is_number = set(map(type, array.flat)) <= ({int, float} if is_float else {int})
+        is_number = set(map(type, array.ravel().tolist())) <= (
+            {int, float} if is_float else {int}
+        )
     else:
         is_number = array.dtype.kind in ("iuf" if is_float else "iu")
     if not is_number:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+import h11
 import numpy as np
 import orjson
 import uvicorn
@@ -41,12 +42,16 @@ from lada_tf.serving.predictor import (
 
 IDLE_SECONDS = 10  # for a request's header, and between requests
 REQUEST_SECONDS = 600  # for a request, from its header to its answer
-MIN_BYTES_PER_SECOND = 100_000  # of a client that reads an answer or sends a body
+MIN_BYTES_PER_SECOND = 500_000  # of a client that reads an answer or sends a body
 MAX_CONNECTIONS = 4096
 
-_DATATYPES = {"uint8": "UINT8", "float32": "FP32", "int32": "INT32", "int64": "INT64"}
-_DATATYPES |= {"float16": "FP16", "float64": "FP64", "int8": "INT8", "int16": "INT16"}
-_DATATYPES |= {"uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64"}
+_DATATYPES = {
+    "uint8": "UINT8",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float32": "FP32",
+    "float64": "FP64",
+}
 
 
 class RestService:
@@ -68,7 +73,7 @@ class RestService:
             Route("/v2/health/ready", self._ready),
             Route(f"{v2}/ready", self._ready),
             Route(v2, self._describe_v2),
-            Route(f"{v2}/infer", self._post(_answer_v2), methods=["POST"]),
+            Route(f"{v2}/infer", self._post(self._answer_v2), methods=["POST"]),
         ]
         for path in (v1, f"{v1}/versions/{{version}}"):
             predict = self._post(_answer_v1)
@@ -123,14 +128,13 @@ class RestService:
         def work(predictor: Predictor, body: bytes) -> bytes:
             try:
                 request = orjson.loads(body)
+                if not isinstance(request, dict):
+                    raise BadRequest("the request must be a JSON object")
+                return _dumps(answer(predictor, request))
             except orjson.JSONDecodeError as error:
                 raise BadRequest(f"the request is no valid JSON: {error}") from None
-            if not isinstance(request, dict):
-                raise BadRequest("the request must be a JSON object")
-            reply = answer(predictor, request)
-            if answer is _answer_v2:
-                reply = {"model_name": self._name, **reply}
-            return _dumps(reply)
+            except RecursionError:
+                raise BadRequest("the request has too many levels") from None
 
         async def endpoint(request: Request) -> Response:
             body = await self._read(request)
@@ -149,6 +153,31 @@ class RestService:
                 gone.cancel()
 
         return endpoint
+
+    def _answer_v2(self, predictor: Predictor, request: dict) -> dict:
+        parameters = _field(request, "parameters", dict, {})
+        signature = parameters.get("signature_name") or DEFAULT_SIGNATURE
+        tensors = _field(request, "inputs", list)
+        names = [
+            _field(output, "name", str)
+            for output in _field(request, "outputs", list, [])
+        ]
+        inputs = {_field(tensor, "name", str): _array(tensor) for tensor in tensors}
+        outputs = _predict(predictor, signature, inputs, names)
+        return {
+            "model_name": self._name,
+            "model_version": str(predictor.version),
+            "id": _field(request, "id", str, ""),
+            "outputs": [
+                {
+                    "name": name,
+                    "shape": list(array.shape),
+                    "datatype": _DATATYPES[array.dtype.name],
+                    "data": array.ravel(),
+                }
+                for name, array in outputs.items()
+            ],
+        }
 
     async def _read(self, request: Request) -> bytes:
         """Read a request's body within limits of size and time."""
@@ -220,30 +249,6 @@ def _columns(rows):
     if len({frozenset(row) for row in rows}) > 1:
         raise BadRequest('"instances" have different names')
     return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def _answer_v2(predictor: Predictor, request: dict) -> dict:
-    parameters = _field(request, "parameters", dict, {})
-    signature = parameters.get("signature_name") or DEFAULT_SIGNATURE
-    tensors = _field(request, "inputs", list)
-    names = [
-        _field(output, "name", str) for output in _field(request, "outputs", list, [])
-    ]
-    inputs = {_field(tensor, "name", str): _array(tensor) for tensor in tensors}
-    outputs = _predict(predictor, signature, inputs, names)
-    return {
-        "model_version": str(predictor.version),
-        "id": _field(request, "id", str, ""),
-        "outputs": [
-            {
-                "name": name,
-                "shape": list(array.shape),
-                "datatype": _DATATYPES[array.dtype.name],
-                "data": array.ravel(),
-            }
-            for name, array in outputs.items()
-        ],
-    }
 
 
 def _array(tensor: dict) -> np.ndarray:
@@ -351,7 +356,10 @@ class TimedProtocol(H11Protocol):
         self._timer = self.loop.call_later(IDLE_SECONDS, transport.abort)
 
     def handle_events(self) -> None:
-        super().handle_events()
+        try:
+            super().handle_events()
+        except h11.LocalProtocolError:  # malformed, and too late for an answer
+            self.transport.abort()
         if self.cycle and not self.cycle.response_complete:
             self._restart_timer(REQUEST_SECONDS)
 
