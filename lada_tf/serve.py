@@ -11,8 +11,8 @@ the current requests within 6 seconds and exits. A second signal ends it at once
 import asyncio
 import os
 import socket
-import sys
 from pathlib import Path
+from typing import NoReturn
 
 from absl import flags
 
@@ -57,12 +57,10 @@ def main() -> None:
     path = Path(FLAGS.model).resolve()
     name = FLAGS.name or (path.parent.name if path.name.isdigit() else path.name)
     asyncio.run(_serve(model, name, host))
-    sys.stdout.flush()
-    os._exit(0)  # TensorFlow cannot stop a prediction that still runs
 
 
-async def _serve(model: ServedModel, name: str, host: str) -> None:
-    """Serve until a signal."""
+async def _serve(model: ServedModel, name: str, host: str) -> NoReturn:
+    """Serve until a signal, and exit."""
     from lada_tf.serving.grpc_service import PredictionService, grpc_server
     from lada_tf.serving.rest import RestService, rest_server
 
@@ -93,6 +91,8 @@ async def _serve(model: ServedModel, name: str, host: str) -> None:
     )
     await rest.serve()
     await grpc.stop(grace=1)
+    await asyncio.sleep(0.1)  # for the last answers
+    os._exit(0)  # Python would wait for predictions, which cannot be stopped
 
 
 if __name__ == "__main__":

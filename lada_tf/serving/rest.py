@@ -137,20 +137,22 @@ class RestService:
                 raise BadRequest("the request has too many levels") from None
 
         async def endpoint(request: Request) -> Response:
-            body = await self._read(request)
-            predictor = self._find(request)
-            task = asyncio.create_task(self._queue.run(work, predictor, body))
-            gone = asyncio.create_task(_wait_until_gone(request))
             try:
-                await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-                if not task.done():
-                    raise ClientDisconnect
-                return Response(await task, media_type="application/json")
+                body = await self._read(request)
+                predictor = self._find(request)
+                task = asyncio.create_task(self._queue.run(work, predictor, body))
+                gone = asyncio.create_task(_wait_until_gone(request))
+                try:
+                    first = asyncio.FIRST_COMPLETED
+                    await asyncio.wait({task, gone}, return_when=first)
+                    if not task.done():
+                        raise ClientDisconnect
+                    return Response(await task, media_type="application/json")
+                finally:
+                    task.cancel()
+                    gone.cancel()
             except asyncio.CancelledError:  # by uvicorn, whose grace has ended
                 return _error(503, "the server stops")
-            finally:
-                task.cancel()
-                gone.cancel()
 
         return endpoint
 
@@ -181,21 +183,19 @@ class RestService:
 
     async def _read(self, request: Request) -> bytes:
         """Read a request's body within limits of size and time."""
-        body, too_long = (
-            bytearray(),
-            f"the request is longer than {self._max_bytes} bytes",
-        )
-        length = request.headers.get("content-length", "0")  # digits: h11 checks it
-        if len(length) > 18 or int(length) > self._max_bytes:
-            raise HTTPException(413, too_long)
+        length = int(request.headers.get("content-length", 0))  # h11 has checked it
+        body = bytearray()
         try:
             async with asyncio.timeout(_seconds(self._max_bytes)):
-                async for part in request.stream():
+                parts = request.stream()
+                while length <= self._max_bytes and (part := await anext(parts, b"")):
                     body += part
-                    if len(body) > self._max_bytes:
-                        raise HTTPException(413, too_long)
+                    length = max(length, len(body))
         except TimeoutError:
             raise HTTPException(408, "the request took too long to arrive") from None
+        if length > self._max_bytes:
+            text = f"the request is longer than {self._max_bytes} bytes"
+            raise HTTPException(413, text)
         return bytes(body)
 
 
@@ -299,18 +299,10 @@ def _error(status: int, message: str, headers: Any = None) -> Response:
     return _json({"error": message}, status, headers)
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _error(error.status_code, error.detail, error.headers)
-
-
-async def _bad_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, BadRequest)
-    return _error(error.status, str(error))
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    return _error(400, "the client has closed the connection")  # nobody reads it
+async def _refuse(request: Request, error: Any) -> Response:
+    if isinstance(error, HTTPException):
+        return _error(error.status_code, error.detail, error.headers)
+    return _error(getattr(error, "status", 400), str(error))
 
 
 class HostCheck:
@@ -360,7 +352,8 @@ class TimedProtocol(H11Protocol):
             super().handle_events()
         except h11.LocalProtocolError:  # malformed, and too late for an answer
             self.transport.abort()
-        if self.cycle and not self.cycle.response_complete:
+        is_running = self.cycle and not self.cycle.response_complete
+        if is_running and not self.flow.write_paused:  # the answer before was read
             self._restart_timer(REQUEST_SECONDS)
 
     def on_response_complete(self) -> None:
@@ -382,11 +375,9 @@ def rest_server(
     """Return a server of one model. `serve()` serves until `should_exit`."""
     app = Starlette(
         routes=service.routes(),
-        exception_handlers={
-            HTTPException: _http_error,
-            BadRequest: _bad_request,
-            ClientDisconnect: _gone,
-        },
+        exception_handlers=dict.fromkeys(
+            (HTTPException, BadRequest, ClientDisconnect), _refuse
+        ),
     )
     app.router.redirect_slashes = False
     app.add_middleware(HostCheck, hosts=allowed_hosts)
