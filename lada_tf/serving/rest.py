@@ -158,7 +158,7 @@ class RestService:
 
     def _answer_v2(self, predictor: Predictor, request: dict) -> dict:
         parameters = _field(request, "parameters", dict, {})
-        signature = parameters.get("signature_name") or DEFAULT_SIGNATURE
+        signature = _field(parameters, "signature_name", str, "")
         tensors = _field(request, "inputs", list)
         names = [
             _field(output, "name", str)
@@ -210,7 +210,7 @@ async def _wait_until_gone(request: Request) -> None:
 
 
 def _answer_v1(predictor: Predictor, request: dict) -> dict:
-    signature = request.get("signature_name") or DEFAULT_SIGNATURE
+    signature = _field(request, "signature_name", str, "")
     if ("instances" in request) == ("inputs" in request):
         raise BadRequest('expected either "instances" (rows) or "inputs" (columns)')
     if "inputs" in request:
@@ -223,9 +223,8 @@ def _answer_v1(predictor: Predictor, request: dict) -> dict:
     return {"predictions": [dict(zip(outputs, row, strict=True)) for row in rows]}
 
 
-def _predict(predictor: Predictor, signature, inputs, names=()) -> dict:
-    if not isinstance(signature, str):
-        raise BadRequest("signature_name must be a string")
+def _predict(predictor: Predictor, signature: str, inputs, names=()) -> dict:
+    signature = signature or DEFAULT_SIGNATURE
     specs = predictor.input_specs(signature)
     if not isinstance(inputs, dict):
         if len(specs) > 1:

@@ -26,7 +26,7 @@ from lada_tf.serving.saved_model import write_saved_model
 def server(generator, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "small"
     write_saved_model(generator, folder / "3", max_batch=8)
-    rest_port, grpc_port = _free_ports(2)
+    rest_port, grpc_port = free_ports(2)
     command = [sys.executable, "-m", "lada_tf.serve", f"--model={folder}"]
     command += [f"--rest_port={rest_port}", f"--grpc_port={grpc_port}"]
     log = folder / "log"
@@ -34,7 +34,7 @@ def server(generator, tmp_path_factory):
         process = subprocess.Popen([*command, "--max_request_mb=1"], stderr=file)
     url = f"http://127.0.0.1:{rest_port}"
     try:
-        _wait_until_ready(process, url, log)
+        wait_until_ready(process, url)
         yield SimpleNamespace(
             url=url, grpc=f"127.0.0.1:{grpc_port}", command=command, log=log
         )
@@ -46,11 +46,11 @@ def server(generator, tmp_path_factory):
 
 @pytest.fixture
 def free_port():
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     return port
 
 
-def _free_ports(count):
+def free_ports(count):
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -60,15 +60,15 @@ def _free_ports(count):
     return ports
 
 
-def _wait_until_ready(process, url, log):
+def wait_until_ready(process, url):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
+        assert process.poll() is None, "see the log"
         try:
             return urllib.request.urlopen(f"{url}/v2/health/ready")
         except OSError:
             time.sleep(0.2)
-    raise AssertionError(log.read_text())
+    raise AssertionError("not ready")
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +132,7 @@ def fake(monkeypatch):
     monkeypatch.setattr("lada_tf.serving.rest.MIN_BYTES_PER_SECOND", 10**8)
     monkeypatch.setattr("lada_tf.serving.grpc_service.REQUEST_SECONDS", 0.5)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    rest_port, grpc_port = _free_ports(2)
+    rest_port, grpc_port = free_ports(2)
     model, queue = FakePredictor(), PredictionQueue(4)
     rest = rest_server(
         RestService("fake", model, queue, 2**20), "127.0.0.1", rest_port, [], 1
