@@ -14,7 +14,6 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 from lada_tf.serving.predictor import (
     DEFAULT_SIGNATURE,
     BadRequest,
-    NotFound,
     PredictionQueue,
     Predictor,
     ServedModel,
@@ -24,6 +23,11 @@ MAX_REPEATED = 2**20  # elements that a request may give as one repeated number
 REQUEST_SECONDS = 10  # for a request to arrive
 CONNECTION_SECONDS = 600  # after which a client is told to connect again
 MAX_CALLS = 4096
+_CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    404: grpc.StatusCode.NOT_FOUND,
+    503: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 _NUMBERS = {
     tf.as_dtype(kind + bits).as_datatype_enum
     for kind in ("float", "int", "uint")
@@ -66,17 +70,16 @@ class PredictionService:
             return answer(request).SerializeToString()
 
         async def handle(requests, context: grpc.aio.ServicerContext) -> bytes:
+            code, text = grpc.StatusCode.INVALID_ARGUMENT, "the message is incomplete"
             try:
                 async with asyncio.timeout(REQUEST_SECONDS):
                     data = await anext(aiter(requests))
-            except (TimeoutError, StopAsyncIteration):
-                code = grpc.StatusCode.INVALID_ARGUMENT
-                await context.abort(code, f"no message within {REQUEST_SECONDS} s")
-            try:
                 return await self._queue.run(work, data)
             except BadRequest as error:
-                await context.abort(grpc.StatusCode[error.code], str(error))
-            raise AssertionError  # abort() raises
+                code, text = _CODES[error.status_code], error.detail
+            except (TimeoutError, StopAsyncIteration):
+                pass
+            return await context.abort(code, text)
 
         return grpc.stream_unary_rpc_method_handler(handle)
 
@@ -106,9 +109,9 @@ class PredictionService:
 
     def _find(self, spec: Any) -> Predictor:
         if spec.name != self._name:
-            raise NotFound(f"there is no model {spec.name!r}, only {self._name!r}")
+            raise BadRequest(f"no model {spec.name!r}, only {self._name!r}", 404)
         if spec.HasField("version_label"):
-            raise NotFound(f"there is no version {spec.version_label!r}")
+            raise BadRequest(f"no version {spec.version_label!r}", 404)
         return self._model.find(
             spec.version.value if spec.HasField("version") else None
         )

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,26 +26,18 @@ QUEUE_SECONDS = 30  # after which a request that still waits is refused
 POLL_SECONDS = 3  # between two looks for new versions
 
 
-class BadRequest(ValueError):
-    """A client's request is invalid. The server returns the message to the client."""
+class BadRequest(Exception):
+    """A request cannot be answered. The server returns the message to the client.
 
-    status = 400  # of HTTP
-    code = "INVALID_ARGUMENT"  # of gRPC
+    Args:
+        detail: message.
+        status_code: of HTTP: 400, 404 for a model or version, 503 to try again later.
+    """
 
-    def __init__(self, message: str):
-        super().__init__(message[:300])  # it may quote the request
-
-
-class NotFound(BadRequest):
-    """There is no such model or version."""
-
-    status, code = 404, "NOT_FOUND"
-
-
-class Busy(BadRequest):
-    """Too many requests wait. The client should try again later."""
-
-    status, code = 503, "RESOURCE_EXHAUSTED"
+    def __init__(self, detail: str, status_code: int = 400):
+        super().__init__(detail[:300])  # it may quote the request
+        self.detail = str(self)
+        self.status_code = status_code
 
 
 class Predictor:
@@ -225,11 +218,12 @@ class ServedModel:
     def follow(self) -> None:
         """Look for new versions from now on, in a thread."""
 
-        def run():
-            while not threading.Event().wait(POLL_SECONDS):
+        def poll():
+            while True:
+                time.sleep(POLL_SECONDS)
                 self.refresh()
 
-        threading.Thread(target=run, daemon=True).start()
+        threading.Thread(target=poll, daemon=True).start()
 
     def refresh(self) -> None:
         """Load the newest version, if it is not the current one and can be loaded.
@@ -273,13 +267,12 @@ class ServedModel:
         """Return the current version.
 
         Raises:
-            NotFound: if `version` is given and another one.
+            BadRequest: if `version` is given and another one.
         """
         assert self.current
-        if version is not None and str(version) != str(self.current.version):
-            raise NotFound(
-                f"there is no version {version}, only {self.current.version}"
-            )
+        current = self.current.version
+        if version is not None and str(version) != str(current):
+            raise BadRequest(f"there is no version {version}, only {current}", 404)
         return self.current
 
 
@@ -315,17 +308,17 @@ class PredictionQueue:
         """Call a function in a thread. If cancelled before its turn, it never runs.
 
         Raises:
-            Busy: if too many requests wait, or this one has waited too long.
+            BadRequest: if too many requests wait, or this one has waited too long.
         """
         if not self._free.acquire(blocking=False):
-            raise Busy("too many requests wait. Try again later")
+            raise BadRequest("too many requests wait. Try again later", 503)
         future = self.executor.submit(function, *args)
         future.add_done_callback(lambda _: self._free.release())
         try:
             result = asyncio.wrap_future(future)
             await asyncio.wait([result], timeout=QUEUE_SECONDS)
             if not result.done() and future.cancel():
-                raise Busy(f"the request has waited for {QUEUE_SECONDS} s")
+                raise BadRequest("the request has waited for too long", 503)
             return await result
         finally:
             future.cancel()

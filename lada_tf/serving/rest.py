@@ -45,13 +45,7 @@ REQUEST_SECONDS = 600  # for a request, from its header to its answer
 MIN_BYTES_PER_SECOND = 500_000  # of a client that reads an answer or sends a body
 MAX_CONNECTIONS = 4096
 
-_DATATYPES = {
-    "uint8": "UINT8",
-    "int32": "INT32",
-    "int64": "INT64",
-    "float32": "FP32",
-    "float64": "FP64",
-}
+_DATATYPES = {"uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32"}
 
 
 class RestService:
@@ -137,22 +131,21 @@ class RestService:
                 raise BadRequest("the request has too many levels") from None
 
         async def endpoint(request: Request) -> Response:
+            tasks = []
             try:
                 body = await self._read(request)
-                predictor = self._find(request)
-                task = asyncio.create_task(self._queue.run(work, predictor, body))
-                gone = asyncio.create_task(_wait_until_gone(request))
-                try:
-                    first = asyncio.FIRST_COMPLETED
-                    await asyncio.wait({task, gone}, return_when=first)
-                    if not task.done():
-                        raise ClientDisconnect
-                    return Response(await task, media_type="application/json")
-                finally:
-                    task.cancel()
-                    gone.cancel()
-            except asyncio.CancelledError:  # by uvicorn, whose grace has ended
+                answer = self._queue.run(work, self._find(request), body)
+                tasks = [asyncio.create_task(answer)]
+                tasks += [asyncio.create_task(_wait_until_gone(request))]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if tasks[0].done():
+                    return Response(tasks[0].result(), media_type="application/json")
+                return _error(503, "the client has left")
+            except (ClientDisconnect, asyncio.CancelledError):  # at uvicorn's end
                 return _error(503, "the server stops")
+            finally:
+                for task in tasks:
+                    task.cancel()
 
         return endpoint
 
@@ -192,10 +185,10 @@ class RestService:
                     body += part
                     length = max(length, len(body))
         except TimeoutError:
-            raise HTTPException(408, "the request took too long to arrive") from None
+            raise BadRequest("the request took too long to arrive", 408) from None
         if length > self._max_bytes:
             text = f"the request is longer than {self._max_bytes} bytes"
-            raise HTTPException(413, text)
+            raise BadRequest(text, 413)
         return bytes(body)
 
 
@@ -299,9 +292,7 @@ def _error(status: int, message: str, headers: Any = None) -> Response:
 
 
 async def _refuse(request: Request, error: Any) -> Response:
-    if isinstance(error, HTTPException):
-        return _error(error.status_code, error.detail, error.headers)
-    return _error(getattr(error, "status", 400), str(error))
+    return _error(error.status_code, error.detail, getattr(error, "headers", None))
 
 
 class HostCheck:
@@ -374,9 +365,7 @@ def rest_server(
     """Return a server of one model. `serve()` serves until `should_exit`."""
     app = Starlette(
         routes=service.routes(),
-        exception_handlers=dict.fromkeys(
-            (HTTPException, BadRequest, ClientDisconnect), _refuse
-        ),
+        exception_handlers={HTTPException: _refuse, BadRequest: _refuse},
     )
     app.router.redirect_slashes = False
     app.add_middleware(HostCheck, hosts=allowed_hosts)

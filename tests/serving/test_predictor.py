@@ -9,7 +9,6 @@ import tensorflow as tf
 from lada_tf.errors import UserError
 from lada_tf.serving.predictor import (
     BadRequest,
-    NotFound,
     Predictor,
     ServedModel,
     to_array,
@@ -74,7 +73,7 @@ def test_the_newest_version_that_can_be_loaded(tmp_path, monkeypatch, caplog):
     assert model.find().version == 2
     model.refresh()
     assert model.find("10").version == 10
-    with pytest.raises(NotFound):
+    with pytest.raises(BadRequest, match="no version 2"):
         model.find(2)
     write(11, "half of the goo")
     for _ in range(5):
