@@ -75,13 +75,6 @@ async def _serve(model: ServedModel, name: str, host: str) -> NoReturn:
         grpc = grpc_server(grpc_service, url_host, FLAGS.grpc_port, max_bytes)
     except RuntimeError as error:
         raise UserError(f"grpc_port={FLAGS.grpc_port}: {error}") from error
-
-    def stop(number, frame):
-        if rest.should_exit:
-            os._exit(128 + number)
-        rest.should_exit = True
-
-    rest.handle_exit = stop  # of SIGTERM and SIGINT
     await grpc.start()
     model.follow()
     print(

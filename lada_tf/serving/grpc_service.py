@@ -55,7 +55,7 @@ class PredictionService:
         service = "tensorflow.serving.PredictionService"
         return grpc.method_handlers_generic_handler(service, methods)
 
-    def _method(self, message: type, answer: Callable) -> grpc.RpcMethodHandler:
+    def _method(self, message: Any, answer: Callable) -> grpc.RpcMethodHandler:
         """Return the handler of a function that answers one message.
 
         For clients, one message and a stream of one are the same. Only of a stream does

@@ -14,6 +14,7 @@ There are no other paths. Invalid requests get a 4xx status and a message.
 
 import asyncio
 import ipaddress
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -131,11 +132,11 @@ class RestService:
                 raise BadRequest("the request has too many levels") from None
 
         async def endpoint(request: Request) -> Response:
-            tasks = []
+            tasks: list[asyncio.Task] = []
             try:
                 body = await self._read(request)
-                answer = self._queue.run(work, self._find(request), body)
-                tasks = [asyncio.create_task(answer)]
+                reply = self._queue.run(work, self._find(request), body)
+                tasks += [asyncio.create_task(reply)]
                 tasks += [asyncio.create_task(_wait_until_gone(request))]
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 if tasks[0].done():
@@ -261,8 +262,8 @@ def _field(message: Any, name: str, kind: type, default: Any = None) -> Any:
     """Return a field of a JSON object."""
     value = message.get(name, default) if isinstance(message, dict) else None
     if not isinstance(value, kind):
-        text = {dict: "an object", list: "a list", str: "a string"}[kind]
-        raise BadRequest(f'"{name}" must be {text}')
+        names = {"dict": "an object", "list": "a list", "str": "a string"}
+        raise BadRequest(f'"{name}" must be {names[kind.__name__]}')
     return value
 
 
@@ -359,9 +360,20 @@ class TimedProtocol(H11Protocol):
         self._timer = self.loop.call_later(seconds, self.transport.abort)
 
 
+class Server(uvicorn.Server):
+    """uvicorn's server. The second signal ends the process at once."""
+
+    should_exit: bool
+
+    def handle_exit(self, sig, frame) -> None:
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True  # and do not repeat the signal, as uvicorn would
+
+
 def rest_server(
     service: RestService, host: str, port: int, allowed_hosts: Iterable[str], grace: int
-) -> uvicorn.Server:
+) -> Server:
     """Return a server of one model. `serve()` serves until `should_exit`."""
     app = Starlette(
         routes=service.routes(),
@@ -384,4 +396,4 @@ def rest_server(
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=grace,
     )
-    return uvicorn.Server(config)
+    return Server(config)
