@@ -282,18 +282,19 @@ def _dumps(content) -> bytes:
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _json(content: dict, status: int = 200, headers: Any = None) -> Response:
+def _json(content: dict, status: int = 200) -> Response:
+    headers = {"Retry-After": "1"} if status == 503 else None
     return Response(_dumps(content), status, headers, media_type="application/json")
 
 
-def _error(status: int, message: str, headers: Any = None) -> Response:
-    if status == 503:
-        headers = {"Retry-After": "1"}
-    return _json({"error": message}, status, headers)
+def _error(status: int, message: str) -> Response:
+    return _json({"error": message}, status)
 
 
 async def _refuse(request: Request, error: Any) -> Response:
-    return _error(error.status_code, error.detail, getattr(error, "headers", None))
+    response = _error(error.status_code, error.detail)
+    response.headers.update(getattr(error, "headers", None) or {})
+    return response
 
 
 class HostCheck:
