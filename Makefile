@@ -1,7 +1,7 @@
 # make demo: train on the embedded portraits and print the path of the picture.
 # make check: lint, types and the fast tests, about a minute on 2 cores.
 # make test: lint, types and all tests. These three make .venv first.
-# make test-serving: test the REST and gRPC servers, whose packages are heavy.
+# make test-serving: test the REST and gRPC servers, after installing their packages.
 # make test-browser: test the demo page in Chromium, which must be installed.
 # make test-notebooks: run the notebooks from top to bottom, minutes on 2 cores.
 # make docs: build the documentation as site/index.html; warnings are errors.
@@ -63,9 +63,8 @@ $(VENV)/browser: $(VENV)/test
 	$(INSTALL) ".[test,demo,browser]"
 	touch $@
 
-# IPython 9 and kserve, which test-serving wants, ask for different versions of psutil.
 $(VENV)/notebooks: $(VENV)/test
-	$(INSTALL) ".[test,notebooks]" "ipython<9"
+	$(INSTALL) ".[test,notebooks]"
 	touch $@
 
 $(VENV)/docs: $(VENV)/demo

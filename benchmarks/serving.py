@@ -172,38 +172,25 @@ class Server:
     def clients(self) -> dict:
         return {
             "REST v1, JSON": self._rest_v1,
-            "REST v2, binary": self._rest_v2,
+            "REST v2, JSON": self._rest_v2,
             "gRPC": self._grpc_client(),
         }
 
     def _rest_v1(self, latents):
-        body = json.dumps({"instances": latents.tolist()}).encode()
-        answer = self._post("v1/models/model:predict", body, {})
-        return np.asarray(json.loads(answer)["predictions"], np.uint8)
+        answer = self._post("v1/models/model:predict", {"instances": latents.tolist()})
+        return np.asarray(answer["predictions"], np.uint8)
 
     def _rest_v2(self, latents):
-        from kserve import InferInput, InferRequest, InferResponse
-        from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER as LENGTH
+        tensor = {"name": "latents", "datatype": "FP32", "shape": latents.shape}
+        tensor["data"] = latents.ravel().tolist()
+        answer = self._post("v2/models/model/infer", {"inputs": [tensor]})
+        (output,) = answer["outputs"]
+        return np.asarray(output["data"], np.uint8).reshape(output["shape"])
 
-        tensor = InferInput("latents", list(latents.shape), "FP32")
-        tensor.set_data_from_numpy(latents, binary_data=True)
-        request = InferRequest(
-            "model", [tensor], parameters={"binary_data_output": True}
-        )
-        body, length = request.to_rest()
-        headers = {LENGTH: str(length), "Content-Type": "application/octet-stream"}
-        answer, headers = self._post("v2/models/model/infer", body, headers, True)
-        response = InferResponse.from_bytes(answer, int(headers[LENGTH]))
-        return response.outputs[0].as_numpy()
-
-    def _post(self, path, body, headers, with_headers=False):
+    def _post(self, path, body):
         url = f"http://127.0.0.1:{self._rest}/{path}"
-        headers = {"Content-Type": "application/json", **headers}
-        with urllib.request.urlopen(
-            urllib.request.Request(url, body, headers)
-        ) as response:
-            answer = response.read()
-            return (answer, response.headers) if with_headers else answer
+        with urllib.request.urlopen(url, json.dumps(body).encode()) as response:
+            return json.load(response)
 
     def _grpc_client(self):
         import grpc

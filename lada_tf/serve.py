@@ -2,21 +2,23 @@
 
     python -m lada_tf.serve --model=models/c10
 
-REST is KServe's server (v1 and v2 protocols), and gRPC is TensorFlow Serving's
-`PredictionService`. Install both with `pip install 'lada_tf[serve]'`. On SIGTERM, the
-server finishes the current requests and exits.
+REST has TensorFlow Serving's protocol and Open Inference (v2); gRPC has TensorFlow
+Serving's `PredictionService`. Install both with `pip install 'lada_tf[serve]'`. A new
+version in the directory is served without a restart. On SIGTERM, the server finishes
+the current requests within 6 seconds and exits. A second signal ends it at once.
 """
 
+import asyncio
 import os
-import signal
-from concurrent.futures import ThreadPoolExecutor
+import socket
 from pathlib import Path
+from typing import NoReturn
 
 from absl import flags
 
-from lada_tf import app, runtime
+from lada_tf import app
 from lada_tf.errors import UserError
-from lada_tf.serving.predictor import Predictor
+from lada_tf.serving.predictor import PredictionQueue, ServedModel
 
 app.DEFINE_path(
     "model", None, "Serve this SavedModel or directory of versions.", required=True
@@ -25,52 +27,65 @@ flags.DEFINE_string(
     "name", None, "Set the name for clients. The default is the directory's."
 )
 flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all.")
+flags.DEFINE_list(
+    "allowed_hosts",
+    [],
+    "Accept requests to these names too. IP addresses, localhost, --host and the name "
+    "of this machine always work. * accepts every name.",
+)
 flags.DEFINE_integer("rest_port", 8501, "Listen on this port for REST.", 1, 65535)
 flags.DEFINE_integer("grpc_port", 8500, "Listen on this port for gRPC.", 1, 65535)
 flags.DEFINE_integer("max_request_mb", 4, "Refuse requests of more MiB.", 1)
+flags.DEFINE_integer("max_queue", 512, "Refuse requests while so many wait or run.", 1)
 FLAGS = flags.FLAGS
+
+GRACE_SECONDS = 6
 
 
 def main() -> None:
     try:
-        from lada_tf.serving.grpc_service import grpc_server
-        from lada_tf.serving.rest import KServeModel, rest_server
+        from lada_tf.serving import grpc_service, rest  # noqa: F401
     except ImportError as error:
         raise UserError(f"{error}: pip install 'lada_tf[serve]'") from error
 
     host = FLAGS.host.strip("[]")
-    url_host = f"[{host}]" if ":" in host else host  # an IPv6 address
     if FLAGS.rest_port == FLAGS.grpc_port:
         raise UserError(f"rest_port={FLAGS.rest_port}: must differ from grpc_port")
     app.check_port("rest_port", host, FLAGS.rest_port)
     app.check_port("grpc_port", host, FLAGS.grpc_port)
-    predictor = Predictor(FLAGS.model)
-    if predictor.has_bfloat16:
-        runtime.assume_frozen_weights()
+    model = ServedModel(FLAGS.model)
     path = Path(FLAGS.model).resolve()
     name = FLAGS.name or (path.parent.name if path.name.isdigit() else path.name)
+    asyncio.run(_serve(model, name, host))
+
+
+async def _serve(model: ServedModel, name: str, host: str) -> NoReturn:
+    """Serve until a signal, and exit."""
+    from lada_tf.serving.grpc_service import PredictionService, grpc_server
+    from lada_tf.serving.rest import RestService, rest_server
+
     max_bytes = FLAGS.max_request_mb * 2**20
-    # TensorFlow uses all cores for each request, so more threads would not help.
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
-        model = KServeModel(name, predictor, executor)
-        rest = rest_server(model, host, FLAGS.rest_port, max_bytes)
-        try:
-            server = grpc_server(
-                name, predictor, executor, url_host, FLAGS.grpc_port, max_bytes
-            )
-        except RuntimeError as error:
-            raise UserError(f"grpc_port={FLAGS.grpc_port}: {error}") from error
-        server.start()
-        print(
-            f"{name}: http://{url_host}:{FLAGS.rest_port}/v1/models/{name}:predict, "
-            f"gRPC at {url_host}:{FLAGS.grpc_port}",
-            flush=True,
-        )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # After its shutdown, uvicorn raises the signal again. Ignore it.
-            signal.signal(number, lambda *_: None)
-        rest.run()
-        server.stop(grace=5).wait()
+    url_host = f"[{host}]" if ":" in host else host  # an IPv6 address
+    queue = PredictionQueue(FLAGS.max_queue)
+    names = ["localhost", host, socket.gethostname(), *FLAGS.allowed_hosts]
+    rest_service = RestService(name, model, queue, max_bytes)
+    rest = rest_server(rest_service, host, FLAGS.rest_port, names, GRACE_SECONDS)
+    try:
+        grpc_service = PredictionService(name, model, queue)
+        grpc = grpc_server(grpc_service, url_host, FLAGS.grpc_port, max_bytes)
+    except RuntimeError as error:
+        raise UserError(f"grpc_port={FLAGS.grpc_port}: {error}") from error
+    await grpc.start()
+    model.follow()
+    print(
+        f"{name}: http://{url_host}:{FLAGS.rest_port}/v1/models/{name}:predict, "
+        f"gRPC at {url_host}:{FLAGS.grpc_port}",
+        flush=True,
+    )
+    await rest.serve()
+    await grpc.stop(grace=1)
+    await asyncio.sleep(0.1)  # for the last answers
+    os._exit(0)  # Python would wait for predictions, which cannot be stopped
 
 
 if __name__ == "__main__":

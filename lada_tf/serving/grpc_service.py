@@ -1,86 +1,144 @@
 """gRPC server: TensorFlow Serving's `PredictionService`, for standard clients."""
 
+import asyncio
 import math
-from concurrent.futures import Executor
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 import tensorflow as tf
-from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    predict_pb2,
-    prediction_service_pb2_grpc,
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+
+from lada_tf.serving.predictor import (
+    DEFAULT_SIGNATURE,
+    BadRequest,
+    PredictionQueue,
+    Predictor,
+    ServedModel,
 )
 
-from lada_tf.serving.predictor import DEFAULT_SIGNATURE, BadRequest, Predictor
-
 MAX_REPEATED = 2**20  # elements that a request may give as one repeated number
+REQUEST_SECONDS = 10  # for a request to arrive
+CONNECTION_SECONDS = 600  # after which a client is told to connect again
+MAX_CALLS = 4096
+_CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    404: grpc.StatusCode.NOT_FOUND,
+    503: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+_NUMBERS = {
+    tf.as_dtype(kind + bits).as_datatype_enum
+    for kind in ("float", "int", "uint")
+    for bits in ("8", "16", "32", "64")
+    if kind + bits != "float8"
+}
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionService:
     """`Predict` and `GetModelMetadata` of one model. Others are UNIMPLEMENTED."""
 
-    def __init__(self, name: str, predictor: Predictor):
+    def __init__(self, name: str, model: ServedModel, queue: PredictionQueue):
         self._name = name
-        self._predictor = predictor
+        self._model = model
+        self._queue = queue
 
-    def Predict(
-        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return the methods for `grpc.aio.Server.add_generic_rpc_handlers`."""
+        methods = {
+            "Predict": self._method(predict_pb2.PredictRequest, self._predict),
+            "GetModelMetadata": self._method(
+                get_model_metadata_pb2.GetModelMetadataRequest, self._metadata
+            ),
+        }
+        service = "tensorflow.serving.PredictionService"
+        return grpc.method_handlers_generic_handler(service, methods)
+
+    def _method(self, message: Any, answer: Callable) -> grpc.RpcMethodHandler:
+        """Return the handler of a function that answers one message.
+
+        For clients, one message and a stream of one are the same. Only of a stream does
+        gRPC let a server limit the time until the message arrives.
+        """
+
+        def work(data: bytes) -> bytes:
+            try:
+                request = message.FromString(data)
+            except DecodeError as error:
+                raise BadRequest(f"the message cannot be parsed: {error}") from None
+            return answer(request).SerializeToString()
+
+        async def handle(requests, context: grpc.aio.ServicerContext) -> bytes:
+            code, text = grpc.StatusCode.INVALID_ARGUMENT, "the message is incomplete"
+            try:
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    data = await anext(aiter(requests))
+                return await self._queue.run(work, data)
+            except BadRequest as error:
+                code, text = _CODES[error.status_code], error.detail
+            except (TimeoutError, StopAsyncIteration):
+                pass
+            return await context.abort(code, text)
+
+        return grpc.stream_unary_rpc_method_handler(handle)
+
+    def _predict(
+        self, request: predict_pb2.PredictRequest
     ) -> predict_pb2.PredictResponse:
-        self._check_model(request.model_spec, context)
+        predictor = self._find(request.model_spec)
         signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        try:
-            inputs = {name: _array(name, p) for name, p in request.inputs.items()}
-            outputs = self._predictor.predict(signature, inputs)
-        except BadRequest as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        names = list(request.output_filter) or list(outputs)
-        if missing := set(names) - set(outputs):
-            text = f"output_filter: no output {', '.join(sorted(missing))}"
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+        inputs = {name: _array(name, p) for name, p in request.inputs.items()}
+        outputs = predictor.predict(signature, inputs, request.output_filter)
         response = predict_pb2.PredictResponse()
-        self._fill(response.model_spec, signature)
-        for name in names:
-            response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
+        self._fill(response.model_spec, predictor, signature)
+        for name, array in outputs.items():
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(array))
         return response
 
-    def GetModelMetadata(
-        self,
-        request: get_model_metadata_pb2.GetModelMetadataRequest,
-        context: grpc.ServicerContext,
+    def _metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        self._check_model(request.model_spec, context)
+        predictor = self._find(request.model_spec)
         if list(request.metadata_field) != ["signature_def"]:
-            text = 'metadata_field must be "signature_def"'
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, function in self._predictor.signatures.items():
-            signature = signatures.signature_def[name]
-            signature.method_name = tf.saved_model.PREDICT_METHOD_NAME
-            for key, spec in self._predictor.input_specs(name).items():
-                _describe(signature.inputs[key], spec)
-            for key, spec in function.structured_outputs.items():
-                _describe(signature.outputs[key], spec)
+            raise BadRequest('metadata_field must be "signature_def"')
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        self._fill(response.model_spec, "")
-        packed = any_pb2.Any()
-        packed.Pack(signatures)
-        response.metadata["signature_def"].CopyFrom(packed)
+        self._fill(response.model_spec, predictor, "")
+        response.metadata["signature_def"].Pack(signature_defs(predictor))
         return response
 
-    def _check_model(self, spec, context):
+    def _find(self, spec: Any) -> Predictor:
         if spec.name != self._name:
-            text = f"there is no model {spec.name!r}, only {self._name!r}"
-            context.abort(grpc.StatusCode.NOT_FOUND, text)
-        if spec.HasField("version") and spec.version.value != self._predictor.version:
-            text = f"there is no version {spec.version.value} of {self._name!r}"
-            context.abort(grpc.StatusCode.NOT_FOUND, text)
+            raise BadRequest(f"no model {spec.name!r}, only {self._name!r}", 404)
+        if spec.HasField("version_label"):
+            raise BadRequest(f"no version {spec.version_label!r}", 404)
+        return self._model.find(
+            spec.version.value if spec.HasField("version") else None
+        )
 
-    def _fill(self, spec, signature):
+    def _fill(self, spec: Any, predictor: Predictor, signature: str) -> None:
         spec.name = self._name
-        spec.version.value = self._predictor.version
+        spec.version.value = predictor.version
         spec.signature_name = signature
+
+
+def signature_defs(predictor: Predictor) -> get_model_metadata_pb2.SignatureDefMap:
+    """Describe the signatures of a model."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, function in predictor.signatures.items():
+        signature = signatures.signature_def[name]
+        signature.method_name = tf.saved_model.PREDICT_METHOD_NAME
+        for key, spec in predictor.input_specs(name).items():
+            _describe(signature.inputs[key], spec)
+        for key, spec in function.structured_outputs.items():
+            _describe(signature.outputs[key], spec)
+    return signatures
+
+
+def _describe(info: meta_graph_pb2.TensorInfo, spec: tf.TensorSpec):
+    info.name = spec.name
+    info.dtype = spec.dtype.as_datatype_enum
+    info.tensor_shape.CopyFrom(spec.shape.as_proto())
 
 
 def _array(name, proto):
@@ -90,44 +148,34 @@ def _array(name, proto):
     than `MAX_REPEATED` before allocating memory for it.
     """
     shape = [side.size for side in proto.tensor_shape.dim]
-    values = (proto.tensor_content, proto.float_val, proto.int_val, proto.int64_val)
-    limit = max(MAX_REPEATED, *map(len, values))
+    limit = max(MAX_REPEATED, proto.ByteSize())
     if min(shape, default=0) < 0 or math.prod(shape) > limit:
         raise BadRequest(f"{name}: fewer numbers than its shape {shape} has")
+    if proto.dtype not in _NUMBERS:
+        raise BadRequest(f"{name} must be an array of numbers")
     try:
         return tf.make_ndarray(proto)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadRequest(f"{name}: no array of the shape {shape}") from error
 
 
-def _describe(info: meta_graph_pb2.TensorInfo, spec: tf.TensorSpec):
-    info.name = spec.name
-    info.dtype = spec.dtype.as_datatype_enum
-    info.tensor_shape.CopyFrom(spec.shape.as_proto())
-
-
 def grpc_server(
-    name: str,
-    predictor: Predictor,
-    executor: Executor,
-    host: str,
-    port: int,
-    max_bytes: int,
-) -> grpc.Server:
-    """Return a server of one model, not started yet.
+    service: PredictionService, host: str, port: int, max_bytes: int
+) -> grpc.aio.Server:
+    """Return a server of one model, not started yet, for the running event loop.
 
     Requires an IPv6 `host` in brackets.
     """
-    server = grpc.server(
-        executor,
+    server = grpc.aio.server(
+        maximum_concurrent_rpcs=MAX_CALLS,
         options=[
             ("grpc.max_receive_message_length", max_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.max_connection_age_ms", CONNECTION_SECONDS * 1000),
+            ("grpc.max_connection_age_grace_ms", CONNECTION_SECONDS * 1000),
             ("grpc.so_reuseport", 0),  # fail if the port is in use
         ],
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(name, predictor), server
-    )
+    server.add_generic_rpc_handlers((service.handler(),))
     server.add_insecure_port(f"{host}:{port}")
     return server

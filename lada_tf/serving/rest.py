@@ -1,98 +1,231 @@
-"""REST server on KServe: TensorFlow Serving's `predict` (v1), and Open Inference (v2).
+"""REST server: TensorFlow Serving's protocol (v1), and Open Inference (v2) in JSON.
 
-    POST /v1/models/NAME:predict
+    GET  /v1/models/NAME            state; also .../metadata and .../versions/N
+    POST /v1/models/NAME:predict    also .../versions/N:predict
         {"signature_name": "generate", "inputs": {"seed": 1, "num_images": 4, …}}
         {"instances": [[0.1, …], …]}          one latent per row: `serving_default`
+    GET  /v2/health/live, /v2/health/ready, /v2/models/NAME, /v2/models/NAME/ready
     POST /v2/models/NAME/infer
         {"inputs": [{"name": "latents", "shape": […], "datatype": "FP32", "data": […]}],
          "parameters": {"signature_name": "attention"}}
 
-Invalid requests get a 4xx status and a message.
+There are no other paths. Invalid requests get a 4xx status and a message.
 """
 
 import asyncio
-import logging
-import uuid
-from collections.abc import Callable
-from concurrent.futures import Executor
+import ipaddress
+import os
+from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
-import kserve
+import h11
 import numpy as np
-from kserve.errors import InvalidInput, ModelNotFound, UnsupportedProtocol
-from kserve.logging import logger
-from kserve.model_server import app
-from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.rest.server import RESTServer
-from starlette.responses import JSONResponse
+import orjson
+import uvicorn
+from google.protobuf.json_format import MessageToDict
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from lada_tf.serving.predictor import DEFAULT_SIGNATURE, BadRequest, Predictor
+from lada_tf.serving.grpc_service import signature_defs
+from lada_tf.serving.predictor import (
+    DEFAULT_SIGNATURE,
+    BadRequest,
+    PredictionQueue,
+    Predictor,
+    ServedModel,
+)
 
-_DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
+IDLE_SECONDS = 10  # for a request's header, and between requests
+REQUEST_SECONDS = 600  # for a request, from its header to its answer
+MIN_BYTES_PER_SECOND = 500_000  # of a client that reads an answer or sends a body
+MAX_CONNECTIONS = 4096
+
+_DATATYPES = {"uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32"}
 
 
-class KServeModel(kserve.Model):
-    """Let KServe call a `Predictor`, in the threads of an executor."""
+class RestService:
+    """The endpoints of one model."""
 
-    def __init__(self, name: str, predictor: Predictor, executor: Executor):
-        super().__init__(name)
-        self._predictor = predictor
-        self._executor = executor
-        self.load()
+    def __init__(
+        self, name: str, model: ServedModel, queue: PredictionQueue, max_bytes: int
+    ):
+        self._name = name
+        self._model = model
+        self._queue = queue
+        self._max_bytes = max_bytes
 
-    async def predict(
-        self, payload: Any, headers=None, response_headers=None
-    ) -> dict | kserve.InferResponse:
-        """Answer a v1 or v2 request."""
-        is_v2 = isinstance(payload, kserve.InferRequest)
-        answer: Callable = self._answer_v2 if is_v2 else self._answer_v1
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._executor, answer, payload)
-        except BadRequest as error:
-            raise InvalidInput(str(error)) from None
+    def routes(self) -> list[Route]:
+        """Return all paths that exist."""
+        v1, v2 = f"/v1/models/{self._name}", f"/v2/models/{self._name}"
+        routes = [
+            Route("/v2/health/live", self._live),
+            Route("/v2/health/ready", self._ready),
+            Route(f"{v2}/ready", self._ready),
+            Route(v2, self._describe_v2),
+            Route(f"{v2}/infer", self._post(self._answer_v2), methods=["POST"]),
+        ]
+        for path in (v1, f"{v1}/versions/{{version}}"):
+            predict = self._post(_answer_v1)
+            routes += [
+                Route(f"{path}:predict", predict, methods=["POST"]),
+                Route(f"{path}/metadata", self._metadata),
+                Route(path, self._status),
+            ]
+        return routes
 
-    def _answer_v1(self, payload) -> dict:
-        if not isinstance(payload, dict):
-            raise BadRequest("the request must be a JSON object")
-        signature = payload.get("signature_name", DEFAULT_SIGNATURE)
-        if ("instances" in payload) == ("inputs" in payload):
-            raise BadRequest('expected either "instances" (rows) or "inputs" (columns)')
-        if "inputs" in payload:
-            outputs = self._predict(signature, payload["inputs"])
-            return {"outputs": _single(outputs)}
-        outputs = self._predict(signature, _columns(payload["instances"]))
-        if len(outputs) == 1:
-            return {"predictions": _single(outputs)}
-        rows = zip(*outputs.values(), strict=True)
-        return {"predictions": [dict(zip(outputs, row, strict=True)) for row in rows]}
+    async def _live(self, request: Request) -> Response:
+        return _json({"live": True})
 
-    def _predict(self, signature, inputs) -> dict[str, np.ndarray]:
-        if not isinstance(signature, str):
-            raise BadRequest("signature_name must be a string")
-        specs = self._predictor.input_specs(signature)
-        if not isinstance(inputs, dict):
-            if len(specs) > 1:
-                raise BadRequest(f'expected "inputs" with {", ".join(sorted(specs))}')
-            (name,) = specs
-            inputs = {name: inputs}
-        return self._predictor.predict(signature, inputs)
+    async def _ready(self, request: Request) -> Response:
+        ready = self._model.find().works
+        return _json({"name": self._name, "ready": ready}, 200 if ready else 503)
 
-    def _answer_v2(self, request: kserve.InferRequest) -> kserve.InferResponse:
-        signature = (request.parameters or {}).get("signature_name", DEFAULT_SIGNATURE)
-        outputs = self._predict(signature, {i.name: _array(i) for i in request.inputs})
-        return kserve.InferResponse(
-            request.id or str(uuid.uuid4()),  # KServe requires one
-            self.name,
-            [
-                kserve.InferOutput(
-                    name, list(array.shape), _DATATYPES[array.dtype.name], array
-                )
+    async def _status(self, request: Request) -> Response:
+        version = self._find(request).version
+        status = {"error_code": "OK", "error_message": ""}
+        state = {"version": str(version), "state": "AVAILABLE", "status": status}
+        return _json({"model_version_status": [state]})
+
+    async def _metadata(self, request: Request) -> Response:
+        predictor = self._find(request)
+        signatures = MessageToDict(
+            signature_defs(predictor), preserving_proto_field_name=True
+        )
+        version = str(predictor.version)
+        spec = {"name": self._name, "signature_name": "", "version": version}
+        return _json({"model_spec": spec, "metadata": {"signature_def": signatures}})
+
+    async def _describe_v2(self, request: Request) -> Response:
+        predictor = self._model.find()
+        outputs = predictor.signatures[DEFAULT_SIGNATURE].structured_outputs
+        return _json(
+            {
+                "name": self._name,
+                "versions": [str(predictor.version)],
+                "platform": "tensorflow_savedmodel",
+                "inputs": _describe(predictor.input_specs(DEFAULT_SIGNATURE)),
+                "outputs": _describe(outputs),
+            }
+        )
+
+    def _find(self, request: Request) -> Predictor:
+        return self._model.find(request.path_params.get("version"))
+
+    def _post(self, answer: Callable[[Predictor, dict], dict]) -> Callable:
+        """Return the endpoint of a function that answers a JSON object."""
+
+        def work(predictor: Predictor, body: bytes) -> bytes:
+            try:
+                request = orjson.loads(body)
+                if not isinstance(request, dict):
+                    raise BadRequest("the request must be a JSON object")
+                return _dumps(answer(predictor, request))
+            except orjson.JSONDecodeError as error:
+                raise BadRequest(f"the request is no valid JSON: {error}") from None
+            except RecursionError:
+                raise BadRequest("the request has too many levels") from None
+
+        async def endpoint(request: Request) -> Response:
+            tasks: list[asyncio.Task] = []
+            try:
+                body = await self._read(request)
+                reply = self._queue.run(work, self._find(request), body)
+                tasks += [asyncio.create_task(reply)]
+                tasks += [asyncio.create_task(_wait_until_gone(request))]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if tasks[0].done():
+                    return Response(tasks[0].result(), media_type="application/json")
+                return _error(503, "the client has left")
+            except (ClientDisconnect, asyncio.CancelledError):  # at uvicorn's end
+                return _error(503, "the server stops")
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+        return endpoint
+
+    def _answer_v2(self, predictor: Predictor, request: dict) -> dict:
+        parameters = _field(request, "parameters", dict, {})
+        signature = _field(parameters, "signature_name", str, "")
+        tensors = _field(request, "inputs", list)
+        names = [
+            _field(output, "name", str)
+            for output in _field(request, "outputs", list, [])
+        ]
+        inputs = {_field(tensor, "name", str): _array(tensor) for tensor in tensors}
+        outputs = _predict(predictor, signature, inputs, names)
+        return {
+            "model_name": self._name,
+            "model_version": str(predictor.version),
+            "id": _field(request, "id", str, ""),
+            "outputs": [
+                {
+                    "name": name,
+                    "shape": list(array.shape),
+                    "datatype": _DATATYPES[array.dtype.name],
+                    "data": array.ravel(),
+                }
                 for name, array in outputs.items()
             ],
-            use_binary_outputs=request.use_binary_outputs,
-            requested_outputs=request.request_outputs,
-        )
+        }
+
+    async def _read(self, request: Request) -> bytes:
+        """Read a request's body within limits of size and time."""
+        length = int(request.headers.get("content-length", 0))  # h11 has checked it
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_seconds(self._max_bytes)):
+                parts = request.stream()
+                while length <= self._max_bytes and (part := await anext(parts, b"")):
+                    body += part
+                    length = max(length, len(body))
+        except TimeoutError:
+            raise BadRequest("the request took too long to arrive", 408) from None
+        if length > self._max_bytes:
+            text = f"the request is longer than {self._max_bytes} bytes"
+            raise BadRequest(text, 413)
+        return bytes(body)
+
+
+def _seconds(num_bytes: int) -> float:
+    """Return the time limit of a transfer."""
+    return IDLE_SECONDS + num_bytes / MIN_BYTES_PER_SECOND
+
+
+async def _wait_until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _answer_v1(predictor: Predictor, request: dict) -> dict:
+    signature = _field(request, "signature_name", str, "")
+    if ("instances" in request) == ("inputs" in request):
+        raise BadRequest('expected either "instances" (rows) or "inputs" (columns)')
+    if "inputs" in request:
+        outputs = _predict(predictor, signature, request["inputs"])
+        return {"outputs": _single(outputs)}
+    outputs = _predict(predictor, signature, _columns(request["instances"]))
+    if len(outputs) == 1:
+        return {"predictions": _single(outputs)}
+    rows = zip(*outputs.values(), strict=True)
+    return {"predictions": [dict(zip(outputs, row, strict=True)) for row in rows]}
+
+
+def _predict(predictor: Predictor, signature: str, inputs, names=()) -> dict:
+    signature = signature or DEFAULT_SIGNATURE
+    specs = predictor.input_specs(signature)
+    if not isinstance(inputs, dict):
+        if len(specs) > 1:
+            raise BadRequest(f'expected "inputs" with {", ".join(sorted(specs))}')
+        (name,) = specs
+        inputs = {name: inputs}
+    return predictor.predict(signature, inputs, names)
 
 
 def _single(outputs: dict):
@@ -111,93 +244,157 @@ def _columns(rows):
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _array(tensor: kserve.InferInput) -> np.ndarray:
-    shape = list(tensor.shape)
+def _array(tensor: dict) -> np.ndarray:
+    """Return the data of a tensor, flat or nested, as an array of objects."""
+    name, shape = _field(tensor, "name", str), _field(tensor, "shape", list)
+    if _field(tensor, "datatype", str) not in _DATATYPES.values():
+        raise BadRequest(f"{name}: the datatype must be of numbers, such as FP32")
+    data = np.asarray(_field(tensor, "data", list), object)
     try:
-        array = np.asarray(tensor.as_numpy())
-        if list(array.shape) != shape:
-            raise ValueError(f"the data has the shape {array.shape}")
-    except Exception as error:  # of KServe, NumPy or struct
-        raise BadRequest(f"{tensor.name}: no array of the shape {shape}") from error
-    return array
+        if any(type(side) is not int or side < 0 for side in shape):
+            raise ValueError("a side is no number")
+        return data.reshape(shape)
+    except ValueError as error:
+        raise BadRequest(f"{name}: no array of the shape {shape}") from error
 
 
-class CheckedDataPlane(DataPlane):
-    """KServe's data plane, with status 400 for malformed binary requests."""
-
-    def decode(self, *args, **kwargs):
-        try:
-            return super().decode(*args, **kwargs)
-        except InvalidInput:
-            raise
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise InvalidInput(f"Unrecognized request format: {error}") from error
+def _field(message: Any, name: str, kind: type, default: Any = None) -> Any:
+    """Return a field of a JSON object."""
+    value = message.get(name, default) if isinstance(message, dict) else None
+    if not isinstance(value, kind):
+        names = {"dict": "an object", "list": "a list", "str": "a string"}
+        raise BadRequest(f'"{name}" must be {names[kind.__name__]}')
+    return value
 
 
-class AnyContentType:
-    """ASGI middleware that reads each body as JSON unless it is declared as binary.
+def _describe(specs: dict) -> list[dict]:
+    return [
+        {
+            "name": name,
+            "datatype": _DATATYPES[spec.dtype.name],
+            "shape": [-1 if side is None else side for side in spec.shape],
+        }
+        for name, spec in specs.items()
+    ]
 
-    TensorFlow Serving ignores the content type, which curl sets to that of a form.
+
+def _dumps(content) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _json(content: dict, status: int = 200) -> Response:
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return Response(_dumps(content), status, headers, media_type="application/json")
+
+
+def _error(status: int, message: str) -> Response:
+    return _json({"error": message}, status)
+
+
+async def _refuse(request: Request, error: Any) -> Response:
+    response = _error(error.status_code, error.detail)
+    response.headers.update(getattr(error, "headers", None) or {})
+    return response
+
+
+class HostCheck:
+    """ASGI middleware that refuses what a web page of another host may send.
+
+    The header `Host` must have a name from a list or be an IP address, so that a page
+    cannot reach the server by a DNS name of its own. `Origin`, which browsers add, must
+    be the same host.
     """
 
-    def __init__(self, app):
-        self.app = app
+    def __init__(self, app, hosts: Iterable[str]):
+        self._app = app
+        self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope, receive, send):
-        if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            if headers.get(b"content-type") != b"application/octet-stream":
-                headers[b"content-type"] = b"application/json"
-            scope = {**scope, "headers": list(headers.items())}
-        await self.app(scope, receive, send)
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        app = self._app
+        if not self._is_allowed(host):
+            app = _error(400, f"Host={host[:100]}: not allowed. See --allowed_hosts")
+        elif origin is not None and origin.partition("://")[2] != host:
+            app = _error(403, "requests from pages of other hosts are not allowed")
+        await app(scope, receive, send)
+
+    def _is_allowed(self, host: str) -> bool:
+        if not host or "*" in self._hosts:  # browsers always send the header
+            return True
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+            return name in self._hosts or bool(ipaddress.ip_address(name))
+        except ValueError:
+            return False
 
 
-class BodyLimit:
-    """ASGI middleware that answers 413 if a request's body exceeds `max_bytes`."""
+class TimedProtocol(H11Protocol):
+    """uvicorn's HTTP, which closes connections that are too slow.
 
-    def __init__(self, app, max_bytes: int):
-        self.app = app
-        self.max_bytes = max_bytes
+    uvicorn itself limits neither the time of a header nor that of reading an answer.
+    """
 
-    async def __call__(self, scope, receive, send):
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        messages, size = [], 0
-        while True:
-            message = await receive()
-            messages.append(message)
-            size += len(message.get("body", b""))
-            if size > self.max_bytes:
-                text = f"the request is longer than {self.max_bytes} bytes"
-                response = JSONResponse({"error": text}, status_code=413)
-                return await response(scope, receive, send)
-            if not message.get("more_body"):
-                break
+    def connection_made(self, transport) -> None:
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(IDLE_SECONDS, transport.abort)
 
-        async def replay():
-            return messages.pop(0) if messages else await receive()
+    def handle_events(self) -> None:
+        try:
+            super().handle_events()
+        except h11.LocalProtocolError:  # malformed, and too late for an answer
+            self.transport.abort()
+        is_running = self.cycle and not self.cycle.response_complete
+        if is_running and not self.flow.write_paused:  # the answer before was read
+            self._restart_timer(REQUEST_SECONDS)
 
-        await self.app(scope, replay, send)
+    def on_response_complete(self) -> None:
+        self._restart_timer(_seconds(self.transport.get_write_buffer_size()))
+        super().on_response_complete()  # may start the next request
 
+    def connection_lost(self, exc) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
 
-def _is_no_client_error(record: logging.LogRecord) -> bool:
-    """Filter out what KServe logs with a traceback, though the client got an answer."""
-    errors = (InvalidInput, ModelNotFound, NotImplementedError, UnsupportedProtocol)
-    return not (record.exc_info and isinstance(record.exc_info[1], errors))
+    def _restart_timer(self, seconds: float) -> None:
+        self._timer.cancel()
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
 
 
-def rest_server(model: KServeModel, host: str, port: int, max_bytes: int) -> RESTServer:
-    """Return a server of one model. `run()` serves until SIGTERM or SIGINT."""
-    server = kserve.ModelServer(http_port=port, enable_grpc=False)
-    server.register_model(model)
-    app.add_middleware(BodyLimit, max_bytes=max_bytes)
-    app.add_middleware(AnyContentType)
-    logger.addFilter(_is_no_client_error)
-    rest = RESTServer(
-        "kserve.model_server:app",
-        CheckedDataPlane(model_registry=server.registered_models),
-        server.model_repository_extension,
-        port,
+class Server(uvicorn.Server):
+    """uvicorn's server. The second signal ends the process at once."""
+
+    should_exit: bool
+
+    def handle_exit(self, sig, frame) -> None:
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True  # and do not repeat the signal, as uvicorn would
+
+
+def rest_server(
+    service: RestService, host: str, port: int, allowed_hosts: Iterable[str], grace: int
+) -> Server:
+    """Return a server of one model. `serve()` serves until `should_exit`."""
+    app = Starlette(
+        routes=service.routes(),
+        exception_handlers={HTTPException: _refuse, BadRequest: _refuse},
     )
-    rest.config.host = host  # KServe always listens on all interfaces
-    return rest
+    app.router.redirect_slashes = False
+    app.add_middleware(HostCheck, hosts=allowed_hosts)
+    config = uvicorn.Config(
+        app,
+        host,
+        port,
+        http=TimedProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=grace,
+    )
+    return Server(config)

@@ -11,7 +11,7 @@ from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.run_directory import RunDirectory
 
 # `make test-serving` and `make test-browser` install the packages of these tests.
-NEEDS = {"servers": "kserve", "browser": "playwright"}
+NEEDS = {"servers": "tensorflow_serving", "browser": "playwright"}
 collect_ignore = [
     folder for folder, name in NEEDS.items() if not importlib.util.find_spec(name)
 ]

@@ -6,6 +6,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     predict_pb2,
@@ -94,6 +95,23 @@ def of_version(version):
     return message
 
 
+def of_label(label):
+    message = request(latents=LATENTS)
+    message.model_spec.version_label = label
+    return message
+
+
+def with_tensor(**fields):
+    """Return a request with a malformed tensor."""
+    sides = [{"size": size} for size in fields.pop("shape", (1, 6))]
+    shape = tensor_shape_pb2.TensorShapeProto(dim=sides)
+    message = request()
+    message.inputs["latents"].CopyFrom(
+        tensor_pb2.TensorProto(tensor_shape=shape, **{"dtype": 1} | fields)
+    )
+    return message
+
+
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 BAD = {
     "wrong width": (request(latents=np.zeros((1, 2), np.float32)), INVALID, "(n, 6)"),
@@ -102,6 +120,17 @@ BAD = {
     "too many": (request(latents=np.zeros((9, 6), "f4")), INVALID, "1 to 8, not 9"),
     "text": (request(latents=[["a"] * 6]), INVALID, "an array of numbers"),
     "huge": (huge(), INVALID, "fewer numbers than its shape"),
+    "negative side": (with_tensor(shape=(-1, 6), float_val=[0]), INVALID, "fewer"),
+    "too little content": (with_tensor(tensor_content=b"abc"), INVALID, "no array"),
+    "many sides": (with_tensor(shape=[1] * 300, float_val=[0]), INVALID, "no array"),
+    "no such type": (with_tensor(dtype=999, int_val=[0]), INVALID, "numbers"),
+    "no type": (with_tensor(dtype=0, int_val=[0]), INVALID, "numbers"),
+    "float8": (with_tensor(dtype=24, float8_val=b"a"), INVALID, "numbers"),
+    "quantized": (with_tensor(dtype=11, int_val=[0]), INVALID, "numbers"),
+    "a type that NumPy lacks": (with_tensor(dtype=29), INVALID, "numbers"),
+    "reference": (with_tensor(dtype=121), INVALID, "numbers"),
+    "label": (of_label("stable"), grpc.StatusCode.NOT_FOUND, "no version 'stable'"),
+    "long name": (request("a" * 10**5), INVALID, "no signature 'aaa"),
     "no input": (request(), INVALID, "the request has nothing"),
     "no signature": (request("x", latents=LATENTS), INVALID, "no signature 'x'"),
     "no model": (request(model="x"), grpc.StatusCode.NOT_FOUND, "no model 'x'"),
@@ -121,6 +150,14 @@ def test_bad_requests(name, stub):
         stub.Predict(message, timeout=60)
     assert error.value.code() == code
     assert words in error.value.details()
+
+
+def test_bytes_that_are_no_message(server):
+    with grpc.insecure_channel(server.grpc) as channel:
+        predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        with pytest.raises(grpc.RpcError) as error:
+            predict(b"\xff" * 10, timeout=60)
+    assert error.value.code() == INVALID
 
 
 def test_200_clients_at_once(stub):

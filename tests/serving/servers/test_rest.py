@@ -1,14 +1,10 @@
 """The REST server: both protocols, invalid requests, and 200 clients at once."""
 
 import math
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from kserve import InferInput, InferRequest, InferResponse
-from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER as LENGTH
 
 from lada_tf.sampling import forward_function, to_uint8
 
@@ -73,31 +69,11 @@ def test_v2(post, expected):
     assert len(answer["outputs"]) == 3
 
 
-def test_v2_binary(server, expected):
-    """Requests and answers with binary data after the JSON."""
-    tensor = InferInput("latents", list(LATENTS.shape), "FP32")
-    tensor.set_data_from_numpy(LATENTS, binary_data=True)
-    request = InferRequest("small", [tensor], parameters={"binary_data_output": True})
-    body, length = request.to_rest()
-    headers = {LENGTH: str(length), "Content-Type": "application/octet-stream"}
-    whole = urllib.request.Request(server.url + V2, body, headers)
-    with urllib.request.urlopen(whole) as answer:
-        content, length = answer.read(), int(answer.headers[LENGTH])
-    (output,) = InferResponse.from_bytes(content, length).outputs
-    assert_same_pictures(output.as_numpy(), expected)
-
-    cut = urllib.request.Request(server.url + V2, body[:-7], headers)
-    wrong = urllib.request.Request(server.url + V2, body, headers | {LENGTH: "x"})
-    for request in (cut, wrong):
-        with pytest.raises(urllib.error.HTTPError, match="400"):
-            urllib.request.urlopen(request)
-
-
 BAD_V1 = {
     "wrong width": ({"instances": [[1.0, 2.0]]}, "the shape (1, 2), not (n, 6)"),
     "ragged": ({"instances": [[1.0], [1.0, 2.0]]}, "an array of numbers"),
     "text": ({"instances": [["a"] * 6]}, "an array of numbers"),
-    "null": ({"instances": [[None] * 6]}, "an array of numbers"),
+    "null in a row": ({"instances": [[None] * 6]}, "an array of numbers"),
     "infinite in float32": ({"instances": [[1e39] * 6]}, "must be finite"),
     "no latent": ({"instances": []}, "the shape (0), not (n, 6)"),
     "batch of 0": (
@@ -108,7 +84,7 @@ BAD_V1 = {
         "num_images must be from 1 to 8, not 0",
     ),
     "beyond the limit": ({"instances": [[0] * 6] * 9}, "from 1 to 8, not 9"),
-    "not a list": ({"instances": 3}, '"instances" to be a list'),
+    "not a list": ({"instances": 3}, '"instances" must be a list'),
     "neither": ({}, 'either "instances" (rows) or "inputs"'),
     "mixed rows": ({"instances": [{"a": 1}, {"b": 1}]}, "different names"),
     "unknown input": ({"inputs": {"z": [[0] * 6]}}, "takes latents"),
@@ -139,10 +115,27 @@ BAD_V1 = {
         "seed does not fit into int64",
     ),
     "not an object": ([1, 2], "must be a JSON object"),
-    "not JSON": (b"{latents", "Unrecognized request format"),
-    "NaN": (b'{"instances": [[NaN, 0, 0, 0, 0, 0]]}', "Unrecognized request format"),
-    "not UTF-8": (b'{"\xff": 1}', "Unrecognized request format"),
-    "nothing": (b"", "Unrecognized request format"),
+    "texts of two lengths": (
+        b'{"instances": ["' + b"a" * 100_000 + b'"' + b', ""' * 100_000 + b"]}",
+        "an array of numbers",
+    ),
+    "true": ({"instances": [[True] * 6]}, "an array of numbers"),
+    "many levels": (b'{"instances": %s}' % (b"[" * 900 + b"]" * 900), "numbers"),
+    "too many levels": (b"[" * 100_000, "no valid JSON"),
+    "an integer of 5000 digits": (
+        b'{"signature_name": "generate", "inputs": '
+        b'{"seed": %s, "num_images": 1, "truncation": 1}}' % (b"9" * 5000),
+        "",
+    ),
+    "1e400": (b'{"instances": [[1e400, 0, 0, 0, 0, 0]]}', ""),
+    "lone surrogate": (rb'{"signature_name": "\ud800"}', "no valid JSON"),
+    "number as signature": ({"signature_name": 1, "inputs": 1}, "must be a string"),
+    "long name": ({"signature_name": "a" * 10**5, "inputs": 1}, "no signature"),
+    "null": (b"null", "must be a JSON object"),
+    "not JSON": (b"{latents", "no valid JSON"),
+    "NaN": (b'{"instances": [[NaN, 0, 0, 0, 0, 0]]}', "no valid JSON"),
+    "not UTF-8": (b'{"\xff": 1}', "no valid JSON"),
+    "nothing": (b"", "no valid JSON"),
 }
 
 
@@ -182,7 +175,7 @@ def test_bad_requests_leave_no_traceback_in_the_log(server, post):
         ([tensor(data=np.zeros((0, 6)))], "from 1 to 8, not 0"),
         ([tensor(shape=(4, 6))], "no array of the shape [4, 6]"),
         ([tensor(shape=(-3, -6))], "no array of the shape [-3, -6]"),
-        ([tensor(datatype="BF99")], "latents"),
+        ([tensor(datatype="BF99")], "datatype"),
         ([tensor(name="z")], "takes latents"),
         ([], "the request has nothing"),
     ],
@@ -193,9 +186,101 @@ def test_bad_v2_requests(inputs, message, post):
     assert message in answer["error"]
 
 
-def test_v2_that_is_not_json(post):
-    assert post(V2, b"{inputs")[0] in (400, 422)
-    assert post(V2, {"inputs": "latents"})[0] in (400, 422)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{inputs",
+        {},
+        {"inputs": "latents"},
+        {"inputs": [1]},
+        {"inputs": [{"name": "latents"}]},
+        {"inputs": [tensor() | {"name": ["latents"]}]},
+        {"inputs": [tensor() | {"data": {}}]},
+        {"inputs": [tensor() | {"shape": [1e400]}]},
+        {"inputs": [tensor() | {"shape": [True, 6]}]},
+        {"inputs": [tensor() | {"shape": [10**30, 10**30]}]},
+        {"inputs": [tensor()], "parameters": 1},
+        {"inputs": [tensor()], "parameters": {"signature_name": {}}},
+        {"inputs": [tensor()], "outputs": ["images"]},
+        {"inputs": [tensor()], "outputs": [{"name": "x"}]},
+        {"inputs": [tensor()], "id": 1},
+    ],
+)
+def test_malformed_v2_requests(body, post):
+    assert post(V2, body)[0] == 400
+
+
+def test_v2_outputs(post):
+    body = {"inputs": [tensor()], "outputs": [{"name": "attention_1"}], "id": "7"}
+    status, answer = post(V2, body | {"parameters": {"signature_name": "attention"}})
+    assert status == 200
+    assert (answer["id"], answer["model_name"]) == ("7", "small")
+    assert [output["name"] for output in answer["outputs"]] == ["attention_1"]
+
+
+def test_facts_about_the_model(send):
+    for path in ("/v1/models/small", "/v1/models/small/versions/3"):
+        _, answer, _ = send(path)
+        (state,) = answer["model_version_status"]
+        assert (state["version"], state["state"]) == ("3", "AVAILABLE")
+    _, answer, _ = send("/v1/models/small/metadata")
+    assert answer["model_spec"]["version"] == "3"
+    signatures = answer["metadata"]["signature_def"]["signature_def"]
+    latents = signatures["serving_default"]["inputs"]["latents"]
+    assert latents["dtype"] == "DT_FLOAT"
+    assert [side["size"] for side in latents["tensor_shape"]["dim"]] == ["-1", "6"]
+    _, answer, _ = send("/v2/models/small")
+    latents = {"name": "latents", "datatype": "FP32", "shape": [-1, 6]}
+    assert answer["inputs"] == [latents]
+    for path in ("health/live", "health/ready", "models/small/ready"):
+        assert send(f"/v2/{path}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v2/repository/models/small/unload", 404),
+        ("POST", "/v2/repository/models/small/load", 404),
+        ("POST", "/v2/repository/index", 404),
+        ("POST", "/v1/models/small:explain", 404),
+        ("POST", "/v1/models/other:predict", 404),
+        ("POST", "/v1/models/small/versions/2:predict", 404),
+        ("GET", f"/v1/models/small/versions/{'9' * 6000}", 404),
+        ("GET", "/v1/models/small/", 404),
+        ("GET", "/docs", 404),
+        ("GET", "/metrics", 404),
+        ("GET", V1, 405),
+        ("PUT", V2, 405),
+        ("OPTIONS", V1, 405),
+        ("DELETE", "/v1/models/small", 405),
+    ],
+)
+def test_there_are_no_other_paths(method, path, status, send):
+    data = b"{}" if method == "POST" else None
+    assert send(path, data, method=method)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.com"}, 400),
+        ({"Host": "127.0.0.1.evil.com"}, 400),
+        ({"Host": "localhost.evil.com:80"}, 400),
+        ({"Host": "["}, 400),
+        ({"Host": "LOCALHOST:1"}, 200),
+        ({"Host": "[::1]:8501"}, 200),
+        ({"Host": "10.1.2.3"}, 200),
+        ({"Host": "localhost", "Origin": "http://localhost"}, 200),
+        ({"Host": "localhost", "Origin": "http://localhost:3000"}, 403),
+        ({"Host": "localhost", "Origin": "http://evil.com"}, 403),
+        ({"Host": "localhost", "Origin": "null"}, 403),
+    ],
+)
+def test_pages_of_other_hosts_are_refused(headers, status, send):
+    body = b'{"instances": [[0, 0, 0, 0, 0, 0]]}'
+    found, _, answer_headers = send(V1, body, headers)
+    assert found == status
+    assert not [name for name in answer_headers if name.startswith("access-control")]
 
 
 def test_too_long(post):
@@ -204,10 +289,6 @@ def test_too_long(post):
     status, answer = post(V1, body)
     assert status == 413
     assert "longer than 1048576 bytes" in answer["error"]
-
-
-def test_unknown_model(post):
-    assert post("/v1/models/other:predict", {"instances": []})[0] == 404
 
 
 def test_200_clients_at_once(post):

@@ -1,12 +1,16 @@
 """Errors of the serve command."""
 
+import asyncio
+import signal
+import socket
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+import time
 
 import grpc
 import pytest
 
-from lada_tf.serving.grpc_service import grpc_server
+from lada_tf.serving.grpc_service import PredictionService, grpc_server
+from tests.serving.servers.conftest import free_ports, wait_until_ready
 
 
 @pytest.mark.parametrize(
@@ -28,10 +32,29 @@ def test_mistakes_exit_with_2_and_one_line(change, message, server):
 
 
 def test_grpc_listens_on_an_ipv6_address(free_port):
-    with ThreadPoolExecutor(1) as executor:
-        server = grpc_server("x", None, executor, "[::1]", free_port, 2**20)
-        server.start()
-        channel = grpc.insecure_channel(f"[::1]:{free_port}")
-        grpc.channel_ready_future(channel).result(timeout=30)
-        channel.close()
-        server.stop(0).wait()
+    async def serve():
+        service = PredictionService("x", None, None)
+        server = grpc_server(service, "[::1]", free_port, 2**20)
+        await server.start()
+        async with grpc.aio.insecure_channel(f"[::1]:{free_port}") as channel:
+            await asyncio.wait_for(channel.channel_ready(), timeout=30)
+        await server.stop(0)
+
+    asyncio.run(serve())
+
+
+def test_the_second_signal_ends_it_at_once(server):
+    rest_port, grpc_port = free_ports(2)
+    ports = [f"--rest_port={rest_port}", f"--grpc_port={grpc_port}"]
+    with subprocess.Popen([*server.command, *ports]) as process:
+        wait_until_ready(process, f"http://127.0.0.1:{rest_port}")
+        with socket.create_connection(("127.0.0.1", rest_port)) as slow:
+            path = b"/v1/models/small:predict"
+            slow.sendall(b"POST %s HTTP/1.1\r\nHost: [::1]\r\n" % path)
+            slow.sendall(b"Content-Length: 10\r\n\r\n")
+            time.sleep(0.2)
+            process.terminate()
+            time.sleep(0.5)
+            assert process.poll() is None
+            process.terminate()
+            assert process.wait(timeout=3) == 128 + signal.SIGTERM
