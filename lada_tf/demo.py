@@ -19,6 +19,7 @@ from lada_tf.training import load_generator
 
 app.DEFINE_paths("run_dir", "Show the generator of this run. Can be repeated.")
 app.DEFINE_paths("model", "Show this exported model. Can be repeated.")
+app.DEFINE_safe_mode()
 flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all.")
 flags.DEFINE_integer("port", 7860, "Listen on this port.", 1, 65535)
 flags.DEFINE_integer(

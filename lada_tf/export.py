@@ -28,6 +28,7 @@ from lada_tf.training import load_run
 
 app.DEFINE_path("run_dir", None, "Export the EMA generator of this run.", required=True)
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
+app.DEFINE_safe_mode()
 app.DEFINE_path("output", None, "Write this directory or file.", required=True)
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier export.")
 flags.DEFINE_enum("format", "savedmodel", list(FORMATS), "Write this format.")
