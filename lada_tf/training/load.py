@@ -1,14 +1,16 @@
 """Load trained models from a run directory."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lada_tf.errors import UserError
 from lada_tf.layers.attentions import trusting
 from lada_tf.models import Generator, LadaGAN
-from lada_tf.models.networks import copy_without_weights, make_networks
+from lada_tf.models.networks import check_sizes, copy_without_weights, make_networks
+from lada_tf.models.pretrained import weights_of_at_most
 from lada_tf.training.checkpoints import Checkpoints, find_checkpoint, read_variables
 from lada_tf.training.run_directory import RunDirectory
 
@@ -37,8 +39,11 @@ def load_run(
     """
     directory = RunDirectory(run_dir)
     with trusting(custom_objects, safe_mode):
+        preset = directory.read_preset()
+        with _weights_as_stored(directory):
+            check_sizes(preset)
         gan = LadaGAN.from_preset(
-            directory.read_preset(),
+            preset,
             seed=int(directory.read_setting("seed", "0")),
             precision=directory.read_setting("precision", "float32"),
         )
@@ -66,10 +71,24 @@ def load_generator(
     directory = RunDirectory(run_dir)
     with trusting(custom_objects, safe_mode):
         generator, _ = make_networks(directory.read_preset())
-        generator = copy_without_weights(generator, precision)
+        with _weights_as_stored(directory):
+            generator = copy_without_weights(generator, precision)
     path = _require(find_checkpoint(directory.checkpoints, best), run_dir, best)
     read_variables(path, "ema_generator", generator.weights)
     return generator
+
+
+@contextlib.contextmanager
+def _weights_as_stored(directory: RunDirectory) -> Iterator[None]:
+    """Refuse networks in the body that have more weights than the checkpoints."""
+    sizes = [file.stat().st_size for file in directory.checkpoints.rglob("*")]
+    if not sizes:
+        _require(None, directory.path, best=False)
+    try:
+        with weights_of_at_most(sum(sizes)):
+            yield
+    except ValueError as error:
+        raise UserError(f"{directory.flags_file}: {error}") from error
 
 
 def _require(checkpoint: Path | None, run_dir: str | os.PathLike, best: bool) -> Path:
