@@ -64,8 +64,10 @@ def main() -> None:
         raise UserError(
             "--hub_layout and --format or --precision are mutually exclusive"
         )
-    if FLAGS.jit_compile and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
-        raise UserError("--jit_compile requires --format=savedmodel")
+    for name in ("jit_compile", "max_batch"):
+        is_default = FLAGS[name].value == FLAGS[name].default
+        if not is_default and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
+            raise UserError(f"--{name} requires --format=savedmodel")
     form, _ = get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load
     check_export(FLAGS.output, None if FLAGS.hub_layout else form, FLAGS.overwrite)
     gan = load_run(FLAGS.run_dir, best=FLAGS.best)

@@ -125,5 +125,8 @@ def trusting(
         safe_mode: whether to refuse configs that name code to import.
     """
     mode = in_safe_mode() if safe_mode else False
-    with keras.saving.custom_object_scope(custom_objects or {}), SafeModeScope(mode):
+    scope: Any = contextlib.nullcontext()
+    if custom_objects:  # a scope of none would hide those of an outer scope
+        scope = keras.saving.custom_object_scope(custom_objects)
+    with scope, SafeModeScope(mode):
         yield

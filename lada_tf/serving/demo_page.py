@@ -1,11 +1,9 @@
 """Demo page: layout and events in Gradio. `Explorer` computes its pictures."""
 
-import functools
 import json
 import os
 import tempfile
-import threading
-from collections.abc import Callable, Container
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +65,19 @@ def make_app(
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]
     os.environ["GRADIO_TEMP_DIR"] = files
+    page = build_page(explorers, files)
+    # TensorFlow uses all cores for each request, so serve one at a time.
+    page.queue(default_concurrency_limit=1, max_size=64)
+
+    def queued(client: str) -> int:
+        """Return how many requests of a client wait; Gradio has no such function."""
+        waiting = page._queue.event_queue_per_concurrency_id.values()
+        events = [event for queue in list(waiting) for event in list(queue.queue)]
+        return sum(event.request.client.host == client for event in events)
+
     app = gr.mount_gradio_app(
         fastapi.FastAPI(openapi_url=None),
-        build_page(explorers, files),
+        page,
         "/",
         max_file_size=1,
         enable_monitoring=False,
@@ -81,21 +89,12 @@ def make_app(
         css=CSS,
         footer_links=[],
     )
-    return Guard(app, hosts, RateLimit(requests_per_minute), files)
+    return Guard(app, hosts, RateLimit(requests_per_minute), queued, files)
 
 
 def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
     """Build the page. Arguments: see `make_app`."""
     names = list(explorers)
-    one_at_a_time = threading.Lock()  # TensorFlow uses all cores for each request
-
-    def locked(function: Callable) -> Callable:
-        @functools.wraps(function)
-        def call(*args):
-            with one_at_a_time:
-                return function(*args)
-
-        return call
 
     def check(model, seed, *numbers) -> tuple[Any, ...]:
         """Check a request; return the explorer of its model, its seed and numbers."""
@@ -184,8 +183,7 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
             maps = _gallery(columns=5)
 
         source = [model, seed]
-        # Without Gradio's queue, which one visitor could fill: see `Guard`.
-        plain: dict[str, Any] = {"queue": False, "api_visibility": "private"}
+        plain: dict[str, Any] = {"api_visibility": "private"}
         dice.click(
             lambda: int(np.random.default_rng().integers(MAX_SEED)), None, seed, **plain
         )
@@ -198,7 +196,7 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
             inputs = [*source, *values]
             gr.on(
                 [page.load, *(component.change for component in inputs)],
-                locked(function),
+                function,
                 inputs,
                 outputs,
                 show_progress="minimal",
@@ -206,7 +204,7 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
                 **plain,
             )
         reset.click(lambda: [0] * NUM_DIRECTIONS, None, sliders, **plain)
-        save.click(locked(download), [*source, count], downloads, **plain)
+        save.click(download, [*source, count], downloads, **plain)
         ends = [first, second]
         gallery.select(_select, ends, [*ends, base, attended], **plain)
     return page

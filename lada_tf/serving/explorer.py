@@ -27,13 +27,14 @@ DIRECTION_SAMPLES = 256
 HEAT_OPACITY = 0.55  # of an attention map on top of its image
 MAX_CLIENTS = 10_000  # clients that a rate limit remembers
 # The routes of Gradio that the page uses. Others fetch URLs or store files for anyone.
-RUN = "/gradio_api/run/predict"
+JOIN = "/gradio_api/queue/join"
 FILE = "/gradio_api/file="
 PAGES = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|manifest\.json)|/(assets|static)(/\w[\w.-]*)+|"
-    r"/gradio_api/(startup-events|heartbeat/\w+)"
+    r"/gradio_api/(startup-events|heartbeat/\w+|queue/data)"
 )
 RUNNING = {"GET": 32, "HEAD": 32, "POST": 6}  # requests of a client at the same time
+MAX_QUEUED = 12  # computations of a client that wait
 MAX_RUNNING = 256  # requests of all clients
 MAX_BODY = 16 * 2**10
 BODY_SECONDS = 10
@@ -174,6 +175,7 @@ class Guard:
         app: the ASGI app of the page.
         hosts: names under which visitors may open the page.
         limit: limits the requests that compute something.
+        queued: returns how many of a client's computations wait.
         files: directory of the files that the page made.
     """
 
@@ -182,9 +184,11 @@ class Guard:
         app: Callable,
         hosts: Container[str],
         limit: RateLimit,
+        queued: Callable[[str], int],
         files: str | os.PathLike,
     ):
         self._app, self._hosts, self._limit = app, hosts, limit
+        self._queued = queued
         self._files = os.path.realpath(files)
         self._running: collections.Counter = collections.Counter()
 
@@ -220,11 +224,14 @@ class Guard:
             return 403, "Requests from other sites are not allowed"
         method, path = scope["method"], scope["path"]
         is_file = path.startswith(FILE) and self._is_ours(path.removeprefix(FILE))
-        if not (path == RUN or is_file or PAGES.fullmatch(path)):
+        if not (path == JOIN or is_file or PAGES.fullmatch(path)):
             return 404, "Not found"
-        if method not in (("POST",) if path == RUN else ("GET", "HEAD")):
+        if method not in (("POST",) if path == JOIN else ("GET", "HEAD")):
             return 405, "Method not allowed"
-        too_many = self._running[scope["client"][0], method] >= RUNNING[method]
+        client = scope["client"][0]
+        too_many = self._running[client, method] >= RUNNING[method] or (
+            path == JOIN and self._queued(client) >= MAX_QUEUED
+        )
         if too_many or self._running.total() >= MAX_RUNNING:
             return 503, "The page is busy. Please try again."
         return None

@@ -1,7 +1,9 @@
 """Export a generator: convert it, verify it in its own runtime, then publish it."""
 
 import contextlib
+import glob
 import os
+import shutil
 import string
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from lada_tf.models.pretrained import save_pretrained
 from lada_tf.serving.comparison import Comparison, compare
 from lada_tf.serving.converters import write_litert, write_onnx
 from lada_tf.serving.exported import (
+    FORMATS,
     Format,
     first_line,
     get_format,
@@ -87,7 +90,8 @@ def export_generator(
             or next to the file, such as generator.onnx.md.
         max_batch: maximum number of images per request to a SavedModel.
         jit_compile: whether XLA compiles a SavedModel on the server.
-        overwrite: whether to replace an earlier export. Other files are kept.
+        overwrite: whether to replace an earlier export, of any format. Other files are
+            kept.
 
     Returns:
         The comparison of the exported model with Keras.
@@ -124,7 +128,8 @@ def export_for_hub(
         gan: the model.
         output: path of a directory.
         card: model card, see `describe_run`.
-        overwrite: whether to replace an earlier export. Other files are kept.
+        overwrite: whether to replace an earlier export, of any format. Other files are
+            kept.
 
     Raises:
         UserError: if the output exists or cannot be written.
@@ -208,12 +213,22 @@ def _new_output(
     card = check_export(output, form, overwrite)
     output = Path(output)
     try:
+        _remove_leftovers(output)
         if form is None or card is None:
-            with replacing_directory(output) as directory:
+            with replacing_directory(output) as directory, _locked(directory):
                 yield Path(directory)
+                names = os.listdir(directory)
+            # A model of another format would be loaded instead of the new one.
+            for stale in {form.file for form in FORMATS.values()}.difference(names):
+                (output / stale).unlink(missing_ok=True)
             return
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent) as directory:
+        with (
+            tempfile.TemporaryDirectory(
+                ".partial", f".{output.name[:50]}.", output.parent
+            ) as directory,
+            _locked(directory),
+        ):
             yield Path(directory)
             for name, target in {CARD_FILE: card, form.file: output}.items():
                 if (source := Path(directory, name)).exists():
@@ -223,3 +238,35 @@ def _new_output(
         raise UserError(
             f"output={output}: cannot be written ({error.strerror or error})"
         ) from error
+
+
+def _remove_leftovers(output: Path) -> None:
+    """Remove temporary files that killed exports to `output` left behind."""
+    pattern = f".{glob.escape(output.name[:50])}.*.partial"
+    for path in [*output.parent.glob(pattern), *output.glob(pattern)]:
+        with _locked(path) as is_free:  # or another export writes there
+            if is_free and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif is_free:
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(path: str | os.PathLike) -> Iterator[bool]:
+    """Lock a file or directory, if the system can; yield whether it is locked now."""
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked = True
+        except OSError:
+            is_locked = False
+        yield is_locked
+    finally:
+        os.close(descriptor)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lada_tf.serving import explorer as explorer_module
-from lada_tf.serving.explorer import NUM_DIRECTIONS, RUN, Explorer, Guard, RateLimit
+from lada_tf.serving.explorer import JOIN, NUM_DIRECTIONS, Explorer, Guard, RateLimit
 
 
 class Linear:
@@ -106,7 +106,10 @@ class Page:
 
     def __init__(self, files, per_minute=1000):
         self.bodies, self.scopes, self.wait = [], [], None
-        self.guard = Guard(self, {"demo.example"}, RateLimit(per_minute), files)
+        self.waiting = {}
+        limit = RateLimit(per_minute)
+        queued = lambda client: self.waiting.get(client, 0)  # noqa: E731
+        self.guard = Guard(self, {"demo.example"}, limit, queued, files)
 
     async def __call__(self, scope, receive, send):
         self.scopes.append(scope)
@@ -156,9 +159,9 @@ def test_a_host_that_is_not_allowed_is_refused(page, host):
 def test_allowed_names_and_addresses_open_the_page(page, host):
     assert page.status("GET", "/", host=host, range="bytes=a-b") == 200
     assert not [name for name, _ in page.scopes[0]["headers"] if name == b"range"]
-    assert page.status("POST", RUN, CALL, host=host, origin=f"https://{host}") == 200
+    assert page.status("POST", JOIN, CALL, host=host, origin=f"https://{host}") == 200
     for origin in ("null", "https://evil.example", f"http://{host}.evil.example"):
-        assert page.status("POST", RUN, CALL, host=host, origin=origin) == 403
+        assert page.status("POST", JOIN, CALL, host=host, origin=origin) == 403
 
 
 @pytest.mark.parametrize(
@@ -173,9 +176,9 @@ def test_allowed_names_and_addresses_open_the_page(page, host):
         "/gradio_api/file/etc/passwd",
         "/gradio_api/proxy=http://example.com/",
         "/gradio_api/call/predict",
-        "/gradio_api/queue/join",
+        "/gradio_api/queue/status",
         "/gradio_api/info",
-        "/gradio_api/run/other",
+        "/gradio_api/run/predict",
         "/assets/../config",
         "/assets//etc/passwd",
         "/monitoring",
@@ -203,7 +206,7 @@ FILE_DATA = {"path": "http://example.com", "meta": {"_type": "gradio.FileData"}}
 def test_only_numbers_and_names_reach_the_page(page):
     event = {"index": 4, "value": {"image": FILE_DATA}}
     call = CALL | {"event_data": event, "event_id": "x", "batched": True}
-    assert page.status("POST", RUN, call) == 200
+    assert page.status("POST", JOIN, call) == 200
     kept = {"trigger_id": None, "event_data": {"index": 4, "value": None}}
     assert page.bodies == [CALL | kept]
     for data in (
@@ -216,38 +219,43 @@ def test_only_numbers_and_names_reach_the_page(page):
         {"a": 1},
         5,
     ):
-        assert page.status("POST", RUN, CALL | {"data": data}) == 400, data
+        assert page.status("POST", JOIN, CALL | {"data": data}) == 400, data
     for body in (b"", b"[]", b"\xff", b"[" * 9999, b'{"data": [NaN, 1e999]}'):
-        assert page.status("POST", RUN, body) == 400, body
-    assert page.status("POST", RUN, b" " * 20_000) == 413
+        assert page.status("POST", JOIN, body) == 400, body
+    assert page.status("POST", JOIN, b" " * 20_000) == 413
     assert len(page.bodies) == 1
 
 
 def test_a_body_that_does_not_come_is_refused(page, monkeypatch):
     monkeypatch.setattr(explorer_module, "BODY_SECONDS", 0.01)
-    assert page.status("POST", RUN) == 408
+    assert page.status("POST", JOIN) == 408
 
 
 def test_one_visitor_cannot_keep_others_out(page):
     async def visit():
         page.wait = asyncio.Event()
-        many = [asyncio.create_task(page.ask("POST", RUN, CALL)) for _ in range(50)]
+        many = [asyncio.create_task(page.ask("POST", JOIN, CALL)) for _ in range(50)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        other = asyncio.create_task(page.ask("POST", RUN, CALL, client="5.6.7.8"))
+        other = asyncio.create_task(page.ask("POST", JOIN, CALL, client="5.6.7.8"))
         await asyncio.sleep(0)
         page.wait.set()
         first = [await task for task in many]
-        return first, await other, await page.ask("POST", RUN, CALL)
+        return first, await other, await page.ask("POST", JOIN, CALL)
 
     first, other, later = asyncio.run(visit())
     assert first.count(200) < 10
     assert first.count(503) > 40
     assert (other, later) == (200, 200)
+    page.waiting["1.2.3.4"] = 20
+    assert page.status("POST", JOIN, CALL) == 503
+    assert page.status("POST", JOIN, CALL, client="5.6.7.8") == 200
 
 
 def test_the_rate_limit_does_not_believe_the_client(tmp_path):
     page = Page(tmp_path, per_minute=3)
     forwarded = [{"x-forwarded-for": f"9.9.9.{i}"} for i in range(4)]
-    assert [page.status("POST", RUN, CALL, **h) for h in forwarded] == [200] * 3 + [429]
-    assert page.status("POST", RUN, CALL, client="5.6.7.8") == 200
+    assert [page.status("POST", JOIN, CALL, **h) for h in forwarded] == [200] * 3 + [
+        429
+    ]
+    assert page.status("POST", JOIN, CALL, client="5.6.7.8") == 200
