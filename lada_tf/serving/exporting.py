@@ -215,7 +215,7 @@ def _new_output(
     try:
         _remove_leftovers(output)
         if form is None or card is None:
-            with replacing_directory(output) as directory, _locked(directory):
+            with replacing_directory(output) as directory:
                 yield Path(directory)
                 names = os.listdir(directory)
             # A model of another format would be loaded instead of the new one.
@@ -223,12 +223,10 @@ def _new_output(
                 (output / stale).unlink(missing_ok=True)
             return
         output.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory(
-                ".partial", f".{output.name[:50]}.", output.parent
-            ) as directory,
-            _locked(directory),
-        ):
+        prefix = f".{output.name[:50]}."
+        with tempfile.TemporaryDirectory(
+            ".partial", prefix, output.parent
+        ) as directory:
             yield Path(directory)
             for name, target in {CARD_FILE: card, form.file: output}.items():
                 if (source := Path(directory, name)).exists():
@@ -241,32 +239,10 @@ def _new_output(
 
 
 def _remove_leftovers(output: Path) -> None:
-    """Remove temporary files that killed exports to `output` left behind."""
+    """Remove temporary files of earlier exports to `output`, which were killed."""
     pattern = f".{glob.escape(output.name[:50])}.*.partial"
     for path in [*output.parent.glob(pattern), *output.glob(pattern)]:
-        with _locked(path) as is_free:  # or another export writes there
-            if is_free and path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif is_free:
-                path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _locked(path: str | os.PathLike) -> Iterator[bool]:
-    """Lock a file or directory, if the system can; yield whether it is locked now."""
-    try:
-        import fcntl
-
-        descriptor = os.open(path, os.O_RDONLY)
-    except (ImportError, OSError):
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_locked = True
-        except OSError:
-            is_locked = False
-        yield is_locked
-    finally:
-        os.close(descriptor)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

@@ -157,8 +157,7 @@ def test_a_host_that_is_not_allowed_is_refused(page, host):
 
 @pytest.mark.parametrize("host", ["demo.example:7860", "10.0.0.7", "[::1]:80"])
 def test_allowed_names_and_addresses_open_the_page(page, host):
-    assert page.status("GET", "/", host=host, range="bytes=a-b") == 200
-    assert not [name for name, _ in page.scopes[0]["headers"] if name == b"range"]
+    assert page.status("GET", "/", host=host) == 200
     assert page.status("POST", JOIN, CALL, host=host, origin=f"https://{host}") == 200
     for origin in ("null", "https://evil.example", f"http://{host}.evil.example"):
         assert page.status("POST", JOIN, CALL, host=host, origin=origin) == 403
