@@ -39,6 +39,16 @@ def DEFINE_paths(name: str, doc: str) -> None:
     flags.DEFINE_multi(_PathParser(), flags.ArgumentSerializer(), name, [], doc)
 
 
+def DEFINE_safe_mode() -> None:
+    """Define `--safe_mode`. Without it, `run` turns off Keras' safe mode."""
+    flags.DEFINE_boolean(
+        "safe_mode",
+        True,
+        "Refuse a run or model that names code to import, such as an attention "
+        "module:Class. Turn this off only for files that you trust.",
+    )
+
+
 def run(
     main: Callable[[], int | None], topics: Mapping[str, str] | None = None
 ) -> None:
@@ -144,4 +154,8 @@ def _run_main(main: Callable[[], int | None], argv: list[str]) -> None:
             f"unexpected argument {argv[1]!r}: write flags as --name=value, one per "
             "line in a flagfile"
         )
+    if not flags.FLAGS.get_flag_value("safe_mode", True):
+        import keras
+
+        keras.config.enable_unsafe_deserialization()
     sys.exit(main())

@@ -7,6 +7,9 @@ Install Gradio with `pip install 'lada_tf[demo]'`. By default, only this machine
 open the page. It loads nothing from other hosts.
 """
 
+import signal
+import sys
+import tempfile
 from pathlib import Path
 
 from absl import flags
@@ -19,8 +22,14 @@ from lada_tf.training import load_generator
 
 app.DEFINE_paths("run_dir", "Show the generator of this run. Can be repeated.")
 app.DEFINE_paths("model", "Show this exported model. Can be repeated.")
+app.DEFINE_safe_mode()
 flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all.")
 flags.DEFINE_integer("port", 7860, "Listen on this port.", 1, 65535)
+flags.DEFINE_list(
+    "allowed_hosts",
+    "localhost",
+    "Let visitors open the page under these names, besides --host and IP addresses.",
+)
 flags.DEFINE_integer(
     "requests_per_minute", 240, "Refuse more requests of a visitor per minute.", 1
 )
@@ -29,21 +38,32 @@ FLAGS = flags.FLAGS
 
 def main() -> None:
     try:
+        import uvicorn
+
         from lada_tf.serving import demo_page
     except ImportError as error:
         raise UserError(f"{error}: pip install 'lada_tf[demo]'") from error
 
-    app.check_port("port", FLAGS.host.strip("[]"), FLAGS.port)
-    page = demo_page.build_page(_explorers(), FLAGS.requests_per_minute)
-    # TensorFlow uses all cores for each request, so serve one at a time.
-    page.queue(default_concurrency_limit=1, max_size=64)
-    page.launch(
-        server_name=FLAGS.host,
-        server_port=FLAGS.port,
-        theme=demo_page.theme(),
-        css=demo_page.CSS,
-        footer_links=[],
-    )
+    host = FLAGS.host.strip("[]")
+    app.check_port("port", host, FLAGS.port)
+    explorers = _explorers()
+    names = {name.strip().lower() for name in (*FLAGS.allowed_hosts, host)}
+    # uvicorn repeats the signal when it has stopped; the directory is removed then.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with tempfile.TemporaryDirectory(prefix="lada_tf-demo-") as files:
+        page = demo_page.make_app(explorers, FLAGS.requests_per_minute, names, files)
+        print(f"Open http://{FLAGS.host}:{FLAGS.port}", flush=True)
+        uvicorn.run(
+            page,
+            host=host,
+            port=FLAGS.port,
+            workers=1,
+            log_level="warning",
+            ws="none",
+            proxy_headers=False,  # clients could write X-Forwarded-For
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
 
 
 def _explorers() -> dict[str, Explorer]:

@@ -31,6 +31,7 @@ from lada_tf.runtime import MAX_SEED, without_tf32
 
 app.DEFINE_path("run_dir", None, "Score the EMA generator of this run.")
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
+app.DEFINE_safe_mode()
 app.DEFINE_path("images", None, "Score the images of this directory or file instead.")
 flags.DEFINE_enum(
     "protocol", None, sorted(PROTOCOLS), "Repeat this evaluation of the paper."

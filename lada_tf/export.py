@@ -28,6 +28,7 @@ from lada_tf.training import load_run
 
 app.DEFINE_path("run_dir", None, "Export the EMA generator of this run.", required=True)
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
+app.DEFINE_safe_mode()
 app.DEFINE_path("output", None, "Write this directory or file.", required=True)
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier export.")
 flags.DEFINE_enum("format", "savedmodel", list(FORMATS), "Write this format.")
@@ -63,8 +64,10 @@ def main() -> None:
         raise UserError(
             "--hub_layout and --format or --precision are mutually exclusive"
         )
-    if FLAGS.jit_compile and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
-        raise UserError("--jit_compile requires --format=savedmodel")
+    for name in ("jit_compile", "max_batch"):
+        is_default = FLAGS[name].value == FLAGS[name].default
+        if not is_default and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
+            raise UserError(f"--{name} requires --format=savedmodel")
     form, _ = get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load
     check_export(FLAGS.output, None if FLAGS.hub_layout else form, FLAGS.overwrite)
     gan = load_run(FLAGS.run_dir, best=FLAGS.best)

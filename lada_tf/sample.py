@@ -23,6 +23,7 @@ app.DEFINE_path(
     "run_dir", None, "Load the generator of this run directory.", required=True
 )
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
+app.DEFINE_safe_mode()
 app.DEFINE_path("output", None, "Write this .png, .npz or directory.", required=True)
 flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
 flags.DEFINE_integer("num_images", 64, "Generate this many images.", lower_bound=1)

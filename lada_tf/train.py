@@ -35,6 +35,7 @@ app.DEFINE_path(
     "cache_dir", None, "Cache images here. The default is ~/.cache/lada_tf."
 )
 flags.DEFINE_boolean("download", False, "Let TFDS download a missing dataset.")
+app.DEFINE_safe_mode()
 flags.DEFINE_enum(
     "strategy",
     "none",
@@ -61,7 +62,7 @@ FLAGS = flags.FLAGS
 
 TOPICS = {
     "Common flags": "preset data run_dir total_images batch_size image_size seed "
-    "dry_run",
+    "dry_run safe_mode",
     "Data": "resize subset flip on_bad_image memory_limit_mb cache_dir download",
     "Logs, samples and checkpoints": "log_images sample_images checkpoint_images "
     "keep_checkpoints fd_images fd_samples",

@@ -4,10 +4,16 @@ To add one, write a `MultiHeadLayer` in its own file, add it to `ATTENTIONS`, an
 it in `lada_tf/layers/__init__.py`.
 """
 
+import contextlib
 import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
-from keras.src.saving.serialization_lib import in_safe_mode  # Keras exports no getter
+from keras.src.saving.serialization_lib import (  # Keras exports neither
+    SafeModeScope,
+    in_safe_mode,
+)
 
 from lada_tf.layers.dot_product_attention import DotProductAttention
 from lada_tf.layers.fastformer_attention import FastformerAttention
@@ -68,6 +74,8 @@ def attention_class(name: str) -> type[keras.layers.Layer]:
     Raises:
         ValueError: if there is no such attention.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"attention={name!r} is not a name")
     layer = ATTENTIONS.get(WINDOWED.get(name, name))
     layer = layer or keras.saving.get_registered_object(name)
     module, colon, attribute = name.partition(":")
@@ -84,11 +92,12 @@ def attention_class(name: str) -> type[keras.layers.Layer]:
     return layer
 
 
-def check_trusted(name: str) -> None:
-    """Refuse an attention of a saved config that would import code.
+def check_trusted(name: Any) -> None:
+    """Refuse an attention of a saved config or run that would import code.
 
     A file that names `module:Class` could otherwise run any importable code. Built-in
-    names and classes that are registered with Keras are trusted.
+    names and classes that are registered with Keras are trusted. Call it before the
+    name is used; it imports nothing.
 
     Args:
         name: the attention in a config that is being deserialized.
@@ -96,10 +105,28 @@ def check_trusted(name: str) -> None:
     Raises:
         ValueError: unless Keras' safe mode is off.
     """
-    is_import = ":" in name and keras.saving.get_registered_object(name) is None
+    is_import = ":" in str(name) and keras.saving.get_registered_object(name) is None
     if is_import and in_safe_mode() is not False:
         raise ValueError(
             f"attention={name!r}: the saved config names code to import. If you trust "
             "its source, load it with safe_mode=False, with the class in "
             "custom_objects, or after keras.config.enable_unsafe_deserialization()"
         )
+
+
+@contextlib.contextmanager
+def trusting(
+    custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
+) -> Iterator[None]:
+    """Deserialize in the body as `keras.saving.load_model` does with these arguments.
+
+    Args:
+        custom_objects: classes by the names that saved configs use.
+        safe_mode: whether to refuse configs that name code to import.
+    """
+    mode = in_safe_mode() if safe_mode else False
+    scope: Any = contextlib.nullcontext()
+    if custom_objects:  # a scope of none would hide those of an outer scope
+        scope = keras.saving.custom_object_scope(custom_objects)
+    with scope, SafeModeScope(mode):
+        yield

@@ -23,6 +23,7 @@ from lada_tf.layers.position_embedding import PositionEmbedding
 from lada_tf.models.gradient_checkpointing import call_layer
 
 OUTPUT_HEADS = ("pixel", "patch", "decoder")
+MAX_STAGES = 16  # from 1×1 to 32,768×32,768
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -114,6 +115,10 @@ class Generator(keras.Model):
         self.decoder_widths = tuple(decoder_widths)
         self.num_heads = _per_stage("num_heads", num_heads, len(self.widths))
         self.mlp_dim = _per_stage("mlp_dim", mlp_dim, len(self.widths))
+        if len(self.widths) > MAX_STAGES:
+            raise ValueError(
+                f"widths has {len(self.widths)} stages, not 1 to {MAX_STAGES}"
+            )
         self.latent_dim = positive_int("latent_dim", latent_dim)
         self.base_resolution = positive_int("base_resolution", base_resolution)
         self.score = score

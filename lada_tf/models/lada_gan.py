@@ -1,6 +1,7 @@
 """LadaGAN: generator, discriminator and EMA generator, and how they train."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -203,15 +204,25 @@ class LadaGAN(ImageTrainer):
         )
 
     @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike) -> "LadaGAN":
+    def from_pretrained(
+        cls,
+        directory: str | os.PathLike,
+        custom_objects: Mapping[str, Any] | None = None,
+        safe_mode: bool = True,
+    ) -> "LadaGAN":
         """Load a directory that `lada_tf.models.pretrained.save_pretrained` wrote.
 
         Both generators get the EMA weights. `compile()` starts with new optimizers.
 
+        Args:
+            directory: path of the directory.
+            custom_objects: your own layers, by the names that the files use.
+            safe_mode: whether to refuse files that name code to import.
+
         Raises:
             UserError: if the directory does not contain such a model.
         """
-        return load_pretrained(cls, directory)
+        return load_pretrained(cls, directory, custom_objects, safe_mode)
 
     def compile(
         self,

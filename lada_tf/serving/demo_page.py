@@ -1,17 +1,27 @@
 """Demo page: layout and events in Gradio. `Explorer` computes its pictures."""
 
 import json
+import os
 import tempfile
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+import fastapi
 import gradio as gr
 import numpy as np
 
 from lada_tf.sampling.grids import magnify, png_bytes, tile
-from lada_tf.serving.explorer import MAX_IMAGES, NUM_DIRECTIONS, Explorer, RateLimit
+from lada_tf.serving.explorer import (
+    MAX_IMAGES,
+    NUM_DIRECTIONS,
+    Explorer,
+    Guard,
+    RateLimit,
+)
 
 MAX_SEED = 2**31 - 1
+CACHE_SECONDS = (60, 600)  # look for files that are old, and their age
 STRIP = 9  # images on the path between two images
 SIDE = 256  # approximate height of a single picture in pixels
 PICTURE: dict[str, Any] = {
@@ -37,23 +47,53 @@ def theme() -> gr.themes.Base:
     return gr.themes.Soft(primary_hue="orange", neutral_hue="stone", **fonts)
 
 
-def build_page(explorers: dict[str, Explorer], requests_per_minute: int) -> gr.Blocks:
-    """Build the page.
+def make_app(
+    explorers: dict[str, Explorer],
+    requests_per_minute: int,
+    hosts: Container[str],
+    files: str,
+) -> Guard:
+    """Return the page as an ASGI app.
 
     Args:
         explorers: at least one, by the name that visitors see.
         requests_per_minute: maximum number of requests per visitor.
+        hosts: names under which visitors may open the page.
+        files: directory of temporary files.
     """
-    limit = RateLimit(requests_per_minute)
+    # Variables of the environment must not open what is closed here.
+    for name in [name for name in os.environ if name.startswith("GRADIO_")]:
+        del os.environ[name]
+    os.environ["GRADIO_TEMP_DIR"] = files
+    page = build_page(explorers, files)
+    # TensorFlow uses all cores for each request, so serve one at a time.
+    page.queue(default_concurrency_limit=1, max_size=64)
+
+    def queued(client: str) -> int:
+        """Return how many requests of a client wait; Gradio has no such function."""
+        waiting = page._queue.event_queue_per_concurrency_id.values()
+        events = [event for queue in list(waiting) for event in list(queue.queue)]
+        return sum(event.request.client.host == client for event in events)
+
+    app = gr.mount_gradio_app(
+        fastapi.FastAPI(openapi_url=None),
+        page,
+        "/",
+        max_file_size=1,
+        run_history=False,
+        theme=theme(),
+        css=CSS,
+        footer_links=[],
+    )
+    return Guard(app, hosts, RateLimit(requests_per_minute), queued, files)
+
+
+def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
+    """Build the page. Arguments: see `make_app`."""
     names = list(explorers)
 
-    def check(request: gr.Request, model, seed, *numbers) -> tuple[Any, ...]:
+    def check(model, seed, *numbers) -> tuple[Any, ...]:
         """Check a request; return the explorer of its model, its seed and numbers."""
-        client = request.client.host if request.client else ""
-        if not limit.allows(client):
-            raise gr.Error(
-                f"More than {requests_per_minute} requests per minute. Please wait."
-            )
         if model not in explorers:
             raise gr.Error("There is no such model.")
         if not (_is_whole(seed) and 0 <= seed <= MAX_SEED):
@@ -62,45 +102,43 @@ def build_page(explorers: dict[str, Explorer], requests_per_minute: int) -> gr.B
             raise gr.Error(f"Image numbers must be from 1 to {MAX_IMAGES}.")
         return explorers[model], int(seed), *map(int, numbers)
 
-    def show_gallery(request: gr.Request, model, seed, count):
-        explorer, seed, count = check(request, model, seed, count)
+    def show_gallery(model, seed, count):
+        explorer, seed, count = check(model, seed, count)
         images = magnify(explorer.gallery(seed, count), 128)
         return [(image, f"{i + 1}") for i, image in enumerate(images)]
 
-    def show_between(
-        request: gr.Request, model, seed, first, second, spherical, position
-    ):
-        explorer, seed, first, second = check(request, model, seed, first, second)
+    def show_between(model, seed, first, second, spherical, position):
+        explorer, seed, first, second = check(model, seed, first, second)
         images = explorer.between(seed, first - 1, second - 1, STRIP, bool(spherical))
         index = round(float(np.clip(position, 0, 1)) * (STRIP - 1))
         return magnify(images, SIDE)[index], tile(magnify(images, 96), STRIP, gap=4)
 
-    def show_moved(request: gr.Request, model, seed, number, *amounts):
-        explorer, seed, number = check(request, model, seed, number)
+    def show_moved(model, seed, number, *amounts):
+        explorer, seed, number = check(model, seed, number)
         if not all(isinstance(a, int | float) and abs(a) <= 10 for a in amounts):
             raise gr.Error("Directions must be from -10 to 10.")
         image = explorer.moved(seed, number - 1, list(amounts))
         return magnify(image[None], SIDE)[0]
 
-    def show_attention(request: gr.Request, model, seed, number):
-        explorer, seed, number = check(request, model, seed, number)
+    def show_attention(model, seed, number):
+        explorer, seed, number = check(model, seed, number)
         pictures = explorer.attention(seed, number - 1)
         return [(magnify(image[None], 128)[0], text) for image, text in pictures]
 
-    def download(request: gr.Request, model, seed, count):
-        explorer, seed, count = check(request, model, seed, count)
+    def download(model, seed, count):
+        explorer, seed, count = check(model, seed, count)
         images = explorer.gallery(seed, count)
         columns = int(np.ceil(count**0.5))
         record = {"model": model, "seed": seed, "images": count}
-        # Gradio copies these files and serves the copies.
-        path = Path(tempfile.mkdtemp(prefix="lada_tf-")) / f"seed-{seed}"
+        # Gradio deletes old directories of its cache, so these are made there.
+        path = Path(tempfile.mkdtemp(dir=files)) / f"seed-{seed}"
         path.with_suffix(".png").write_bytes(png_bytes(tile(images, columns)))
         path.with_suffix(".json").write_text(json.dumps(record), "utf-8")
-        files = [str(path.with_suffix(suffix)) for suffix in (".png", ".json")]
-        return gr.Files(files, visible=True)
+        paths = [str(path.with_suffix(suffix)) for suffix in (".png", ".json")]
+        return gr.Files(paths, visible=True)
 
     with gr.Blocks(
-        title="LadaGAN", analytics_enabled=False, delete_cache=(600, 3600)
+        title="LadaGAN", analytics_enabled=False, delete_cache=CACHE_SECONDS
     ) as page:
         gr.Markdown(
             "# LadaGAN\nImages by Transformers with linear additive attention.",
@@ -117,7 +155,7 @@ def build_page(explorers: dict[str, Explorer], requests_per_minute: int) -> gr.B
             gallery = _gallery(columns=8)
             gr.Markdown("Click two images, then open the next tab to interpolate.")
             save = gr.Button("Prepare files: a PNG and the seed")
-            files = gr.Files(show_label=False, interactive=False, visible=False)
+            downloads = gr.Files(show_label=False, interactive=False, visible=False)
         with gr.Tab("Between two"):
             with gr.Row():
                 first = _number_slider("From image", 1)
@@ -141,7 +179,10 @@ def build_page(explorers: dict[str, Explorer], requests_per_minute: int) -> gr.B
             maps = _gallery(columns=5)
 
         source = [model, seed]
-        dice.click(lambda: int(np.random.default_rng().integers(MAX_SEED)), None, seed)
+        plain: dict[str, Any] = {"api_visibility": "private"}
+        dice.click(
+            lambda: int(np.random.default_rng().integers(MAX_SEED)), None, seed, **plain
+        )
         for function, values, outputs in (
             (show_gallery, [count], gallery),
             (show_between, [first, second, spherical, position], [middle, strip]),
@@ -156,11 +197,12 @@ def build_page(explorers: dict[str, Explorer], requests_per_minute: int) -> gr.B
                 outputs,
                 show_progress="minimal",
                 trigger_mode="always_last",
-                api_visibility="private",
+                **plain,
             )
-        reset.click(lambda: [0] * NUM_DIRECTIONS, None, sliders)
-        save.click(download, [*source, count], files, api_visibility="private")
-        gallery.select(_select, [first, second], [first, second, base, attended])
+        reset.click(lambda: [0] * NUM_DIRECTIONS, None, sliders, **plain)
+        save.click(download, [*source, count], downloads, **plain)
+        ends = [first, second]
+        gallery.select(_select, ends, [*ends, base, attended], **plain)
     return page
 
 

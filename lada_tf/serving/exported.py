@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 import lada_tf.models  # noqa: F401  registers the classes of .keras files
 from lada_tf.errors import UserError
+from lada_tf.models.pretrained import load_network
 
 SAVED_MODEL = "saved_model.pb"
 
@@ -76,7 +77,7 @@ class KerasFile(ExportedModel):
     """A `.keras` file in Keras, on the active backend."""
 
     def __init__(self, file: Path):
-        self._generator = keras.saving.load_model(file, compile=False)
+        self._generator = load_network(file)
         self.latent_dim = self._generator.latent_dim
         self.image_size = self._generator.image_size
 

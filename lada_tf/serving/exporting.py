@@ -1,7 +1,9 @@
 """Export a generator: convert it, verify it in its own runtime, then publish it."""
 
 import contextlib
+import glob
 import os
+import shutil
 import string
 import tempfile
 from collections.abc import Iterator
@@ -11,11 +13,13 @@ import numpy as np
 
 from lada_tf.errors import ExportFailed, UserError
 from lada_tf.io import check_output, read_text, replacing, replacing_directory
+from lada_tf.layers.attentions import trusting
 from lada_tf.models import Generator, LadaGAN
 from lada_tf.models.pretrained import save_pretrained
 from lada_tf.serving.comparison import Comparison, compare
 from lada_tf.serving.converters import write_litert, write_onnx
 from lada_tf.serving.exported import (
+    FORMATS,
     Format,
     first_line,
     get_format,
@@ -86,7 +90,8 @@ def export_generator(
             or next to the file, such as generator.onnx.md.
         max_batch: maximum number of images per request to a SavedModel.
         jit_compile: whether XLA compiles a SavedModel on the server.
-        overwrite: whether to replace an earlier export. Other files are kept.
+        overwrite: whether to replace an earlier export, of any format. Other files are
+            kept.
 
     Returns:
         The comparison of the exported model with Keras.
@@ -102,7 +107,8 @@ def export_generator(
         try:
             path = directory / form.file
             _convert(generator, path, format, precision, max_batch, jit_compile)
-            model = load_exported(directory)
+            with trusting(safe_mode=False):  # we wrote it
+                model = load_exported(directory)
             comparison = compare(model, generator, with_distance=precision != "float32")
         except Exception as error:  # converters raise exceptions of their own types
             raise ExportFailed(f"format={format}: {first_line(error)}") from error
@@ -122,7 +128,8 @@ def export_for_hub(
         gan: the model.
         output: path of a directory.
         card: model card, see `describe_run`.
-        overwrite: whether to replace an earlier export. Other files are kept.
+        overwrite: whether to replace an earlier export, of any format. Other files are
+            kept.
 
     Raises:
         UserError: if the output exists or cannot be written.
@@ -132,7 +139,8 @@ def export_for_hub(
         save_pretrained(gan, directory)
         _write_card(directory, card, "hub", "The EMA weights, float32.")
         latents = np.zeros((1, gan.latent_dim), np.float32)
-        images = LadaGAN.from_pretrained(directory).ema_generator(latents)
+        again = LadaGAN.from_pretrained(directory, safe_mode=False)  # we wrote it
+        images = again.ema_generator(latents)
         if not np.array_equal(images, gan.ema_generator(latents)):
             raise ExportFailed(f"{output}: the exported generator's images differ")
 
@@ -205,12 +213,20 @@ def _new_output(
     card = check_export(output, form, overwrite)
     output = Path(output)
     try:
+        _remove_leftovers(output)
         if form is None or card is None:
             with replacing_directory(output) as directory:
                 yield Path(directory)
+                names = os.listdir(directory)
+            # A model of another format would be loaded instead of the new one.
+            for stale in {form.file for form in FORMATS.values()}.difference(names):
+                (output / stale).unlink(missing_ok=True)
             return
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent) as directory:
+        prefix = f".{output.name[:50]}."
+        with tempfile.TemporaryDirectory(
+            ".partial", prefix, output.parent
+        ) as directory:
             yield Path(directory)
             for name, target in {CARD_FILE: card, form.file: output}.items():
                 if (source := Path(directory, name)).exists():
@@ -220,3 +236,13 @@ def _new_output(
         raise UserError(
             f"output={output}: cannot be written ({error.strerror or error})"
         ) from error
+
+
+def _remove_leftovers(output: Path) -> None:
+    """Remove temporary files of earlier exports to `output`, which were killed."""
+    pattern = f".{glob.escape(output.name[:50])}.*.partial"
+    for path in [*output.parent.glob(pattern), *output.glob(pattern)]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

@@ -14,6 +14,7 @@ from typing import Any
 from absl import flags
 
 from lada_tf.errors import UserError
+from lada_tf.layers.attentions import check_trusted
 from lada_tf.models.networks import PRECISIONS
 from lada_tf.models.presets import (
     PRESETS,
@@ -182,14 +183,15 @@ def resume_from_settings(
         path: path of this flagfile, for errors.
 
     Raises:
-        UserError: if a value is invalid.
+        UserError: if a value is invalid, or an attention would import code.
     """
-    for name in settings.keys() & set(values):
-        if not values[name].present:
-            try:
-                values[name].parse(settings[name])
-            except flags.Error as error:
-                raise UserError(f"{path}: {error}") from error
+    names = [n for n in settings.keys() & set(values) if not values[n].present]
+    _check_attentions({name: settings[name] for name in names}, path)
+    for name in names:
+        try:
+            values[name].parse(settings[name])
+        except flags.Error as error:
+            raise UserError(f"{path}: {error}") from error
 
 
 def parse_field(name: str, text: str) -> Any:
@@ -245,12 +247,22 @@ def preset_from_settings(settings: dict[str, str], path: str | Path) -> Preset:
     Fields that are missing, because an older version wrote the file, get their default.
 
     Raises:
-        UserError: if a required field is missing, or a value is invalid.
+        UserError: if a required field is missing, a value is invalid, or an attention
+            would import code, see `check_trusted`.
     """
     if missing := [name for name in REQUIRED if name not in settings]:
         raise UserError(f"{path}: {missing[0]} is missing")
+    _check_attentions(settings, path)
     known = [name for name in FIELDS if name in settings]
     return Preset(**{name: parse_field(name, settings[name]) for name in known})
+
+
+def _check_attentions(settings: Mapping[str, str], path: str | Path) -> None:
+    try:
+        for name in {"g_attention", "d_attention"} & settings.keys():
+            check_trusted(settings[name])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _define_flag(

@@ -169,3 +169,24 @@ def test_endings_of_other_formats_are_refused(name, format, export, tmp_path):
     with pytest.raises(UserError, match=f"{name}: expected"):
         export(tmp_path / name, format)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["model", "model.keras"])
+def test_leftovers_of_killed_exports_are_removed(name, export, tmp_path):
+    left = tmp_path / f".{name}.0123.partial"
+    (left / "variables").mkdir(parents=True)
+    (tmp_path / f".{name}.md.0123.partial").write_text("")
+    (tmp_path / ".other.0123.partial").mkdir()
+    export(tmp_path / name, "keras")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names - {name, f"{name}.md"} == {".other.0123.partial"}
+
+
+def test_a_model_of_another_format_is_replaced(export, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_text("stale")
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    export(tmp_path / "model", "keras", overwrite=True)
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert {"generator.keras", "notes.txt"} <= names
+    assert "saved_model.pb" not in names
