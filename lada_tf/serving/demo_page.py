@@ -12,13 +12,8 @@ import gradio as gr
 import numpy as np
 
 from lada_tf.sampling.grids import magnify, png_bytes, tile
-from lada_tf.serving.explorer import (
-    MAX_IMAGES,
-    NUM_DIRECTIONS,
-    Explorer,
-    Guard,
-    RateLimit,
-)
+from lada_tf.serving.explorer import MAX_IMAGES, NUM_DIRECTIONS, Explorer
+from lada_tf.serving.guard import Guard, RateLimit
 
 MAX_SEED = 2**31 - 1
 CACHE_SECONDS = (60, 600)  # look for files that are old, and their age

@@ -13,11 +13,9 @@ There are no other paths. Invalid requests get a 4xx status and a message.
 """
 
 import asyncio
-import ipaddress
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 import h11
 import numpy as np
@@ -25,7 +23,6 @@ import orjson
 import uvicorn
 from google.protobuf.json_format import MessageToDict
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -33,6 +30,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lada_tf.serving.grpc_service import signature_defs
+from lada_tf.serving.guard import cross_site_reason
 from lada_tf.serving.predictor import (
     DEFAULT_SIGNATURE,
     BadRequest,
@@ -298,35 +296,15 @@ async def _refuse(request: Request, error: Any) -> Response:
 
 
 class HostCheck:
-    """ASGI middleware that refuses what a web page of another host may send.
-
-    The header `Host` must have a name from a list or be an IP address, so that a page
-    cannot reach the server by a DNS name of its own. `Origin`, which browsers add, must
-    be the same host.
-    """
+    """ASGI middleware that refuses requests of other sites, see `cross_site_reason`."""
 
     def __init__(self, app, hosts: Iterable[str]):
         self._app = app
         self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope, receive, send):
-        headers = Headers(scope=scope)
-        host, origin = headers.get("host", ""), headers.get("origin")
-        app = self._app
-        if not self._is_allowed(host):
-            app = _error(400, f"Host={host[:100]}: not allowed. See --allowed_hosts")
-        elif origin is not None and origin.partition("://")[2] != host:
-            app = _error(403, "requests from pages of other hosts are not allowed")
-        await app(scope, receive, send)
-
-    def _is_allowed(self, host: str) -> bool:
-        if not host or "*" in self._hosts:  # browsers always send the header
-            return True
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-            return name in self._hosts or bool(ipaddress.ip_address(name))
-        except ValueError:
-            return False
+        reason = cross_site_reason(scope, self._hosts)
+        await (_error(403, reason) if reason else self._app)(scope, receive, send)
 
 
 class TimedProtocol(H11Protocol):
