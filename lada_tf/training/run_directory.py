@@ -219,8 +219,10 @@ class RunDirectory:
         # Unbuffered: closing the file must not fail on a full disk.
         self._lock = (self.path / LOCK).open("ab+", buffering=0)
         if not try_lock(self._lock):
-            self._lock.seek(0)
-            owner = self._lock.read().decode().strip() or "another process"
+            owner = "another process"
+            with contextlib.suppress(OSError):  # Windows locks the text, too
+                self._lock.seek(0)
+                owner = self._lock.read().decode().strip() or owner
             raise UserError(
                 f"run_dir={self.path}: {owner} is training here. Wait for it, stop it, "
                 "or choose another directory"
