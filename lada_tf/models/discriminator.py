@@ -264,7 +264,9 @@ def check_range(images: kernels.Tensor) -> None:
 
 
 def logits_and_input_gradients(
-    discriminator: keras.Model, images: kernels.Tensor, gradient_checkpointing: bool = False
+    discriminator: keras.Model,
+    images: kernels.Tensor,
+    gradient_checkpointing: bool = False,
 ) -> tuple[kernels.Tensor, kernels.Tensor]:
     """Return the logits of a training pass, and their sum's gradients by the images.
 

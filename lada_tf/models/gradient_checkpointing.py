@@ -31,7 +31,14 @@ def recomputed(function: Callable) -> Callable:
 
     Returns:
         A callable with the same positional arguments and results.
+
+    Raises:
+        NotImplementedError: on another backend than TensorFlow.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise NotImplementedError(
+            "gradient_checkpointing=True works on Keras' TensorFlow backend only"
+        )
 
     @tf.custom_gradient
     def call(*inputs):

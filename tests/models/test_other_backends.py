@@ -13,7 +13,7 @@ TOLERANCE = 1e-4  # of the largest value: float32 sums in another order
 
 
 THERE = """
-import keras, lada_tf, numpy as np, pathlib
+import keras, lada_tf, numpy as np, pathlib, pytest
 from lada_tf.layers import DiffAugment, Ladaformer
 from tests.other_backends import fit
 
@@ -24,6 +24,9 @@ for name, inputs in np.load(folder / "inputs.npz").items():
     network.save(folder / "again.keras")
     network = keras.saving.load_model(folder / "again.keras")
     results[name] = network.predict(inputs, verbose=0)  # one graph: minutes less
+    if name == "discriminator":
+        with pytest.raises(NotImplementedError, match="TensorFlow backend only"):
+            network(inputs, gradient_checkpointing=True)
 results["fit"] = fit(network, inputs)
 np.savez(folder / "results.npz", **results)
 images = keras.random.uniform((2, 32, 32, 3))
