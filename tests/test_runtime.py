@@ -74,7 +74,9 @@ def test_a_missing_temporary_directory_is_named(monkeypatch):
 
 @pytest.mark.slow
 def test_keras_loads_our_models_once_the_package_is_imported(tmp_path):
-    LadaGAN.from_preset("tiny", **SMALL).save(tmp_path / "gan.keras")
+    gan = LadaGAN.from_preset("tiny", **SMALL)
+    gan.compile()
+    gan.save(tmp_path / "gan.keras")
     code = """
 import sys, lada_tf, keras
 assert "lada_tf.models" not in sys.modules
