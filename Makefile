@@ -2,6 +2,8 @@
 # make check: lint, types and the fast tests, about a minute on 2 cores.
 # make test: lint, types and all tests. These three make .venv first.
 # make test-serving: test the REST and gRPC servers, after installing their packages.
+# make test-portable: test with what Windows lacks hidden, and with unusual paths.
+# make test-backends: test the layers and networks on PyTorch; make test does on JAX.
 # make test-browser: test the demo page in Chromium, which must be installed.
 # make test-notebooks: run the notebooks from top to bottom, minutes on 2 cores.
 # make docs: build the documentation as site/index.html; warnings are errors.
@@ -10,8 +12,11 @@ PYTHON ?= python3
 VENV := .venv
 INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check -e
 RUN := runs/portraits
+PORTABLE := tests/test_io.py tests/test_app.py tests/data tests/layers/test_lada_attention.py \
+	tests/training/test_run_directory.py tests/training/test_checkpoints.py
+BACKENDS := tests/models/test_other_backends.py tests/serving/test_export.py
 
-.PHONY: demo check test test-serving test-browser test-notebooks docs lint clean
+.PHONY: demo check test test-portable test-backends test-serving test-browser test-notebooks docs lint clean
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg \
@@ -26,6 +31,13 @@ check: lint
 
 test: lint
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-portable: $(VENV)/test
+	LANG=C PYTHONUTF8=0 $(VENV)/bin/python -m pytest -q -m "not slow" \
+		-p tests.without_posix --basetemp="$(or $(TMPDIR),/tmp)/lada_tf ü" $(PORTABLE)
+
+test-backends: $(VENV)/backends
+	$(VENV)/bin/python -m pytest -q -k torch $(BACKENDS)
 
 test-serving: $(VENV)/serve
 	$(VENV)/bin/python -m pytest tests/serving/servers
@@ -57,6 +69,11 @@ $(VENV)/test: $(VENV)/demo
 
 $(VENV)/serve: $(VENV)/test
 	$(INSTALL) ".[test,serve]"
+	touch $@
+
+# On Linux, pip takes PyTorch with CUDA, of several GB, unless it finds a smaller one.
+$(VENV)/backends: $(VENV)/test
+	$(INSTALL) ".[test]" torch==2.13.0
 	touch $@
 
 $(VENV)/browser: $(VENV)/test

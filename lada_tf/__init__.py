@@ -50,12 +50,26 @@ def _is_command() -> bool:
     return bool(sys.argv) and Path(sys.argv[0]).stem in ("-m", "lada-tf")
 
 
+class _Model:
+    """A model's class for `keras.saving.load_model`, imported when a file has one."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def from_config(self, config: dict) -> Any:
+        return __getattr__(self._name).from_config(config)
+
+
 if TYPE_CHECKING or not _is_command():
     # `keras.saving.load_model` must know our classes. Commands import what they need.
     with without_garbage_collection():
-        from lada_tf import layers, models
-        from lada_tf.models import Discriminator, Generator, LadaGAN
+        import keras
+
+        from lada_tf import layers
+    for _name in ("Discriminator", "Generator", "LadaGAN"):
+        keras.saving.get_custom_objects()[f"lada_tf>{_name}"] = _Model(_name)
 
 if TYPE_CHECKING:
-    from lada_tf import data, evaluation, sampling, serving, training
+    from lada_tf import data, evaluation, models, sampling, serving, training
+    from lada_tf.models import Discriminator, Generator, LadaGAN
     from lada_tf.training import load_generator, load_official_checkpoint, load_run

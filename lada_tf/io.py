@@ -339,29 +339,28 @@ def try_lock(file: IO, unsupported: bool | None = True) -> bool | None:
     """Lock an open file for this process. Return False if another process holds it.
 
     The operating system releases the lock when the file is closed or the process ends.
-    Some network file systems have no locks: log that, and return `unsupported`.
+    Some systems and network file systems have no locks: log that, and return
+    `unsupported`.
     """
     try:
-        if os.name == "nt":
-            import msvcrt
+        import portalocker  # which imports fcntl or msvcrt
 
-            file.seek(2**30)  # a byte behind the content, which stays readable
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return False
-        logging.warning(
-            "%s: the file system has no locks (%s). Do not start two processes that "
-            "write to this directory",
-            file.name,
-            error.strerror,
-        )
-        return unsupported
-    return True
+        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+    except ImportError as error:
+        reason: object = error
+    except portalocker.AlreadyLocked:
+        return False
+    except portalocker.LockException as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+    else:
+        return True
+    logging.warning(
+        "%s: no locks here (%s). Do not start two processes that write to this "
+        "directory",
+        file.name,
+        reason,
+    )
+    return unsupported
 
 
 def default_cache_dir() -> str:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+# Modules that Windows does not have.
+POSIX = ("fcntl", "grp", "pty", "pwd", "readline", "resource", "syslog", "termios")
 
 
 def modules(package: str = "lada_tf") -> dict[str, Path]:

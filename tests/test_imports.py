@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.imports import MODULES, ROOT, imports_of
+from tests.imports import MODULES, POSIX, ROOT, imports_of
 
 # Each package may import those before it, and itself.
 ORDER = (
@@ -70,4 +70,15 @@ def test_experiments_are_imported_by_nothing(package):
             for name in (getattr(node, "module", None), *names):
                 if str(name).split(".")[0] == "experiments":
                     wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not wrong
+
+
+def test_windows_can_import_every_module():
+    """Only statements in functions and in `try` may import what Windows lacks."""
+    wrong = []
+    for path in MODULES.values():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            names = [alias.name for alias in getattr(node, "names", ())]
+            if {getattr(node, "module", None), *names} & set(POSIX):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert not wrong

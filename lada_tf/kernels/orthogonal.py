@@ -5,8 +5,6 @@ import math
 
 import keras
 import numpy as np
-import scipy.linalg
-import threadpoolctl
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -36,6 +34,9 @@ class Orthogonal(keras.initializers.Orthogonal):
 
 @functools.cache
 def _blas_libraries():
+    import scipy.linalg  # noqa: F401  the controller knows only loaded libraries
+    import threadpoolctl
+
     return threadpoolctl.ThreadpoolController()
 
 
@@ -46,6 +47,8 @@ def _orthonormal(normal):
     """
     rows, columns = normal.shape
     if rows < 2 * columns:
+        import scipy.linalg  # takes as long as importing all layers
+
         q, r = scipy.linalg.qr(normal, mode="economic", check_finite=False)
         return q * np.sign(np.diag(r))
     # A tall matrix of normal numbers has nearly orthogonal columns (condition number

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from lada_tf import kernels
@@ -19,6 +18,9 @@ from lada_tf.models.gradient_checkpointing import (
     call_layer,
     recomputed_input_gradients,
 )
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
 
 GRID = 16  # side of the map after the down blocks
 # Factor for R1's gradients in float16, where small ones underflow to 0.
@@ -236,7 +238,7 @@ def check_images(images: kernels.Tensor, image_size: int) -> None:
     )
 
 
-def as_float32_images(images: tf.Tensor, image_size: int) -> tf.Tensor:
+def as_float32_images(images: kernels.Tensor, image_size: int) -> kernels.Tensor:
     """Return images as float32 of a known shape. Raise as `check_images` does."""
     check_images(images, image_size)
     images = tf.convert_to_tensor(images)
@@ -262,8 +264,10 @@ def check_range(images: kernels.Tensor) -> None:
 
 
 def logits_and_input_gradients(
-    discriminator: keras.Model, images: tf.Tensor, gradient_checkpointing: bool = False
-) -> tuple[tf.Tensor, tf.Tensor]:
+    discriminator: keras.Model,
+    images: kernels.Tensor,
+    gradient_checkpointing: bool = False,
+) -> tuple[kernels.Tensor, kernels.Tensor]:
     """Return the logits of a training pass, and their sum's gradients by the images.
 
     Args:

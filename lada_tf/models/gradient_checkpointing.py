@@ -4,7 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
+
+from lada_tf.kernels import Tensor
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
 
 
 def call_layer(layer: Callable, *inputs: Any, recompute: bool, **arguments: Any) -> Any:
@@ -27,7 +31,14 @@ def recomputed(function: Callable) -> Callable:
 
     Returns:
         A callable with the same positional arguments and results.
+
+    Raises:
+        NotImplementedError: on another backend than TensorFlow.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise NotImplementedError(
+            "gradient_checkpointing=True works on Keras' TensorFlow backend only"
+        )
 
     @tf.custom_gradient
     def call(*inputs):
@@ -50,8 +61,8 @@ def recomputed(function: Callable) -> Callable:
 
 
 def recomputed_input_gradients(
-    stages: list[Callable], images: tf.Tensor, scale: float
-) -> tuple[tf.Tensor, tf.Tensor]:
+    stages: list[Callable], images: Tensor, scale: float
+) -> tuple[Tensor, Tensor]:
     """Return logits and ∇ₓ (scale · Σ logits(x)), both with recomputation.
 
     Args:

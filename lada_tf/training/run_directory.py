@@ -95,9 +95,10 @@ class RunDirectory:
                 them) or other files.
         """
         text = _flagfile(preset, options, fingerprint)
-        with self._reporting_errors():
+        with self._reporting_errors(), contextlib.ExitStack() as on_error:
             self.path.mkdir(parents=True, exist_ok=True)
             self._check_writable()
+            on_error.callback(self.release_lock)
             self._acquire_lock()
             assert self._lock
             self._lock.truncate(0)
@@ -111,6 +112,7 @@ class RunDirectory:
                 directory.mkdir(exist_ok=True)
             for path in self.path.glob(PARTIAL):
                 path.unlink()  # the process that wrote it was killed
+            on_error.pop_all()
 
     def release_lock(self) -> None:
         """Release the lock. The end of the process releases it too."""
@@ -219,8 +221,10 @@ class RunDirectory:
         # Unbuffered: closing the file must not fail on a full disk.
         self._lock = (self.path / LOCK).open("ab+", buffering=0)
         if not try_lock(self._lock):
-            self._lock.seek(0)
-            owner = self._lock.read().decode().strip() or "another process"
+            owner = "another process"
+            with contextlib.suppress(OSError):  # Windows locks the text, too
+                self._lock.seek(0)
+                owner = self._lock.read().decode().strip() or owner
             raise UserError(
                 f"run_dir={self.path}: {owner} is training here. Wait for it, stop it, "
                 "or choose another directory"

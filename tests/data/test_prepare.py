@@ -136,7 +136,7 @@ def test_a_file_system_without_locks(image_directory, tmp_path, monkeypatch):
     def flock(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("fcntl.flock", flock)
+    monkeypatch.setattr("portalocker.portalocker.LOCKER", flock)
     out = tmp_path / "out"
     out.mkdir()
     # It can belong to a process that is writing it now.

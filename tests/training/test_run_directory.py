@@ -147,8 +147,9 @@ def test_a_first_start_that_was_interrupted_is_repeated(tmp_path, monkeypatch):
     for function in ("os.replace", "pathlib.Path.mkdir", "os.fsync"):
         with monkeypatch.context() as patch:
             patch.setattr(function, fail)
+            failed = RunDirectory(path)  # as a traceback keeps it in a notebook
             with pytest.raises(UserError, match=r"cannot be written \(No space"):
-                RunDirectory(path).start(PRESET, OPTIONS)
+                failed.start(PRESET, OPTIONS)
         if path.exists():
             RunDirectory(path).check(PRESET, OPTIONS)
             start_and_release(path, PRESET, OPTIONS)

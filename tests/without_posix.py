@@ -1,0 +1,11 @@
+"""A plugin of pytest (`-p tests.without_posix`): hide modules that Windows lacks."""
+
+import sys
+
+# Other packages look at the platform, and this one is POSIX. So they come first.
+import portalocker  # noqa: F401
+
+import tests.conftest  # noqa: F401  imports Keras and TensorFlow
+from tests.imports import POSIX
+
+sys.modules.update(dict.fromkeys(POSIX))  # an import raises ModuleNotFoundError
