@@ -100,7 +100,7 @@ def test_a_run_scores_like_its_images_on_disk(run, real, run_dir, tmp_path):
     direct, _ = run("--run_dir=runs/x", real, "--num_generated=150", "--batch_size=150")
     directory = tmp_path / "samples"
     directory.mkdir()
-    [batch] = generated_images(run_dir, 128, batch_size=150).batches(150)
+    [batch] = generated_images(run_dir, batch_size=150).batches(150)
     for index, image in enumerate(batch):
         Image.fromarray(image).save(directory / f"{index:04}.png")
     on_disk, _ = run("--images=samples", real, "--batch_size=150")
