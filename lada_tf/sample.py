@@ -12,8 +12,6 @@ PNG file per image, and so does a directory, a path without an ending; .gif and 
 videos. Image i of a seed is the same in every program of lada_tf.
 """
 
-import re
-
 import numpy as np
 from absl import flags
 
@@ -21,6 +19,7 @@ from lada_tf import app, runtime
 from lada_tf.errors import UserError
 from lada_tf.models.latents import MAX_SEED
 from lada_tf.sampling import Samples, write_samples
+from lada_tf.sampling.generate import parse_seeds
 from lada_tf.sampling.outputs import check_samples_output
 from lada_tf.sampling.progress import write_progress
 from lada_tf.serving.loading import load_generator
@@ -125,27 +124,6 @@ def _samples() -> Samples:
         raise UserError("--seeds excludes --seed and --num_images")
     seeds = parse_seeds(FLAGS.seeds)
     return Samples(seeds, np.zeros_like(seeds), **options)
-
-
-def parse_seeds(text: str) -> np.ndarray:
-    """Return the seeds that a text such as "0-99,205" lists.
-
-    Raises:
-        UserError: if the text is another one, or lists a seed twice.
-    """
-    ranges = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not first <= last <= MAX_SEED:
-            raise UserError(f"seeds={text}: expected numbers and ranges: 0-99,205")
-        if last - first >= 10**8:
-            raise UserError(f"seeds={text}: {part} has more than 100 million seeds")
-        ranges.append(np.arange(first, last + 1))
-    seeds = np.concatenate(ranges)
-    if len(np.unique(seeds)) < len(seeds):
-        raise UserError(f"seeds={text}: lists a seed twice")
-    return seeds
 
 
 if __name__ == "__main__":

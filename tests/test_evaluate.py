@@ -214,8 +214,8 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
     ("arguments", "message"),
     [
         ([], "protocol=NAME, or real=SOURCE"),
-        (["--real=real.npz"], "either --run_dir=RUN or --images="),
-        (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "either"),
+        (["--real=real.npz"], "one of --run_dir=RUN"),
+        (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "one of"),
         (["--real=real.npz", "--run_dir=runs/x"], "num_generated=N"),
         (["--real=real.npz", "--images=a.npz", "--num_generated=9"], "only 4"),
         (["--images=a.npz", "--protocol=cifar10_50k"], "50000 generated images"),

@@ -30,9 +30,7 @@ class ImageSet:
     batches: Callable[[int], Iterator[np.ndarray]]
 
 
-def generated_images(
-    generator: Any, seed: int = 0, batch_size: int = 64
-) -> ImageSet:
+def generated_images(generator: Any, seed: int = 0, batch_size: int = 64) -> ImageSet:
     """Return the unlimited set of the images of a generator.
 
     Args:

@@ -76,5 +76,5 @@ def _integers(name: str, values: ArrayLike) -> np.ndarray:
     if not array.size:
         return array.astype(np.uint64)
     if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > MAX_SEED:
-        raise ValueError(f"{name}={values}: expected integers from 0 to 2^63 - 1")
+        raise ValueError(f"{name}={values!r}: expected integers from 0 to 2^63 - 1")
     return array.astype(np.uint64)

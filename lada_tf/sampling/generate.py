@@ -1,6 +1,7 @@
 """Generate images of seeds, in batches and in constant memory."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from lada_tf.errors import UserError
 from lada_tf.models import Generator
-from lada_tf.models.latents import latents
+from lada_tf.models.latents import MAX_SEED, latents
 from lada_tf.models.networks import to_uint8
 
 
@@ -210,3 +211,24 @@ def interpolate(
     angle = np.maximum(angle, 1e-6)  # its sine is a divisor
     path = start * np.sin((1 - weight) * angle) + end * np.sin(weight * angle)
     return (path / np.sin(angle)).astype(np.float32)
+
+
+def parse_seeds(text: str) -> np.ndarray:
+    """Return the seeds that a text such as "0-99,205" lists.
+
+    Raises:
+        UserError: if the text is another one, or lists a seed twice.
+    """
+    ranges = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last <= MAX_SEED:
+            raise UserError(f"seeds={text}: expected numbers and ranges: 0-99,205")
+        if last - first >= 10**8:
+            raise UserError(f"seeds={text}: {part} has more than 100 million seeds")
+        ranges.append(first + np.arange(last - first + 1))
+    seeds = np.concatenate(ranges)
+    if len(np.unique(seeds)) < len(seeds):
+        raise UserError(f"seeds={text}: lists a seed twice")
+    return seeds

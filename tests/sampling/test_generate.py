@@ -5,6 +5,7 @@ import pytest
 
 from lada_tf.errors import UserError
 from lada_tf.sampling import Sampler, Samples, generate_images, interpolate, latents
+from lada_tf.sampling.generate import parse_seeds
 
 CORNERS = np.array([[3, 0, 0], [0, 3, 0]], np.float32)
 
@@ -68,3 +69,17 @@ def test_lines_are_shorter_in_the_middle_and_arcs_are_not():
 def test_an_arc_between_equal_latents_is_constant():
     arc = interpolate(CORNERS, CORNERS, np.array([0.2, 0.7]), spherical=True)
     np.testing.assert_allclose(arc, CORNERS)
+
+
+def test_lists_of_seeds():
+    assert parse_seeds("0-3, 205,9").tolist() == [0, 1, 2, 3, 205, 9]
+    assert parse_seeds(f"{2**63 - 1}").tolist() == [2**63 - 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "-1", "3-1", "1,", "1,1", "0-5,3", "1.5", f"{2**63}", "0-1000000000"],
+)
+def test_other_lists_are_refused(text):
+    with pytest.raises(UserError, match="seeds="):
+        parse_seeds(text)

@@ -149,4 +149,4 @@ byId("play").onclick = async () => {
   }
 };
 await showGallery();
-window.ladagan = { latentsOf, between, generate, session }; // for the host's scripts
+window.ladagan = { latentOf, latentsOf, between, generate, session }; // for the host's scripts
