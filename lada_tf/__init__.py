@@ -33,6 +33,8 @@ def __getattr__(name: str) -> Any:
     """Import subpackages and their public functions on first use."""
     if name not in __all__:
         raise AttributeError(f"module 'lada_tf' has no attribute {name!r}")
+    if name == "load_generator":
+        return importlib.import_module("lada_tf.serving.loading").load_generator
     if name.startswith("load_"):
         return getattr(importlib.import_module("lada_tf.training"), name)
     if name[0].isupper():
@@ -72,4 +74,5 @@ if TYPE_CHECKING or not _is_command():
 if TYPE_CHECKING:
     from lada_tf import data, evaluation, models, sampling, serving, training
     from lada_tf.models import Discriminator, Generator, LadaGAN
-    from lada_tf.training import load_generator, load_official_checkpoint, load_run
+    from lada_tf.serving.loading import load_generator
+    from lada_tf.training import load_official_checkpoint, load_run

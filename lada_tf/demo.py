@@ -17,8 +17,7 @@ from absl import flags
 from lada_tf import app
 from lada_tf.errors import UserError
 from lada_tf.serving.explorer import Explorer
-from lada_tf.serving.exported import load_exported
-from lada_tf.training import load_generator
+from lada_tf.serving.loading import load_generator
 
 app.DEFINE_paths("run_dir", "Show the generator of this run. Can be repeated.")
 app.DEFINE_paths("model", "Show this exported model. Can be repeated.")
@@ -71,9 +70,8 @@ def _explorers() -> dict[str, Explorer]:
     if not FLAGS.run_dir and not FLAGS.model:
         raise UserError("at least one --run_dir=RUN or --model=EXPORTED is required")
     explorers: dict[str, Explorer] = {}
-    for paths, load in ((FLAGS.run_dir, load_generator), (FLAGS.model, load_exported)):
-        for path in paths:
-            explorers[_name(path, explorers)] = Explorer(load(path))
+    for path in (*FLAGS.run_dir, *FLAGS.model):
+        explorers[_name(path, explorers)] = Explorer(load_generator(path))
     return explorers
 
 

@@ -27,9 +27,11 @@ from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_ima
 from lada_tf.evaluation.metrics import evaluate, format_table
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
 from lada_tf.io import check_output
-from lada_tf.runtime import MAX_SEED, without_tf32
+from lada_tf.models.latents import MAX_SEED
+from lada_tf.runtime import without_tf32
 
 app.DEFINE_path("run_dir", None, "Score the EMA generator of this run.")
+app.DEFINE_path("model", None, "Score this exported model instead.")
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
 app.DEFINE_safe_mode()
 app.DEFINE_path("images", None, "Score the images of this directory or file instead.")
@@ -130,8 +132,8 @@ def main() -> None:
 
 
 def _open_images(source_options: dict) -> ImageSet:
-    if bool(FLAGS.run_dir) == bool(FLAGS.images):
-        raise UserError("set either --run_dir=RUN or --images=PATH")
+    if sum(map(bool, (FLAGS.run_dir, FLAGS.model, FLAGS.images))) != 1:
+        raise UserError("set one of --run_dir=RUN, --model=EXPORT and --images=PATH")
     if FLAGS.images:
         return stored_images(
             FLAGS.images,
@@ -139,13 +141,17 @@ def _open_images(source_options: dict) -> ImageSet:
             cache_dir=FLAGS.cache_dir,
             **source_options,
         )
-    from lada_tf.training import load_run  # slow to import
+    from lada_tf.serving.loading import load_generator  # slow to import
+    from lada_tf.training import load_run
 
-    gan = load_run(FLAGS.run_dir, best=FLAGS.best)
-    images = generated_images(
-        gan.ema_generator, gan.latent_dim, FLAGS.seed, FLAGS.batch_size
-    )
-    origin = {"run_dir": FLAGS.run_dir, "images_seen": int(gan.images_seen)}
+    if FLAGS.model:
+        generator = load_generator(FLAGS.model)
+        origin = {"model": FLAGS.model}
+    else:
+        gan = load_run(FLAGS.run_dir, best=FLAGS.best)
+        generator = gan.ema_generator
+        origin = {"run_dir": FLAGS.run_dir, "images_seen": int(gan.images_seen)}
+    images = generated_images(generator, FLAGS.seed, FLAGS.batch_size)
     return dataclasses.replace(images, origin=origin | images.origin)
 
 

@@ -1,80 +1,131 @@
 """Generate images with a trained generator.
 
-python -m lada_tf.sample --run_dir=runs/demo --num_images=64 --output=grid.png
-python -m lada_tf.sample --run_dir=runs/demo --num_images=8 --attention_maps \\
-    --output=maps.png
-python -m lada_tf.sample --run_dir=runs/demo --num_images=10000 --output=images.npz
+python -m lada_tf.sample --model=runs/demo --num_images=64 --output=grid.png
+python -m lada_tf.sample --model=runs/demo --seeds=0-99,205 --output=images/
+python -m lada_tf.sample --model=models/c10.onnx --num_images=50000 --output=c10.npz
+python -m lada_tf.sample --model=runs/demo --num_images=4 --interpolate=24 \\
+    --output=loop.gif
 
-The ending of `--output` decides what is written: .png is one picture, .npz one array
-`images` (uint8, NHWC), and a path without an ending a directory with one PNG file per
-image.
+The ending of --output decides what is written: .png is one picture; .npz one array
+`arr_0` (uint8, NHWC) for ADM's and our evaluation; .zip and .tar (WebDataset) have one
+PNG file per image, and so does a directory, a path without an ending; .gif and .mp4 are
+videos. Image i of a seed is the same in every program of lada_tf.
 """
 
+import numpy as np
 from absl import flags
 
 from lada_tf import app, runtime
 from lada_tf.errors import UserError
-from lada_tf.io import check_output
-from lada_tf.sampling import generate_images, write_samples
-from lada_tf.sampling.generate import OUTPUTS
-from lada_tf.training import load_generator
+from lada_tf.models.latents import MAX_SEED
+from lada_tf.sampling import Samples, write_samples
+from lada_tf.sampling.generate import parse_seeds
+from lada_tf.sampling.outputs import check_samples_output
+from lada_tf.sampling.progress import write_progress
+from lada_tf.serving.loading import load_generator
 
 app.DEFINE_path(
-    "run_dir", None, "Load the generator of this run directory.", required=True
+    "model",
+    None,
+    "Use this generator: a run directory, or an exported model of any format.",
 )
-flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
+app.DEFINE_path("run_dir", None, "The same as --model.")
+flags.DEFINE_boolean(
+    "best", False, "Use the best checkpoint of a run instead of the last one."
+)
 app.DEFINE_safe_mode()
-app.DEFINE_path("output", None, "Write this .png, .npz or directory.", required=True)
+app.DEFINE_path("output", None, "Write this file or directory.", required=True)
 flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
-flags.DEFINE_integer("num_images", 64, "Generate this many images.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, runtime.MAX_SEED)
-flags.DEFINE_integer(
-    "batch_size", 64, "Generate this many images at once.", lower_bound=1
+flags.DEFINE_integer("num_images", 64, "Generate this many images of --seed.", 1)
+flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, MAX_SEED)
+flags.DEFINE_string(
+    "seeds", None, "Generate the first image of each of these seeds, such as 0-99,205."
 )
+flags.DEFINE_float(
+    "truncation",
+    1.0,
+    "Multiply the latents by this. Below 1, images are more typical and less diverse.",
+    0,
+    1,
+)
+flags.DEFINE_integer("batch_size", 64, "Generate this many images at once.", 1)
 flags.DEFINE_enum(
     "precision",
-    "float32",
+    None,
     ["float32", "bfloat16"],
-    "Compute in this precision. bfloat16 is faster on CPUs and GPUs that support it, "
-    "and rounds to 8 bits.",
+    "Compute a run's generator in this precision. The default is float32. bfloat16 is "
+    "faster on CPUs and GPUs that support it, and rounds to 8 bits.",
 )
-flags.DEFINE_boolean("attention_maps", False, "Draw attention maps too, in a .png.")
+flags.DEFINE_boolean(
+    "attention_maps", False, "Draw attention maps too, in a .png, .gif or .mp4."
+)
+flags.DEFINE_integer(
+    "head",
+    None,
+    "Draw the attention maps of this head. The default is all in a .png, and 0 in a "
+    "video.",
+    0,
+)
 flags.DEFINE_integer(
     "interpolate",
     0,
-    "Draw a row of N images from each latent to the next. 0 turns this off.",
+    "Draw N images from each latent to the next, and from the last to the first. 0 "
+    "turns this off.",
     0,
 )
 flags.DEFINE_boolean("spherical", False, "Interpolate along arcs instead of lines.")
+flags.DEFINE_float("fps", 12, "Show this many frames of a video per second.", 1, 60)
+flags.DEFINE_boolean(
+    "progress", False, "Write a .gif or .mp4 of the run's sample grids instead."
+)
 FLAGS = flags.FLAGS
+
+TOPICS = {
+    "Common flags": "model output num_images seed seeds truncation overwrite",
+    "Pictures and videos": "attention_maps head interpolate spherical fps progress",
+    "Other flags": "best precision batch_size run_dir",
+}
 
 
 def main() -> None:
-    ending = check_output("output", FLAGS.output, OUTPUTS, FLAGS.overwrite)
-    if FLAGS.attention_maps and ending != ".png":
-        raise UserError(
-            f"--attention_maps requires a .png file, but --output={FLAGS.output}"
-        )
+    source = FLAGS.model or FLAGS.run_dir
+    if not source or (FLAGS.model and FLAGS.run_dir):
+        raise UserError("set --model=RUN_OR_EXPORT")
+    if FLAGS.progress:
+        count = write_progress(source, FLAGS.output, FLAGS.fps, FLAGS.overwrite)
+        print(f"{count} grids: {FLAGS.output}")
+        return
+    samples = _samples()
+    # Before the model is loaded.
+    check_samples_output(FLAGS.output, samples, FLAGS.attention_maps, FLAGS.overwrite)
     if FLAGS.precision == "bfloat16":
         runtime.assume_frozen_weights()
-    images, maps = generate_images(
-        load_generator(FLAGS.run_dir, best=FLAGS.best, precision=FLAGS.precision),
-        FLAGS.num_images,
-        seed=FLAGS.seed,
-        interpolation_steps=FLAGS.interpolate,
-        spherical=FLAGS.spherical,
+    write_samples(
+        load_generator(source, best=FLAGS.best, precision=FLAGS.precision),
+        samples,
+        FLAGS.output,
         batch_size=FLAGS.batch_size,
         attention_maps=FLAGS.attention_maps,
-    )
-    write_samples(
-        FLAGS.output,
-        images,
-        maps,
-        columns=FLAGS.interpolate or None,
+        head=FLAGS.head,
+        fps=FLAGS.fps,
         overwrite=FLAGS.overwrite,
     )
-    print(f"{len(images)} images: {FLAGS.output}")
+    print(f"{len(samples)} images: {FLAGS.output}")
+
+
+def _samples() -> Samples:
+    options = {
+        "truncation": FLAGS.truncation,
+        "steps": FLAGS.interpolate,
+        "spherical": FLAGS.spherical,
+    }
+    if FLAGS.seeds is None:
+        return Samples.of_seed(FLAGS.seed, FLAGS.num_images, **options)
+    if FLAGS["seed"].present or FLAGS["num_images"].present:
+        raise UserError("--seeds excludes --seed and --num_images")
+    seeds = parse_seeds(FLAGS.seeds)
+    return Samples(seeds, np.zeros_like(seeds), **options)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, TOPICS)

@@ -100,7 +100,7 @@ def test_a_run_scores_like_its_images_on_disk(run, real, run_dir, tmp_path):
     direct, _ = run("--run_dir=runs/x", real, "--num_generated=150", "--batch_size=150")
     directory = tmp_path / "samples"
     directory.mkdir()
-    [batch] = generated_images(run_dir, 128, batch_size=150).batches(150)
+    [batch] = generated_images(run_dir, batch_size=150).batches(150)
     for index, image in enumerate(batch):
         Image.fromarray(image).save(directory / f"{index:04}.png")
     on_disk, _ = run("--images=samples", real, "--batch_size=150")
@@ -214,8 +214,8 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
     ("arguments", "message"),
     [
         ([], "protocol=NAME, or real=SOURCE"),
-        (["--real=real.npz"], "either --run_dir=RUN or --images="),
-        (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "either"),
+        (["--real=real.npz"], "one of --run_dir=RUN"),
+        (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "one of"),
         (["--real=real.npz", "--run_dir=runs/x"], "num_generated=N"),
         (["--real=real.npz", "--images=a.npz", "--num_generated=9"], "only 4"),
         (["--images=a.npz", "--protocol=cifar10_50k"], "50000 generated images"),

@@ -107,9 +107,7 @@ class FrechetDistanceCallback(IntervalCallback):
 
     @functools.cached_property
     def _generated(self) -> ImageSet:
-        return generated_images(
-            self.model.ema_generator, self.model.latent_dim, SEED, self._batch_size
-        )
+        return generated_images(self.model.ema_generator, SEED, self._batch_size)
 
 
 def real_features(

@@ -4,14 +4,12 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.statistics import split_rows
-from lada_tf.sampling.grids import to_uint8
+from lada_tf.sampling import Sampler, Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,34 +30,19 @@ class ImageSet:
     batches: Callable[[int], Iterator[np.ndarray]]
 
 
-def generated_images(
-    generator: keras.Model, latent_dim: int, seed: int = 0, batch_size: int = 64
-) -> ImageSet:
-    """Return the unlimited set of the images of a generator, rounded to uint8.
+def generated_images(generator: Any, seed: int = 0, batch_size: int = 64) -> ImageSet:
+    """Return the unlimited set of the images of a generator.
 
-    The generator, a `Generator` or a model with `image_size`, maps float32 latents
-    (n, latent_dim) to images in [-1, 1]. The latents are one stream of standard normal
-    numbers from NumPy, the same for any batch size, machine and device. Batches raise
-    UserError if a pixel is NaN or infinite.
+    Args:
+        generator: see `lada_tf.sampling.Sampler`.
+        seed: seed of the latents.
+        batch_size: images per batch.
     """
-
-    @tf.function(reduce_retracing=True)
-    def uint8_generator(latents):
-        images = generator(latents, training=False)
-        return to_uint8(images), tf.reduce_all(tf.math.is_finite(images))
+    sampler = Sampler(generator)
 
     def batches(num_images: int) -> Iterator[np.ndarray]:
-        random = np.random.default_rng(seed)
-        for start in range(0, num_images, batch_size):
-            count = min(batch_size, num_images - start)
-            latents = random.standard_normal((count, latent_dim))
-            images, finite = uint8_generator(latents.astype(np.float32))
-            if not finite:
-                raise UserError(
-                    "the generator returns NaN or infinite pixels: its training "
-                    "diverged"
-                )
-            yield images.numpy()
+        samples = Samples.of_seed(seed, num_images)
+        return (batch.images for batch in sampler.batches(samples, batch_size))
 
     return ImageSet({"seed": seed}, generator.image_size, None, batches)
 

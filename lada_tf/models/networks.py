@@ -178,3 +178,19 @@ def copy_without_weights(
     copy = type(generator)(**{**generator.get_config(), **changes})
     copy.build()
     return copy
+
+
+def to_uint8(images: Any) -> Any:
+    """Convert float images in [-1, 1] to uint8 in 0..255: round, then clip.
+
+    Args:
+        images: float array or tensor of any shape. Values outside [-1, 1] saturate.
+            uint8 images are returned as they are.
+
+    Returns:
+        A uint8 tensor of the same shape. Wrap it in `np.asarray` for an array.
+    """
+    if keras.ops.dtype(images) == "uint8":
+        return images
+    scaled = keras.ops.cast(images, "float32") * 127.5 + 127.5
+    return keras.ops.cast(keras.ops.clip(keras.ops.round(scaled), 0, 255), "uint8")

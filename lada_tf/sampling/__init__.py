@@ -1,19 +1,23 @@
 """Sampling: latents, generated images, and pictures of them."""
 
+from lada_tf.models.latents import latents
+from lada_tf.models.networks import to_uint8
 from lada_tf.sampling.generate import (
+    Sampler,
+    Samples,
     forward_function,
     generate_images,
-    interpolate_latents,
-    write_samples,
+    interpolate,
 )
-from lada_tf.sampling.grids import to_uint8
-from lada_tf.sampling.latents import latents_of_seed
+from lada_tf.sampling.outputs import write_samples
 
 __all__ = [
+    "Sampler",
+    "Samples",
     "forward_function",
     "generate_images",
-    "interpolate_latents",
-    "latents_of_seed",
+    "interpolate",
+    "latents",
     "to_uint8",
     "write_samples",
 ]

@@ -1,69 +1,161 @@
-"""Generate images, interpolate between latents, and write images to files."""
+"""Generate images of seeds, in batches and in constant memory."""
 
-import io
-import os
+import dataclasses
 import re
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from lada_tf.errors import UserError
-from lada_tf.io import check_output, write_atomically
 from lada_tf.models import Generator
-from lada_tf.runtime import progress_bar
-from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes, to_uint8
+from lada_tf.models.latents import MAX_SEED, latents
+from lada_tf.models.networks import to_uint8
 
-OUTPUTS = (".png", ".npz", "")  # endings of `write_samples`
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Which images to generate: latents by seed and index, and paths between them.
+
+    Attributes:
+        seeds: int array (n,).
+        indices: int array (n,): latent i has the index `indices[i]` of `seeds[i]`.
+        truncation: factor of all latents, in (0, 1].
+        steps: if above 0, each latent becomes this many images on the path from it to
+            the next latent. The path of the last one leads to the first.
+        spherical: whether that path is an arc instead of a straight line.
+
+    Raises:
+        UserError: if `truncation` is out of range.
+    """
+
+    seeds: np.ndarray
+    indices: np.ndarray
+    truncation: float = 1.0
+    steps: int = 0
+    spherical: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.truncation <= 1:
+            raise UserError(
+                f"truncation={self.truncation}: must be above 0 and at most 1"
+            )
+
+    @classmethod
+    def of_seed(cls, seed: int, num_images: int, **options: Any) -> "Samples":
+        """Return the first images of a seed."""
+        return cls(np.full(num_images, seed), np.arange(num_images), **options)
+
+    def __len__(self) -> int:
+        return len(self.seeds) * max(1, self.steps)
+
+    def origin(self, i: int) -> dict[str, Any]:
+        """Return the seed and index of image i, and where on the path it lies."""
+        number, step = divmod(i, max(1, self.steps))
+        origin = {"seed": int(self.seeds[number]), "index": int(self.indices[number])}
+        return origin | ({"step": step, "steps": self.steps} if self.steps else {})
+
+    def latents(self, start: int, stop: int, latent_dim: int) -> np.ndarray:
+        """Return the latents of the images [start, stop), float32 (n, latent_dim)."""
+
+        def ends(numbers):
+            numbers = numbers % len(self.seeds)
+            return latents(self.seeds[numbers], self.indices[numbers], latent_dim)
+
+        numbers = np.arange(start, min(stop, len(self)))
+        if not self.steps:
+            path = ends(numbers)
+        else:
+            first, step = np.divmod(numbers, self.steps)
+            path = interpolate(
+                ends(first), ends(first + 1), step / self.steps, self.spherical
+            )
+        return path * np.float32(self.truncation)
+
+
+class Batch(NamedTuple):
+    """Consecutive images.
+
+    Attributes:
+        images: uint8 array (n, H, W, 3).
+        attention_maps: one float32 array (n, heads, tokens) per stage; empty if they
+            were not asked for.
+    """
+
+    images: np.ndarray
+    attention_maps: list[np.ndarray]
+
+
+class Sampler:
+    """Run a generator, and round its images to uint8.
+
+    Args:
+        generator: a `Generator`, or an `ExportedModel` of `lada_tf.serving`.
+        attention_maps: whether to return attention maps.
+    """
+
+    def __init__(self, generator: Any, attention_maps: bool = False):
+        self.generator = generator
+        self.attention_maps = attention_maps
+        self._run = self._forward
+        if isinstance(generator, keras.Model):
+            spec = tf.TensorSpec((None, generator.latent_dim), tf.float32)
+            self._run = tf.function(self._forward, input_signature=[spec])
+
+    def __call__(self, latents: np.ndarray) -> Batch:
+        """Return the images of latents, float32 (n, latent_dim).
+
+        Raises:
+            UserError: if a pixel is NaN or infinite.
+        """
+        images, maps, finite = self._run(latents)
+        if not finite:
+            raise UserError(
+                "the generator returns NaN or infinite pixels: its training diverged"
+            )
+        return Batch(np.asarray(images), [np.asarray(stage) for stage in maps])
+
+    def batches(self, samples: Samples, batch_size: int = 64) -> Iterator[Batch]:
+        """Yield the images of samples. `batch_size` changes their rounding at most."""
+        for start in range(0, len(samples), batch_size):
+            stop = start + batch_size
+            yield self(samples.latents(start, stop, self.generator.latent_dim))
+
+    def _forward(self, latents):
+        if self.attention_maps:
+            images, maps = self.generator(latents, return_attention_maps=True)
+        else:
+            images, maps = self.generator(latents), []
+        return to_uint8(images), maps, tf.reduce_all(tf.math.is_finite(images))
 
 
 def generate_images(
-    generator: Generator,
-    num_images: int,
+    generator: Any,
+    num_images: int = 16,
     *,
     seed: int = 0,
-    interpolation_steps: int = 0,
-    spherical: bool = False,
+    truncation: float = 1.0,
     batch_size: int = 64,
-    attention_maps: bool = False,
-) -> tuple[np.ndarray, list[np.ndarray] | None]:
-    """Generate images from random latents, in batches.
+) -> np.ndarray:
+    """Return the first images of a seed.
 
     Args:
-        generator: a `Generator`.
-        num_images: number of latents.
-        seed: seed of the latents. `batch_size` does not change them.
-        interpolation_steps: if above 0, generate this many images per latent, on the
-            path from it to the next latent (see `interpolate_latents`).
-        spherical: whether that path is an arc instead of a straight line.
+        generator: see `Sampler`.
+        num_images: number of images.
+        seed: int in [0, 2^63). Image i of a seed is the same in all programs and for
+            every `num_images`, see `lada_tf.sampling.latents`.
+        truncation: factor of the latents, in (0, 1]. Lower values give more typical and
+            less diverse images.
         batch_size: images per batch.
-        attention_maps: whether to return attention maps.
 
     Returns:
-        A pair: the images, a uint8 array (N, H, W, 3), and the attention maps, a list
-        with one float32 array (N, heads, tokens) per stage, or None.
+        A uint8 array (num_images, H, W, 3).
     """
-    latents = np.asarray(
-        keras.random.normal(
-            (num_images, generator.latent_dim), dtype="float32", seed=seed
-        )
-    )
-    if interpolation_steps:
-        latents = interpolate_latents(latents, interpolation_steps, spherical)
-    forward = forward_function(generator)
-    size = generator.image_size
-    images = np.empty((len(latents), size, size, 3), np.uint8)
-    maps: list[list[np.ndarray]] = [[] for _ in generator.resolutions]
-    with progress_bar(None, len(latents), "sampling") as bar:
-        for start in range(0, len(latents), batch_size):
-            outputs = forward(latents[start : start + batch_size])
-            batch = to_uint8(outputs["images"])
-            images[start : start + len(batch)] = batch
-            bar.update(len(batch))
-            for i, parts in enumerate(maps if attention_maps else ()):
-                parts.append(outputs[f"attention_{i}"].numpy())
-    return images, [np.concatenate(p) for p in maps] if attention_maps else None
+    samples = Samples.of_seed(seed, num_images, truncation=truncation)
+    batches = Sampler(generator).batches(samples, batch_size)
+    return np.concatenate([batch.images for batch in batches])
 
 
 def forward_function(
@@ -95,84 +187,48 @@ def forward_function(
     return forward
 
 
-def interpolate_latents(
-    latents: np.ndarray, steps: int, spherical: bool = False
+def interpolate(
+    start: np.ndarray, end: np.ndarray, weight: np.ndarray, spherical: bool = False
 ) -> np.ndarray:
-    """Interpolate from each latent to the next, and from the last to the first.
+    """Return latents between two, row by row.
 
     Args:
-        latents: float array (N, L).
-        steps: number of latents per segment, including its start but not its end.
+        start, end: float arrays (N, L).
+        weight: float array (N,). 0 returns the start and 1 the end.
         spherical: whether to follow the arc between two latents (slerp) instead of the
             straight line. The arc keeps the length of normal latents; the middle of the
             line is shorter.
 
     Returns:
-        A float32 array (N * steps, L).
+        A float32 array (N, L).
     """
-    end = np.roll(latents, -1, axis=0)[:, None]
-    start = latents[:, None]  # (N, 1, L)
-    weight = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    if spherical:
-        norms = np.linalg.norm(start, axis=-1) * np.linalg.norm(end, axis=-1)
-        cosine = np.sum(start * end, axis=-1) / norms
-        angle = np.arccos(np.clip(cosine, -1, 1))[..., None]
-        angle = np.maximum(angle, 1e-6)  # its sine is a divisor
-        path = start * np.sin((1 - weight) * angle) + end * np.sin(weight * angle)
-        path = path / np.sin(angle)
-    else:
-        path = start * (1 - weight) + end * weight
-    return path.reshape(-1, latents.shape[-1]).astype(np.float32)
+    weight = np.asarray(weight)[:, None]
+    if not spherical:
+        return (start * (1 - weight) + end * weight).astype(np.float32)
+    norms = np.linalg.norm(start, axis=-1) * np.linalg.norm(end, axis=-1)
+    cosine = np.sum(start * end, axis=-1) / norms
+    angle = np.arccos(np.clip(cosine, -1, 1))[:, None]
+    angle = np.maximum(angle, 1e-6)  # its sine is a divisor
+    path = start * np.sin((1 - weight) * angle) + end * np.sin(weight * angle)
+    return (path / np.sin(angle)).astype(np.float32)
 
 
-def write_samples(
-    output: str | os.PathLike,
-    images: np.ndarray,
-    maps: list[np.ndarray] | None = None,
-    columns: int | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write images as one picture, as one array, or as a directory of PNG files.
-
-    Args:
-        output: path of a .png file (a grid), an .npz file (an array `images`), or a
-            directory (one PNG file per image).
-        images: array (N, H, W, 3): uint8, or float in about [-1, 1].
-        maps: attention maps to draw next to the images of a grid.
-        columns: images per row of the grid. The default makes it about square.
-        overwrite: whether to replace an existing file, or the numbered PNG files in an
-            existing directory.
+def parse_seeds(text: str) -> np.ndarray:
+    """Return the seeds that a text such as "0-99,205" lists.
 
     Raises:
-        UserError: if the output exists, has another ending, or cannot be written.
+        UserError: if the text is another one, or lists a seed twice.
     """
-    ending = check_output("output", output, OUTPUTS, overwrite)
-    output = Path(output)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if ending == ".png":
-            columns = columns or int(np.ceil(len(images) ** 0.5))
-            grid = attention_grid(images, maps) if maps else image_grid(images, columns)
-            write_atomically(output, png_bytes(grid))
-        elif ending == ".npz":
-            stream = io.BytesIO()
-            np.savez_compressed(stream, images=to_uint8(images))
-            write_atomically(output, stream.getbuffer())
-        else:
-            _write_png_files(output, np.asarray(to_uint8(images)))
-    except OSError as error:
-        raise UserError(
-            f"output={output}: cannot be written ({error.strerror})"
-        ) from error
-
-
-def _write_png_files(directory: Path, images: np.ndarray) -> None:
-    """Write the images. Then delete other files whose names have as many digits."""
-    directory.mkdir(exist_ok=True)
-    digits = len(str(len(images) - 1))
-    names = [f"{i:0{digits}}.png" for i in range(len(images))]
-    for name, image in zip(names, images, strict=True):
-        write_atomically(directory / name, png_bytes(image))
-    for path in directory.iterdir():
-        if re.fullmatch(rf"\d{{{digits}}}\.png", path.name) and path.name not in names:
-            path.unlink()
+    ranges = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last <= MAX_SEED:
+            raise UserError(f"seeds={text}: expected numbers and ranges: 0-99,205")
+        if last - first >= 10**8:
+            raise UserError(f"seeds={text}: {part} has more than 100 million seeds")
+        ranges.append(first + np.arange(last - first + 1))
+    seeds = np.concatenate(ranges)
+    if len(np.unique(seeds)) < len(seeds):
+        raise UserError(f"seeds={text}: lists a seed twice")
+    return seeds

@@ -1,34 +1,18 @@
 """Pictures: bytes of images, grids of images and of attention maps."""
 
 import io
-from typing import Any
 
 import numpy as np
-from keras import ops
 from PIL import Image
 
 from lada_tf.errors import UserError
+from lada_tf.models.networks import to_uint8
 
+OVERLAY_OPACITY = 0.55  # of an attention map on top of its image
 # RGB from low to high attention. The colors get lighter, so they also work in gray.
 HEAT_COLORS = np.array(
     [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], float
 )
-
-
-def to_uint8(images: Any) -> Any:
-    """Convert float images in [-1, 1] to uint8 in 0..255: round, then clip.
-
-    Args:
-        images: float array or tensor of any shape. Values outside [-1, 1] saturate.
-            uint8 images are returned as they are.
-
-    Returns:
-        A uint8 tensor of the same shape. Wrap it in `np.asarray` for an array.
-    """
-    if ops.dtype(images) == "uint8":
-        return images
-    scaled = ops.cast(images, "float32") * 127.5 + 127.5
-    return ops.cast(ops.clip(ops.round(scaled), 0, 255), "uint8")
 
 
 def tile(images: np.ndarray, columns: int, gap: int = 0) -> np.ndarray:
@@ -66,13 +50,32 @@ def heat_maps(maps: np.ndarray, side: int) -> np.ndarray:
     return pictures.repeat(side // grid, axis=1).repeat(side // grid, axis=2)
 
 
+def attention_overlays(images: np.ndarray, maps: list[np.ndarray]) -> list[np.ndarray]:
+    """Draw every attention map on top of its image.
+
+    Args:
+        images: uint8 array (N, H, W, 3).
+        maps: one float array (N, heads, tokens) per stage.
+
+    Returns:
+        A uint8 array (N, H, W, 3) per head of each stage.
+    """
+    mixed = []
+    for stage in map(np.asarray, maps):
+        for head in range(stage.shape[1]):
+            heat = heat_maps(stage[:, head], images.shape[1])
+            blend = (1 - OVERLAY_OPACITY) * images + OVERLAY_OPACITY * heat
+            mixed.append(blend.astype(np.uint8))
+    return mixed
+
+
 def one_head(maps: list[np.ndarray], head: int) -> list[np.ndarray]:
     """Select one head: (N, heads, tokens) per stage becomes (N, 1, tokens).
 
     Raises:
         UserError: if a stage has no such head.
     """
-    heads = min(stage.shape[1] for stage in maps)
+    heads = min((stage.shape[1] for stage in maps), default=head + 1)
     if head >= heads:
         raise UserError(f"head={head}: the generator has heads 0 to {heads - 1}")
     return [stage[:, head : head + 1] for stage in maps]

@@ -6,20 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from lada_tf.models import Generator
-from lada_tf.sampling import interpolate_latents, latents_of_seed, to_uint8
-from lada_tf.sampling.grids import heat_maps
+from lada_tf.sampling import interpolate, latents, to_uint8
+from lada_tf.sampling.grids import attention_overlays
 from lada_tf.serving.exported import ExportedModel
 
 MAX_IMAGES = 64
 NUM_DIRECTIONS = 6
 DIRECTION_SAMPLES = 256
-HEAT_OPACITY = 0.55  # of an attention map on top of its image
 
 
 class Explorer:
     """Pictures of one generator, for images that a visitor names by seed and index.
-
-    Index i of a seed is the same latent as in an exported model's `generate`.
 
     Args:
         generator: the EMA generator of a run, or an `ExportedModel`.
@@ -37,9 +34,9 @@ class Explorer:
         self, seed: int, first: int, second: int, steps: int, spherical: bool
     ) -> np.ndarray:
         """Return images from one index to another, uint8 (steps, H, W, 3)."""
-        ends = self._latents(seed, [first, second])
-        # The path also returns to the first latent. Keep its first half and the end.
-        return self._images(interpolate_latents(ends, steps - 1, spherical)[:steps])
+        start, end = self._latents(seed, [first, second])[:, None]
+        weights = np.linspace(0, 1, steps)
+        return self._images(interpolate(start, end, weights, spherical))
 
     def moved(self, seed: int, index: int, amounts: list[float]) -> np.ndarray:
         """Return an image moved along the principal directions, uint8 (H, W, 3).
@@ -67,11 +64,8 @@ class Explorer:
         for stage in map(np.asarray, maps):
             grid = round(stage.shape[-1] ** 0.5)
             pictures.append((image, "the image"))
-            for head in range(stage.shape[1]):
-                heat = heat_maps(stage[:, head], image.shape[0])[0]
-                mixed = (1 - HEAT_OPACITY) * image + HEAT_OPACITY * heat
-                caption = f"{grid}×{grid}, head {head + 1}"
-                pictures.append((mixed.astype(np.uint8), caption))
+            for head, overlay in enumerate(attention_overlays(image[None], [stage])):
+                pictures.append((overlay[0], f"{grid}×{grid}, head {head + 1}"))
         return pictures
 
     @functools.cached_property
@@ -96,9 +90,7 @@ class Explorer:
         return vectors.T[::-1][:NUM_DIRECTIONS]
 
     def _latents(self, seed: int, indices: Sequence[int]) -> np.ndarray:
-        return latents_of_seed(seed, max(indices) + 1, self._latent_dim).numpy()[
-            indices
-        ]
+        return latents(seed, indices, self._latent_dim)
 
     def _images(self, latents: np.ndarray) -> np.ndarray:
         return np.asarray(to_uint8(self._generator(latents.astype(np.float32))))

@@ -6,11 +6,12 @@ server answers an invalid request with a message (`InvalidArgument`, or 400 over
 
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from lada_tf.models import Generator
 from lada_tf.models.networks import copy_generator
-from lada_tf.sampling import forward_function, latents_of_seed, to_uint8
+from lada_tf.sampling import forward_function, to_uint8
 
 MAX_BATCH = 256
 
@@ -105,7 +106,7 @@ def _signatures(generator, max_batch, jit_compile):
             ),
         ]
         with tf.control_dependencies(checks):
-            return images(latents_of_seed(seed, num_images, dim) * truncation)
+            return images(graph_latents(seed, num_images, dim) * truncation)
 
     @_function_of_scalars(first_seed=tf.int64, second_seed=tf.int64, steps=tf.int32)
     def interpolate(first_seed, second_seed, steps):
@@ -115,8 +116,8 @@ def _signatures(generator, max_batch, jit_compile):
             _check_count(steps, "steps", 2, max_batch),
         ]
         with tf.control_dependencies(checks):
-            first = latents_of_seed(first_seed, 1, dim)
-            second = latents_of_seed(second_seed, 1, dim)
+            first = graph_latents(first_seed, 1, dim)
+            second = graph_latents(second_seed, 1, dim)
             weight = tf.linspace(0.0, 1.0, steps)[:, None]
             return images(first * (1 - weight) + second * weight)
 
@@ -127,6 +128,35 @@ def _signatures(generator, max_batch, jit_compile):
         "attention": checked(images_and_attention),
         "forward": checked(forward),
     }
+
+
+def graph_latents(seed: tf.Tensor, count: tf.Tensor, latent_dim: int) -> tf.Tensor:
+    """Return the first latents of a seed, like `lada_tf.sampling.latents`, in a graph.
+
+    Args:
+        seed: int64 scalar.
+        count: int scalar.
+        latent_dim: length of a latent.
+    """
+    blocks = -(-latent_dim // 4)
+    key = tf.cast(seed, tf.uint64)[None]
+
+    def words_of(index):
+        return tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=(4 * blocks,),
+            key=key,
+            counter=tf.stack([tf.zeros((), tf.uint64), tf.cast(index, tf.uint64)]),
+            alg=1,  # Philox
+            dtype=tf.uint32,
+        )
+
+    indices = tf.range(tf.cast(count, tf.int64))
+    words = tf.map_fn(words_of, indices, fn_output_signature=tf.uint32)
+    first, second = tf.unstack(tf.reshape(tf.cast(words, tf.float64), (-1, 2)), axis=1)
+    radius = tf.sqrt(-2 * tf.math.log((first + 0.5) / 2**32))
+    angle = 2 * np.pi * (second / 2**32)
+    pairs = tf.stack([radius * tf.cos(angle), radius * tf.sin(angle)], axis=1)
+    return tf.cast(tf.reshape(pairs, (-1, 4 * blocks))[:, :latent_dim], tf.float32)
 
 
 def _function_of_scalars(**dtypes):

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from lada_tf.evaluation.callback import IntervalCallback
 from lada_tf.io import write_atomically
+from lada_tf.models.latents import latents
 from lada_tf.sampling.grids import attention_grid, image_grid, png_bytes
 from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.run_directory import RunDirectory
@@ -84,9 +85,7 @@ class SampleGrids(IntervalCallback):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._latents = keras.random.normal(
-            (GRID_IMAGES, self.model.latent_dim), dtype="float32", seed=self.seed
-        )
+        self._latents = latents(self.seed, range(GRID_IMAGES), self.model.latent_dim)
         if self.model.images_seen == 0:
             self.act(0)
 

@@ -41,5 +41,5 @@ def fake_generator(size=8, latent_dim=128):
         size * size * 3, kernel_initializer=keras.initializers.RandomNormal(0, 0.05, 1)
     )(inputs)
     generator = keras.Model(inputs, keras.layers.Reshape((size, size, 3))(x))
-    generator.image_size = size
+    generator.image_size, generator.latent_dim = size, latent_dim
     return generator

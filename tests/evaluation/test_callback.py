@@ -77,7 +77,7 @@ def test_a_resumed_run_keeps_the_rhythm(train):
 def test_the_value_is_the_distance_of_the_ema_generator(train):
     gan, source = FakeGan(), FakeSource(count=40)
     logged, _, callback = train(steps=1, gan=gan, source=source)
-    images = np.concatenate(list(generated_images(gan.ema_generator, 128).batches(40)))
+    images = np.concatenate(list(generated_images(gan.ema_generator).batches(40)))
     extractor = FakeExtractor()
     expected = frechet_distance(extractor(source.array).pool, extractor(images).pool)
     [(_, values)] = logged

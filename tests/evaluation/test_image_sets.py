@@ -16,7 +16,7 @@ def read(image_set, count=None):
 def test_generated_images_do_not_depend_on_the_batch_size():
     generator = fake_generator()
     whole, split = (
-        read(generated_images(generator, 128, seed=3, batch_size=size), 50)
+        read(generated_images(generator, seed=3, batch_size=size), 50)
         for size in (50, 7)
     )
     assert whole.shape == (50, 8, 8, 3)
@@ -27,10 +27,10 @@ def test_generated_images_do_not_depend_on_the_batch_size():
 
 
 def test_a_generated_set_is_repeatable_and_unlimited():
-    image_set = generated_images(fake_generator(), 128)
+    image_set = generated_images(fake_generator())
     assert (image_set.image_size, image_set.num_images) == (8, None)
     np.testing.assert_array_equal(read(image_set, 4), read(image_set, 4))
-    other = generated_images(fake_generator(), 128, seed=1)
+    other = generated_images(fake_generator(), seed=1)
     assert (read(image_set, 4) != read(other, 4)).mean() > 0.5
 
 
@@ -40,7 +40,7 @@ def test_non_finite_pixels_are_an_error(value):
     bias = generator.layers[1].bias
     bias.assign(np.full(bias.shape, value))
     with pytest.raises(UserError, match="diverged"):
-        read(generated_images(generator, 128), 4)
+        read(generated_images(generator), 4)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from lada_tf.sampling import to_uint8
-from lada_tf.serving.saved_model import write_saved_model
+from lada_tf.sampling import generate_images, latents, to_uint8
+from lada_tf.serving.saved_model import graph_latents, write_saved_model
 
 pytestmark = pytest.mark.slow
 
@@ -91,23 +91,18 @@ def test_a_model_for_xla_makes_the_same_pictures(model, generator, tmp_path):
         assert_same_pictures(*pictures)
 
 
-def test_an_image_depends_on_seed_and_index_alone(generate):
-    images = generate(7, 8)
-    assert images.shape == (8, 32, 32, 3)
-    for count in (1, 3):
-        assert_same_pictures(generate(7, count), images[:count])
-    assert len({image.tobytes() for image in images}) == 8
-    assert (generate(8, 1) != images[:1]).mean() > 0.5
-    assert (generate(2**40, 1) != generate(0, 1)).mean() > 0.5
+def test_latents_of_the_graph_are_those_of_numpy():
+    graph = tf.function(graph_latents)
+    for seed in (0, 42, 2**53 - 1, 2**63 - 1):
+        np.testing.assert_array_equal(
+            graph(tf.constant(seed, tf.int64), 50, 6), latents(seed, range(50), 6)
+        )
+    assert graph(tf.constant(0, tf.int64), 0, 6).shape == (0, 6)
 
 
-def test_truncation_scales_the_latents(generate, generator):
-    center = np.asarray(to_uint8(generator(np.zeros((1, 6), np.float32))))
-    distances = [
-        np.abs(generate(0, 8, truncation).astype(int) - center).mean()
-        for truncation in (1e-4, 0.5, 1.0)
-    ]
-    assert distances[0] < 0.1 < distances[1] < distances[2]
+def test_images_of_a_seed_are_those_of_python(generate, generator):
+    images = generate_images(generator, 5, seed=42, truncation=0.5)
+    assert_same_pictures(generate(42, 5, 0.5), images)
 
 
 def test_interpolation_goes_from_one_seed_to_the_other(interpolate, generate):

@@ -11,23 +11,47 @@ const byId = (id) => document.getElementById(id);
 const { latent_dim, image_size } = await (await fetch("model.json")).json();
 const session = await ort.InferenceSession.create("generator.onnx");
 
-// Return a generator of uniform random numbers (mulberry32).
-function uniforms(seed) {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
+// Return the high 32 bits of a product of two 32-bit numbers.
+function highProduct(a, b) {
+  const [al, ah, bl, bh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
+  const middle = ah * bl + ((al * bl) >>> 16);
+  const low = al * bh + (middle & 0xffff);
+  return (ah * bh + Math.floor(middle / 65536) + (low / 65536)) >>> 0;
 }
 
-// Return the first latents of a seed: standard normal numbers (Box-Muller).
+// Return the four words of Philox4x32-10. Keys and counters are pairs: low, high.
+function philox([k0, k1], [c0, c1], [c2, c3]) {
+  for (let round = 0; round < 10; round++) {
+    [c0, c1, c2, c3] = [
+      highProduct(0xcd9e8d57, c2) ^ c1 ^ k0, Math.imul(0xcd9e8d57, c2),
+      highProduct(0xd2511f53, c0) ^ c3 ^ k1, Math.imul(0xd2511f53, c0),
+    ].map((word) => word >>> 0);
+    [k0, k1] = [(k0 + 0x9e3779b9) >>> 0, (k1 + 0xbb67ae85) >>> 0];
+  }
+  return [c0, c1, c2, c3];
+}
+
+const words = (number) => [number >>> 0, Math.floor(number / 2 ** 32)];
+
+// Return the latent that every program of lada_tf draws for a seed and an index: see
+// lada_tf.sampling.latents. Seeds are whole numbers below 2^53.
+function latentOf(seed, index) {
+  const latent = new Float32Array(latent_dim);
+  for (let i = 0; i < latent_dim; i += 4) {
+    const [w0, w1, w2, w3] = philox(words(seed), words(i / 4), words(index));
+    const normal = [[w0, w1], [w2, w3]].flatMap(([u, v]) => {
+      const radius = Math.sqrt(-2 * Math.log((u + 0.5) / 2 ** 32));
+      const angle = 2 * Math.PI * (v / 2 ** 32);
+      return [radius * Math.cos(angle), radius * Math.sin(angle)];
+    });
+    latent.set(normal.slice(0, latent_dim - i), i);
+  }
+  return latent;
+}
+
+// Return the first latents of a seed.
 function latentsOf(seed, count) {
-  const draw = uniforms(seed >>> 0);
-  const normal = () =>
-    Math.sqrt(-2 * Math.log(1 - draw())) * Math.cos(2 * Math.PI * draw());
-  return Array.from({ length: count }, () =>
-    Float32Array.from({ length: latent_dim }, normal));
+  return Array.from({ length: count }, (_, index) => latentOf(seed, index));
 }
 
 // Return a point on the straight line or the arc between two latents.
@@ -83,7 +107,9 @@ let ends = [0, 1];
 const canvases = () => [...byId("gallery").children];
 
 function showGallery() {
-  latents = latentsOf(Number(byId("seed").value), IMAGES);
+  const field = byId("seed");
+  if (!field.reportValidity()) return drawing; // no whole number in the field's range
+  latents = latentsOf(Number(field.value), IMAGES);
   showBetween();
   canvases().forEach((canvas, i) => draw(canvas, latents[i]));
   return drawing;
@@ -123,4 +149,4 @@ byId("play").onclick = async () => {
   }
 };
 await showGallery();
-window.ladagan = { latentsOf, between, generate, session }; // for the host's scripts
+window.ladagan = { latentOf, latentsOf, between, generate, session }; // for the host's scripts

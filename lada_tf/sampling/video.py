@@ -1,0 +1,75 @@
+"""Write frames as a video: GIF, or MP4 by FFmpeg."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from lada_tf.errors import UserError
+
+ENDINGS = (".gif", ".mp4")
+
+
+def check_encoder(ending: str) -> None:
+    """Check that a video with this ending can be written.
+
+    Raises:
+        UserError: if the encoder is not installed.
+    """
+    if ending == ".mp4":
+        try:
+            import imageio_ffmpeg  # noqa: F401
+        except ImportError as error:
+            raise UserError(
+                "output=….mp4: needs pip install 'lada_tf[video]'. A .gif needs no "
+                "other package"
+            ) from error
+
+
+def write_video(
+    path: str | os.PathLike, ending: str, frames: Iterator[np.ndarray], fps: float
+) -> None:
+    """Write uint8 frames (H, W, 3) of one size as a video that repeats.
+
+    Args:
+        path: path of the file.
+        ending: one of `ENDINGS`. `path` may have another one.
+        frames: at least one frame.
+        fps: frames per second. GIF rounds their duration to 10 ms.
+    """
+    write = _write_gif if ending == ".gif" else _write_mp4
+    write(path, frames, fps)
+
+
+def _write_gif(path: str | os.PathLike, frames: Iterator[np.ndarray], fps: float):
+    pictures = map(Image.fromarray, frames)
+    next(pictures).save(
+        path,
+        format="GIF",
+        save_all=True,
+        append_images=pictures,
+        duration=max(20, round(100 / fps) * 10),  # browsers slow down shorter ones
+        loop=0,
+    )
+
+
+def _write_mp4(path: str | os.PathLike, frames: Iterator[np.ndarray], fps: float):
+    import imageio_ffmpeg
+
+    first = next(frames)
+    # The codec needs even sides.
+    height, width = (side - side % 2 for side in first.shape[:2])
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (width, height),
+        fps=fps,
+        macro_block_size=2,
+        output_params=["-f", "mp4"],
+    )
+    with contextlib.closing(writer):
+        writer.send(None)
+        for frame in itertools.chain([first], frames):
+            writer.send(np.ascontiguousarray(frame[:height, :width]))
