@@ -118,12 +118,17 @@ class ImageTrainer(keras.Model):
         return {name: tf.convert_to_tensor(values.get(name, 0.0)) for name in METRICS}
 
     def track_test(
-        self, values: dict[str, tf.Tensor], images: tf.Tensor
+        self, values: dict[str, tf.Tensor], count: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Do the same with `TEST_METRICS`: means over the images of all replicas."""
-        count = tf.cast(tf.shape(images)[0], tf.float32)
+        """Do the same with `TEST_METRICS`: means over the images of all replicas.
+
+        Args:
+            values: means over the images of this replica.
+            count: number of these images; 0 if the values have none.
+        """
+        count = tf.cast(count, tf.float32)
         sums = tf.stack([values[name] for name in TEST_METRICS])
-        sums = tf.math.multiply_no_nan(sums, count)  # a replica may get no images
+        sums *= count
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:
             sums, count = context.all_reduce(tf.distribute.ReduceOp.SUM, [sums, count])
@@ -380,6 +385,12 @@ class ImageTrainer(keras.Model):
         """Export the EMA generator, see `keras.Model.export`."""
         self.ema_generator.export(filepath, *args, **kwargs)
 
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError(
+            "a quantized LadaGAN cannot train: quantize its ema_generator, or export it "
+            "with lada_tf.serving.export_generator(format='litert', precision='int8')"
+        )
+
     def _symbolic_build(self, iterator=None, data_batch=None):
         """Build nothing. Keras would call the model with images to build `augment`."""
 
@@ -418,7 +429,7 @@ def _prepared(callbacks, progress_bar=None):
                 "SwapEMAWeights: LadaGAN has no weights to swap. ema_generator is "
                 "the average, and evaluate and predict use it"
             )
-        if isinstance(callback, keras.callbacks.MonitorCallback):
+        if hasattr(callback, "monitor") and hasattr(callback, "mode"):
             _set_mode(callback)
     if progress_bar and not any(
         isinstance(callback, keras.callbacks.ProgbarLogger) for callback in callbacks

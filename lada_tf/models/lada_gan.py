@@ -1,20 +1,23 @@
 """LadaGAN: generator, discriminator and EMA generator, and how they train."""
 
 import os
+import types
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from lada_tf import kernels
+from lada_tf.errors import UserError
+from lada_tf.io import replacing_directory
 from lada_tf.layers.diff_augment import DiffAugment
 from lada_tf.models import losses
 from lada_tf.models.discriminator import as_float32_images, logits_and_input_gradients
 from lada_tf.models.fit import ImageTrainer, deserialized
 from lada_tf.models.networks import copy_generator, make_networks
 from lada_tf.models.optimizer_step import OptimizerStep, Shard, update_average
-from lada_tf.models.presets import Preset, get_preset
-from lada_tf.models.pretrained import load_pretrained
+from lada_tf.models.presets import PRESETS, Preset, get_preset
+from lada_tf.models.pretrained import load_pretrained, save_pretrained
 
 # Each training step has this many seeds to itself. It uses about 20.
 SEEDS_PER_STEP = 1024
@@ -160,20 +163,27 @@ class LadaGAN(ImageTrainer):
         self.image_counter = self._add_counter("image_counter")
         self.built = True
 
+    presets = types.MappingProxyType(PRESETS)  # the names that from_preset takes
+
     @classmethod
     def from_preset(
         cls,
-        preset: str | Preset,
+        preset: str | os.PathLike | Preset,
         *,
+        load_weights: bool | None = None,
         seed: int = 0,
         precision: str | None = None,
         sync_batch_norm: bool = False,
         **overrides: Any,
     ) -> "LadaGAN":
-        """Return a new, untrained LadaGAN.
+        """Return a new, untrained LadaGAN, or one of a directory.
 
         Args:
-            preset: name of a preset, or a `Preset`.
+            preset: name of one of `LadaGAN.presets`, a `Preset`, or a directory that
+                `save_to_preset` wrote. A directory has its own configuration: the other
+                arguments are for names.
+            load_weights: bool. By default, whether `preset` is a directory. Names have
+                no weights.
             seed: int, seed of latents and augmentation.
             precision: dtype of the networks' arithmetic: `"float32"`, `"bfloat16"` or
                 `"float16"`. In all three, float32 is used for weights, normalization,
@@ -185,7 +195,26 @@ class LadaGAN(ImageTrainer):
 
         Raises:
             ValueError: if the preset or a field is unknown, or its sizes do not fit.
+            UserError: if the directory does not contain such a model.
         """
+        if not isinstance(preset, Preset) and preset not in PRESETS:
+            if os.path.isdir(preset):
+                if overrides or precision or sync_batch_norm:
+                    raise ValueError(
+                        f"preset={os.fspath(preset)!r} is a directory, which has its "
+                        "own configuration: leave out the other arguments"
+                    )
+                gan = cls.from_pretrained(preset)
+                return (
+                    gan
+                    if load_weights is not False
+                    else cls.from_config(gan.get_config())
+                )
+        elif load_weights:
+            raise ValueError(
+                f"preset={preset!r} has no weights. Use load_weights=False, or the "
+                "directory of a trained model"
+            )
         if not isinstance(preset, Preset):
             preset = get_preset(preset, **overrides)
         generator, discriminator = make_networks(
@@ -210,6 +239,24 @@ class LadaGAN(ImageTrainer):
             UserError: if the directory does not contain such a model.
         """
         return load_pretrained(cls, directory)
+
+    def save_to_preset(self, preset_dir: str | os.PathLike) -> None:
+        """Write the model for `from_preset`, without optimizers.
+
+        It is the layout of `lada-tf export --format=hub`, without a model card.
+
+        Raises:
+            UserError: if the directory exists and is not empty.
+        """
+        if os.path.exists(preset_dir) and (
+            not os.path.isdir(preset_dir) or os.listdir(preset_dir)
+        ):
+            raise UserError(
+                f"preset_dir={os.fspath(preset_dir)!r} exists and is not an empty "
+                "directory: choose another path"
+            )
+        with replacing_directory(preset_dir) as directory:
+            save_pretrained(self, directory)
 
     def call(
         self, latents: kernels.Tensor, training: bool | None = None
@@ -281,11 +328,14 @@ class LadaGAN(ImageTrainer):
         """
         real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         real = as_float32_images(real, self.image_size)
+        count = tf.shape(real)[0]
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:  # an empty shard becomes a black image
+            real = tf.pad(real, [[0, tf.cast(count == 0, tf.int32)], *[[0, 0]] * 3])
         seeds = tf.identity(self.seed_generator.state.value)
         # Steps -1, -2, … are those of an evaluation.
         batch = tf.cast(self.trackers["g_loss"].count.value, tf.int64)
         self._start_random_numbers(-1 - batch)
-        context = tf.distribute.get_replica_context()
         shard = Shard(context.replica_id_in_sync_group, context.num_replicas_in_sync)
         z = self._sample_latents_like(real, shard)
         self.seed_generator.state.assign(seeds)
@@ -299,7 +349,7 @@ class LadaGAN(ImageTrainer):
             **losses.fake_metrics(fake_logits),
             **losses.real_metrics(real_logits),
         }
-        return self.track_test(values, real)
+        return self.track_test(values, count)
 
     def _update_discriminator(self, real, with_r1):
         """Minimize eq 14. No gradient reaches the generator: it runs outside a tape."""
