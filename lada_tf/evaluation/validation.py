@@ -1,5 +1,6 @@
 """The distances that `LadaGAN.evaluate` and `fit(validation_data=)` report."""
 
+import warnings
 from collections.abc import Callable
 
 import keras
@@ -18,6 +19,7 @@ from lada_tf.sampling.grids import to_uint8
 
 MAX_SUBSET = 1000  # images per subset of KID, as usual
 SUBSETS = 100
+NO_DISTANCES = {"kid": float("nan"), "fd": float("nan")}
 
 
 class FeatureDistances:
@@ -61,12 +63,16 @@ class FeatureDistances:
         real = np.concatenate(self._real) if self._real else np.zeros((0, 1))
         count = len(real)
         if count < 2:
-            return {"kid": float("nan"), "fd": float("nan")}
+            return NO_DISTANCES
         if self._generator is not generator:  # keep the graph for the next epoch
             self._generator = generator
             self._generated = generated_images(generator, latent_dim)
         batches = self._generated.batches(count)
-        generated = compute_features(batches, count, self._extractor).features
+        try:
+            generated = compute_features(batches, count, self._extractor).features
+        except UserError as error:  # callbacks decide what to do after a divergence
+            warnings.warn(f"kid and fd are NaN: {error}", stacklevel=2)
+            return NO_DISTANCES
         subsets = SUBSETS if count > MAX_SUBSET else 1
         kid, _ = kernel_distance(real, generated, subsets, min(count, MAX_SUBSET))
         return {"kid": kid, "fd": frechet_distance(real, generated)}

@@ -387,7 +387,7 @@ class ImageTrainer(keras.Model):
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
         raise ValueError(
-            "a quantized LadaGAN cannot train: quantize its ema_generator, or export it "
+            "a quantized LadaGAN cannot train: quantize its ema_generator, or export "
             "with lada_tf.serving.export_generator(format='litert', precision='int8')"
         )
 
