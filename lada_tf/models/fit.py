@@ -1,5 +1,6 @@
 """How Keras trains LadaGAN: `compile`, `fit`, `evaluate`, their metrics and checks."""
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -13,13 +14,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lada_tf.errors import UserError
+from lada_tf.io import replacing_directory
 from lada_tf.models.discriminator import check_images, check_range
+from lada_tf.models.fit_callbacks import ProgressBar, prepared
 from lada_tf.models.losses import METRICS, TEST_METRICS
 from lada_tf.models.optimizer_step import Optimizers, make_optimizer
+from lada_tf.models.pretrained import save_pretrained
 
-SHOWN_BY_FIT = ("d_loss", "g_loss", "r1", "real_accuracy")
-# What callbacks with `mode="auto"` minimize.
-MINIMIZED = ("kid", "fd", "d_loss", "g_loss", "d_total_loss")
 # Networks that a saved model may name. A path could belong to somebody else's file.
 FEATURES = ("small_classifier", "keras_inception_v3", "inception")
 
@@ -45,35 +47,6 @@ class RunningMean(keras.metrics.Metric):
         return keras.ops.divide_no_nan(self.total, self.count)
 
 
-class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras' progress bar, with `SHOWN_BY_FIT` only out of `METRICS`.
-
-    `fit` returns the others in its history, and passes them to callbacks.
-    """
-
-    async_safe = True  # as Keras takes its own bar to be
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        super().on_train_batch_end(batch, _shown(logs))
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        super().on_epoch_end(epoch, _shown(logs))
-
-
-class CompleteLogs(keras.callbacks.Callback):
-    """Add to the logs, for the callbacks after it, what the steps do not return."""
-
-    async_safe = True
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if logs is not None:  # `TerminateOnNaN` looks at it
-            logs["loss"] = logs["d_total_loss"] + logs["g_loss"]
-
-    def on_test_end(self, logs: dict | None = None) -> None:
-        if logs is not None:
-            logs.update(self.model.distance_results())
-
-
 class ImageTrainer(keras.Model):
     """A GAN whose `fit` takes images: it looks at the first batch before it starts.
 
@@ -81,6 +54,8 @@ class ImageTrainer(keras.Model):
     `latent_dim`, `image_size`, `step_counter`, and those of the default optimizers.
     Their `train_step` returns `track(values)`, and `test_step` `track_test(values, n)`.
     """
+
+    test_function: Any
 
     def __init__(self, **kwargs: Any):
         if keras.backend.backend() != "tensorflow":
@@ -220,7 +195,7 @@ class ImageTrainer(keras.Model):
         }
 
     def compile_from_config(self, config: dict) -> None:
-        features = config.get("features")
+        features = config.get("features", FEATURES[0])
         config = deserialized(config, ("g_optimizer", "d_optimizer"))
         self.compile(
             **{**config, "features": features if features in FEATURES else None}
@@ -262,24 +237,15 @@ class ImageTrainer(keras.Model):
                 self._check(first)
             except ValueError as error:
                 raise ValueError(f"validation_data: {error}") from error
-            validation_data = (images, *rest)
+            kwargs["validation_data"] = (images, *rest)
         if validation_data is not None or validation_split:
             self._open_distances()  # fails here, and not after an epoch
-        callbacks = _prepared(callbacks, ProgressBar)
+        kwargs["validation_split"] = validation_split
+        callbacks = prepared(callbacks, ProgressBar)
         with warnings.catch_warnings(), _one_line_errors():
             if "shuffle" not in kwargs:  # Keras' default is for arrays alone
                 warnings.filterwarnings("ignore", "`shuffle=True` was passed")
-            return super().fit(
-                x,
-                y,
-                batch_size,
-                epochs,
-                verbose,
-                callbacks,
-                validation_split,
-                validation_data,
-                **kwargs,
-            )
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Run one training step, see `keras.Model.train_on_batch` and `fit`."""
@@ -318,7 +284,7 @@ class ImageTrainer(keras.Model):
             x, first = _with_first_batch(x)
             self._check(first)
         self._open_distances()
-        callbacks = _prepared(callbacks)
+        callbacks = prepared(callbacks)
         self._is_testing = True
         try:
             logs = super().evaluate(
@@ -347,8 +313,7 @@ class ImageTrainer(keras.Model):
         """Let `evaluate` collect the features of the real images of each step."""
         if self.test_function is not None and not force:
             return self.test_function
-        self.test_function = None
-        super().make_test_function()
+        super().make_test_function(force=True)
         run_steps = self.test_function
 
         def test_function(iterator):
@@ -381,6 +346,24 @@ class ImageTrainer(keras.Model):
             kwargs = {"include_optimizer": False, **kwargs}
         super().save(filepath, *args, **kwargs)
 
+    def save_to_preset(self, preset_dir: str | os.PathLike) -> None:
+        """Write the model for `from_preset`, without optimizers.
+
+        It is the layout of `lada-tf export --format=hub`, without a model card.
+
+        Raises:
+            UserError: if the directory exists and is not empty.
+        """
+        if os.path.exists(preset_dir) and (
+            not os.path.isdir(preset_dir) or os.listdir(preset_dir)
+        ):
+            raise UserError(
+                f"preset_dir={os.fspath(preset_dir)!r} exists and is not an empty "
+                "directory: choose another path"
+            )
+        with replacing_directory(preset_dir) as directory:
+            save_pretrained(self, directory)
+
     def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Export the EMA generator, see `keras.Model.export`."""
         self.ema_generator.export(filepath, *args, **kwargs)
@@ -397,8 +380,8 @@ class ImageTrainer(keras.Model):
     def _open_distances(self):
         if self._distances is None and self.features is not None:
             # By name, because models import nothing of evaluation.
-            validation = importlib.import_module("lada_tf.evaluation.validation")
-            self._distances = validation.FeatureDistances(self.features)
+            metrics = importlib.import_module("lada_tf.evaluation.metrics")
+            self._distances = metrics.FeatureDistances(self.features)
 
     def _check(self, batch):
         images = next(_on_replicas(batch), None)
@@ -413,57 +396,16 @@ def deserialized(config: dict, names: tuple[str, ...]) -> dict:
     return {**config, **objects}
 
 
-def _shown(logs):
-    hidden = {*METRICS, "loss"} - set(SHOWN_BY_FIT)
-    return {name: value for name, value in (logs or {}).items() if name not in hidden}
-
-
-def _prepared(callbacks, progress_bar=None):
-    """Return callbacks that can work on our logs. Raise ValueError for others."""
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        return callbacks
-    callbacks = keras.tree.flatten(callbacks) if callbacks else []
-    for callback in callbacks:
-        if isinstance(callback, keras.callbacks.SwapEMAWeights):
-            raise ValueError(
-                "SwapEMAWeights: LadaGAN has no weights to swap. ema_generator is "
-                "the average, and evaluate and predict use it"
-            )
-        if hasattr(callback, "monitor") and hasattr(callback, "mode"):
-            _set_mode(callback)
-    if progress_bar and not any(
-        isinstance(callback, keras.callbacks.ProgbarLogger) for callback in callbacks
-    ):
-        callbacks.append(progress_bar())
-    return [CompleteLogs(), *callbacks]
-
-
-def _set_mode(callback):
-    """Set the direction of `mode="auto"`, which Keras knows for its own metrics."""
-    name = callback.monitor.removeprefix("val_")
-    where = f"{type(callback).__name__}(monitor={callback.monitor!r})"
-    if name == "loss" and getattr(callback, "save_best_only", True):
-        raise ValueError(
-            f"{where}: a GAN has no single loss that falls as it improves. Monitor "
-            "'val_kid' or 'val_fd', with validation_data"
-        )
-    if name in MINIMIZED and callback.mode == "auto":
-        callback.mode = "min"
-    elif name != "loss" and callback.mode == "auto":
-        raise ValueError(f"{where}: pass mode='min' or mode='max'")
-
-
-class _one_line_errors:
+@contextlib.contextmanager
+def _one_line_errors():
     """Raise our own errors in a graph as ValueError, without TensorFlow's report."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, tf.errors.InvalidArgumentError):
-            text = re.search(r"gradient_accumulation_steps=[^\]]*\)", str(error))
-            if text:
-                raise ValueError(text[0]) from None
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        text = re.search(r"gradient_accumulation_steps=[^\]]*\)", str(error))
+        if not text:
+            raise
+        raise ValueError(text[0]) from None
 
 
 def _on_replicas(batch) -> Iterator[tf.Tensor]:

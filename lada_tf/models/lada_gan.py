@@ -8,8 +8,6 @@ import keras
 import tensorflow as tf
 
 from lada_tf import kernels
-from lada_tf.errors import UserError
-from lada_tf.io import replacing_directory
 from lada_tf.layers.diff_augment import DiffAugment
 from lada_tf.models import losses
 from lada_tf.models.discriminator import as_float32_images, logits_and_input_gradients
@@ -17,7 +15,7 @@ from lada_tf.models.fit import ImageTrainer, deserialized
 from lada_tf.models.networks import copy_generator, make_networks
 from lada_tf.models.optimizer_step import OptimizerStep, Shard, update_average
 from lada_tf.models.presets import PRESETS, Preset, get_preset
-from lada_tf.models.pretrained import load_pretrained, save_pretrained
+from lada_tf.models.pretrained import load_pretrained
 
 # Each training step has this many seeds to itself. It uses about 20.
 SEEDS_PER_STEP = 1024
@@ -197,23 +195,19 @@ class LadaGAN(ImageTrainer):
             ValueError: if the preset or a field is unknown, or its sizes do not fit.
             UserError: if the directory does not contain such a model.
         """
-        if not isinstance(preset, Preset) and preset not in PRESETS:
-            if os.path.isdir(preset):
-                if overrides or precision or sync_batch_norm:
-                    raise ValueError(
-                        f"preset={os.fspath(preset)!r} is a directory, which has its "
-                        "own configuration: leave out the other arguments"
-                    )
-                gan = cls.from_pretrained(preset)
-                return (
-                    gan
-                    if load_weights is not False
-                    else cls.from_config(gan.get_config())
+        if isinstance(preset, os.PathLike) or (
+            isinstance(preset, str) and preset not in PRESETS and os.path.isdir(preset)
+        ):
+            if overrides or precision or sync_batch_norm:
+                raise ValueError(
+                    f"preset={os.fspath(preset)!r} has its own configuration: leave "
+                    "out the other arguments"
                 )
-        elif load_weights:
+            gan = cls.from_pretrained(preset)
+            return cls.from_config(gan.get_config()) if load_weights is False else gan
+        if load_weights:
             raise ValueError(
-                f"preset={preset!r} has no weights. Use load_weights=False, or the "
-                "directory of a trained model"
+                f"preset={preset!r} has no weights: use load_weights=False"
             )
         if not isinstance(preset, Preset):
             preset = get_preset(preset, **overrides)
@@ -239,24 +233,6 @@ class LadaGAN(ImageTrainer):
             UserError: if the directory does not contain such a model.
         """
         return load_pretrained(cls, directory)
-
-    def save_to_preset(self, preset_dir: str | os.PathLike) -> None:
-        """Write the model for `from_preset`, without optimizers.
-
-        It is the layout of `lada-tf export --format=hub`, without a model card.
-
-        Raises:
-            UserError: if the directory exists and is not empty.
-        """
-        if os.path.exists(preset_dir) and (
-            not os.path.isdir(preset_dir) or os.listdir(preset_dir)
-        ):
-            raise UserError(
-                f"preset_dir={os.fspath(preset_dir)!r} exists and is not an empty "
-                "directory: choose another path"
-            )
-        with replacing_directory(preset_dir) as directory:
-            save_pretrained(self, directory)
 
     def call(
         self, latents: kernels.Tensor, training: bool | None = None
