@@ -387,6 +387,8 @@ class ImageTrainer(keras.Model):
         images = next(_on_replicas(batch), None)
         if images is not None:
             check_images(images, self.image_size)
+            if 0 in images.shape:
+                raise ValueError("images are empty")
             check_range(images)
 
 
@@ -424,6 +426,11 @@ def _with_first_batch(data):
         return (batch for batch in itertools.chain(first, data)), *(first or [None])
     if hasattr(data, "shape"):
         return data, data[:64]
-    if data is None or isinstance(data, (dict, list, tuple)):
-        return data, data  # the check refuses all but None
+    if isinstance(data, (dict, list, tuple)):
+        raise ValueError(
+            f"images must be one array or dataset, not {type(data).__name__}: join "
+            "arrays with numpy.stack or numpy.concatenate"
+        )
+    if data is None:
+        return data, data
     return data, next(iter(data), None)

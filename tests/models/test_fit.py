@@ -150,6 +150,20 @@ def test_validation_data_is_checked_before_an_epoch(gan):
     assert gan.steps == steps
 
 
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (list(IMAGES), "one array or dataset, not list"),
+        ({"image": IMAGES}, "one array or dataset, not dict"),
+        (IMAGES[:0], "images are empty"),
+    ],
+)
+def test_inputs_that_are_not_images(gan, images, message):
+    for use in (gan.fit, gan.evaluate):
+        with pytest.raises(ValueError, match=message):
+            use(images)
+
+
 # Every callback of Keras. Each function returns one to try, and what to check after.
 def learning_rates(gan):
     return [float(optimizer.learning_rate) for optimizer in gan.optimizer.optimizers]
