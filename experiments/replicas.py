@@ -24,7 +24,7 @@ from absl import app
 
 from lada_tf.data import open_source
 from lada_tf.models import LadaGAN
-from lada_tf.models.metrics import METRICS
+from lada_tf.models.losses import METRICS
 from lada_tf.training.distribution import distributed_batches, make_strategy
 from lada_tf.training.loop import TrainingLoop
 from tests.small import SMALL

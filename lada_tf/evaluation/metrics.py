@@ -1,18 +1,37 @@
-"""The five metrics of a set of images, and a record of how they were computed."""
+"""The five metrics of a set of images, and those of `LadaGAN.evaluate`."""
 
 import importlib
+import warnings
+from collections.abc import Callable
 from typing import Any
 
+import keras
+import numpy as np
+
 from lada_tf.errors import UserError
-from lada_tf.evaluation.distances import frechet_distance_of_statistics
-from lada_tf.evaluation.extract_features import Extractor, FeatureSet, compute_features
-from lada_tf.evaluation.image_sets import ImageSet
+from lada_tf.evaluation.distances import (
+    frechet_distance,
+    frechet_distance_of_statistics,
+    kernel_distance,
+)
+from lada_tf.evaluation.extract_features import (
+    Extractor,
+    Features,
+    FeatureSet,
+    compute_features,
+    open_extractor,
+)
+from lada_tf.evaluation.image_sets import ImageSet, generated_images
 from lada_tf.evaluation.inception_score import inception_score
 from lada_tf.evaluation.precision_recall import precision_recall
 from lada_tf.evaluation.protocols import Protocol
 from lada_tf.evaluation.reference import Reference, open_reference, save_reference
+from lada_tf.sampling.grids import to_uint8
 
 NEAREST_K = 3
+MAX_SUBSET = 1000  # images per subset of KID, as usual
+SUBSETS = 100
+NO_DISTANCES = {"kid": float("nan"), "fd": float("nan")}
 PACKAGES = ("lada_tf", "keras", "numpy", "scipy", "tensorflow")
 
 
@@ -129,6 +148,79 @@ def format_table(metrics: dict[str, float], paper: dict[str, float]) -> str:
         published = f"{paper[name]:8.2f}" if name in paper else ""
         lines.append(f"{name:{width}}{value:12.4f}{published}")
     return "\n".join(lines)
+
+
+class FeatureDistances:
+    """KID and Fréchet distance of a generator to real images that come in batches.
+
+    Args:
+        features: name or path as for `open_extractor`, an `Extractor`, or a callable,
+            uint8 images (n, height, width, 3) → array (n, d).
+    """
+
+    def __init__(self, features: str | Extractor | Callable):
+        if isinstance(features, str):
+            self._extractor = open_extractor(features)
+        elif isinstance(features, Extractor):
+            self._extractor = features
+        elif callable(features):
+            self._extractor = CallableFeatures(features)
+        else:
+            raise UserError(f"features={features!r} is not a name or callable")
+        self._generator: keras.Model | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the real images."""
+        self._real: list[np.ndarray] = []
+        self._results: dict[str, float] | None = None
+
+    def update(self, images: np.ndarray) -> None:
+        """Add real images, float (n, height, width, 3) in [-1, 1]."""
+        if len(images):
+            self._real.append(self._extractor(np.asarray(to_uint8(images))).pool)
+            self._results = None
+
+    def results(self, generator: keras.Model, latent_dim: int) -> dict[str, float]:
+        """Return "kid" and "fd" for as many generated images as there are real ones."""
+        if self._results is None:
+            self._results = self._compute(generator, latent_dim)
+        return self._results
+
+    def _compute(self, generator, latent_dim):
+        real = np.concatenate(self._real) if self._real else np.zeros((0, 1))
+        count = len(real)
+        if count < 2:
+            return NO_DISTANCES
+        if self._generator is not generator:  # keep the graph for the next epoch
+            self._generator = generator
+            self._generated = generated_images(generator, latent_dim)
+        batches = self._generated.batches(count)
+        try:
+            generated = compute_features(batches, count, self._extractor).features
+        except UserError as error:  # callbacks decide what to do after a divergence
+            warnings.warn(f"kid and fd are NaN: {error}", stacklevel=2)
+            return NO_DISTANCES
+        subsets = SUBSETS if count > MAX_SUBSET else 1
+        kid, _ = kernel_distance(real, generated, subsets, min(count, MAX_SUBSET))
+        return {"kid": kid, "fd": frechet_distance(real, generated)}
+
+
+class CallableFeatures(Extractor):
+    """Extract features with a function of the user."""
+
+    def __init__(self, function: Callable):
+        self._function = function
+        self.label = self.identity = getattr(function, "__name__", "callable")
+
+    def extract(self, images: np.ndarray) -> Features:
+        features = np.asarray(self._function(images), np.float32)
+        if features.ndim != 2 or len(features) != len(images):
+            raise UserError(
+                f"features={self.label}: must return an array ({len(images)}, d), not "
+                f"of the shape {features.shape}"
+            )
+        return Features(features)
 
 
 def _check_size(generated: int, real: int | None) -> None:

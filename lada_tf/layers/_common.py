@@ -111,6 +111,32 @@ class TokenDense(keras.layers.Dense):
         rows = super().call(ops.reshape(inputs, (-1, inputs.shape[-1])))
         return ops.reshape(rows, (-1, *ops.shape(inputs)[1:-1], self.units))
 
+    def kernel_and_bias(self) -> tuple[kernels.Tensor, kernels.Tensor]:
+        """Return the map's matrix (D, units) and bias (units,), as floats.
+
+        A quantized kernel has other units. It maps the unit vectors to the rows.
+        """
+        if self.quantization_mode is None:
+            return self.kernel, self.bias
+        width = self.input_spec.axes[-1]
+        return self(ops.eye(width)) - self.bias, self.bias
+
+    def quantize(
+        self, mode: str | None = None, type_check: bool = True, config: Any = None
+    ) -> None:
+        """Quantize the kernel, see `keras.layers.Dense.quantize`."""
+        # Keras refuses subclasses, whose arithmetic it does not know.
+        super().quantize(mode, type_check=False, config=config)
+
+    def save_own_variables(self, store: dict) -> None:
+        # The layers around this one do not store that it is quantized.
+        if self.quantization_mode is not None:
+            raise ValueError(
+                f"{self.path} is quantized to {self.quantization_mode}, which files do "
+                "not store: save the model before quantize(), or use export()"
+            )
+        super().save_own_variables(store)
+
 
 def initializer_config(identifier: str | dict | keras.initializers.Initializer) -> dict:
     """Return the config of an initializer (name, config or object).
@@ -209,6 +235,11 @@ class MultiHeadLayer(keras.layers.Layer):
             mask = ops.cast(ops.expand_dims(mask, others), "bool")
             scores = ops.where(mask, scores, MASKED_SCORE)
         return ops.softmax(scores, axis=axis)
+
+    def quantize(self, mode: str | None = None, config: Any = None) -> None:
+        """Quantize the dense maps, see `keras.layers.Dense.quantize`."""
+        for layer in self._flatten_layers(include_self=False):
+            layer.quantize(mode, config=config)
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

@@ -74,6 +74,9 @@ class DiffAugment(keras.layers.Layer):
             images = getattr(self, f"_{name}")(images, draws)
         return images
 
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
     def _color(self, images, draws):
         images = images + draws.uniform(-0.5, 0.5)
         gray = ops.mean(images, axis=3, keepdims=True)  # (B, H, W, 1)

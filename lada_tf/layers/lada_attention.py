@@ -104,11 +104,12 @@ class LadaAttention(MultiHeadLayer):
         Both the score and the query are linear maps. This multiplies their kernels
         first (D → h), so that no per-token query is computed.
         """
-        kernel, bias = self.query.kernel, ops.expand_dims(self.query.bias, 0)  # (·, D)
+        kernel, bias = self.query.kernel_and_bias()
+        bias = ops.expand_dims(bias, 0)  # (1, D)
         if self.score == "joint":
-            score = self.score_map.kernel  # (D, h)
+            score, score_bias = self.score_map.kernel_and_bias()  # (D, h), (h,)
             to_scores = ops.matmul(kernel, score)  # (D, h)
-            offsets = ops.matmul(bias, score) + self.score_map.bias  # (1, h)
+            offsets = ops.matmul(bias, score) + score_bias  # (1, h)
         else:
             to_scores, offsets = (
                 ops.sum(

@@ -152,6 +152,7 @@ class Discriminator(keras.Model):
             tokens = (None, GRID**2, self.widths[-1])
             self.position_embedding.build(tokens)
             self.block.build(tokens)
+            self.space_to_depth.build(shape)
             shape = self.space_to_depth.compute_output_shape(shape)
             self.merge.build(shape)
             shape = (*shape[:3], self.out_widths[0])
@@ -203,6 +204,10 @@ class Discriminator(keras.Model):
             )
         if len(self.out_widths) != 2:
             raise ValueError(f"out_widths={self.out_widths} must be two widths")
+
+    @property
+    def output_shape(self) -> tuple:  # for `summary`
+        return (None, 25)
 
     def get_config(self) -> dict:
         return {

@@ -299,6 +299,10 @@ class Generator(keras.Model):
                 f"{len(self.decoder_widths)} decoder levels"
             )
 
+    @property
+    def output_shape(self) -> tuple:  # for `summary`
+        return (None, self.image_size, self.image_size, 3)
+
     def get_config(self) -> dict:
         return {
             **super().get_config(),

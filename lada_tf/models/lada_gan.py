@@ -1,6 +1,7 @@
 """LadaGAN: generator, discriminator and EMA generator, and how they train."""
 
 import os
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +12,10 @@ from lada_tf import kernels
 from lada_tf.layers.diff_augment import DiffAugment
 from lada_tf.models import losses
 from lada_tf.models.discriminator import as_float32_images, logits_and_input_gradients
-from lada_tf.models.metrics import ImageTrainer, fake_metrics, real_metrics
+from lada_tf.models.fit import ImageTrainer, deserialized
 from lada_tf.models.networks import copy_generator, make_networks
-from lada_tf.models.optimizer_step import (
-    OptimizerStep,
-    Shard,
-    make_optimizer,
-    update_average,
-)
-from lada_tf.models.presets import Preset, get_preset
+from lada_tf.models.optimizer_step import OptimizerStep, Shard, update_average
+from lada_tf.models.presets import PRESETS, Preset, get_preset
 from lada_tf.models.pretrained import load_pretrained
 
 # Each training step has this many seeds to itself. It uses about 20.
@@ -155,28 +151,38 @@ class LadaGAN(ImageTrainer):
                     f"dtype={network.dtype_policy.name}: weights must be float32 to be "
                     "trained, for example with dtype='mixed_bfloat16'"
                 )
-            if not network.built:
-                network.build()
+        # The shapes are for `summary`, also if the networks are built.
+        images = (None, self.image_size, self.image_size, 3)
+        generator.build((None, self.latent_dim))
+        discriminator.build(images)
+        self.augment.build(images)
         self.ema_generator = copy_generator(generator, name="ema_generator")
         self.ema_generator.trainable = False
         self.step_counter = self._add_counter("step_counter")
         self.image_counter = self._add_counter("image_counter")
         self.built = True
 
+    presets = types.MappingProxyType(PRESETS)  # the names that from_preset takes
+
     @classmethod
     def from_preset(
         cls,
-        preset: str | Preset,
+        preset: str | os.PathLike | Preset,
         *,
+        load_weights: bool | None = None,
         seed: int = 0,
         precision: str | None = None,
         sync_batch_norm: bool = False,
         **overrides: Any,
     ) -> "LadaGAN":
-        """Return a new, untrained LadaGAN.
+        """Return a new, untrained LadaGAN, or one of a directory.
 
         Args:
-            preset: name of a preset, or a `Preset`.
+            preset: name of one of `LadaGAN.presets`, a `Preset`, or a directory that
+                `save_to_preset` wrote. A directory has its own configuration: the other
+                arguments are for names.
+            load_weights: bool. By default, whether `preset` is a directory. Names have
+                no weights.
             seed: int, seed of latents and augmentation.
             precision: dtype of the networks' arithmetic: `"float32"`, `"bfloat16"` or
                 `"float16"`. In all three, float32 is used for weights, normalization,
@@ -188,7 +194,22 @@ class LadaGAN(ImageTrainer):
 
         Raises:
             ValueError: if the preset or a field is unknown, or its sizes do not fit.
+            UserError: if the directory does not contain such a model.
         """
+        if isinstance(preset, os.PathLike) or (
+            isinstance(preset, str) and preset not in PRESETS and os.path.isdir(preset)
+        ):
+            if overrides or precision or sync_batch_norm:
+                raise ValueError(
+                    f"preset={os.fspath(preset)!r} has its own configuration: leave "
+                    "out the other arguments"
+                )
+            gan = cls.from_pretrained(preset)
+            return cls.from_config(gan.get_config()) if load_weights is False else gan
+        if load_weights:
+            raise ValueError(
+                f"preset={preset!r} has no weights: use load_weights=False"
+            )
         if not isinstance(preset, Preset):
             preset = get_preset(preset, **overrides)
         generator, discriminator = make_networks(
@@ -224,57 +245,6 @@ class LadaGAN(ImageTrainer):
         """
         return load_pretrained(cls, directory, custom_objects, safe_mode)
 
-    def compile(
-        self,
-        g_optimizer: str | keras.optimizers.Optimizer | None = None,
-        d_optimizer: str | keras.optimizers.Optimizer | None = None,
-        *,
-        optimizer: str | keras.optimizers.Optimizer | None = None,
-        gradient_accumulation_steps: int = 1,
-        gradient_checkpointing: bool = False,
-        jit_compile: bool = False,
-        **kwargs,
-    ) -> None:
-        """Set and build the optimizers.
-
-        Args:
-            g_optimizer: Keras optimizer or its name. The default is Adam with the
-                learning rate and β given to the constructor. It is put into a
-                `LossScaleOptimizer` if the generator computes in float16.
-            d_optimizer: the same for the discriminator.
-            optimizer: an optimizer of which each network gets a copy, unless it has its
-                own.
-            gradient_accumulation_steps: int. Split each batch into this many
-                micro-batches to save memory. The gradients are those of the whole
-                batch, except that batch normalization sees one micro-batch at a time.
-            gradient_checkpointing: bool. If True, recompute the activations of the
-                networks' stages during the backward pass instead of storing them. The
-                numbers are the same, with less memory and more time. This needs our own
-                networks.
-            jit_compile: bool. Whether XLA compiles the step. It does so again for a
-                last batch of another size, for as long as the first time.
-            **kwargs: `steps_per_execution`, `run_eagerly`, … of
-                `keras.Model.compile`.
-        """
-        if kwargs.pop("loss", None) is not None:
-            raise ValueError("loss: LadaGAN has its own, see adversarial_loss")
-        super().compile(optimizer=None, jit_compile=jit_compile, **kwargs)
-        if isinstance(g_optimizer, keras.Optimizer) and g_optimizer is d_optimizer:
-            raise ValueError("g_optimizer is d_optimizer: create one for each network")
-        if isinstance(optimizer, keras.Optimizer):
-            optimizer = keras.optimizers.serialize(optimizer)  # one for each network
-        self.gradient_accumulation_steps = gradient_accumulation_steps
-        self.gradient_checkpointing = gradient_checkpointing
-        self.g_optimizer = make_optimizer(
-            g_optimizer or optimizer, self.generator, self.g_learning_rate, self.g_betas
-        )
-        self.d_optimizer = make_optimizer(
-            d_optimizer or optimizer,
-            self.discriminator,
-            self.d_learning_rate,
-            self.d_betas,
-        )
-
     def call(
         self, latents: kernels.Tensor, training: bool | None = None
     ) -> kernels.Tensor:
@@ -285,10 +255,6 @@ class LadaGAN(ImageTrainer):
         return keras.random.normal(
             (n, self.latent_dim), dtype="float32", seed=self.seed_generator
         )
-
-    def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Export the EMA generator, see `keras.Model.export`."""
-        self.ema_generator.export(filepath, *args, **kwargs)
 
     def train_step(
         self, data: tf.Tensor | tuple, with_r1: bool | None = None
@@ -309,9 +275,14 @@ class LadaGAN(ImageTrainer):
         """
         real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         real = as_float32_images(real, self.image_size)
-        self._start_random_numbers_of_step()
+        self._start_random_numbers(self.step_counter.value)
         if with_r1 is None and self.r1_interval == 1:
             with_r1 = True
+        if with_r1 is None and tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            raise ValueError(
+                f"r1_interval={self.r1_interval} with several replicas: fit cannot "
+                "skip R1. Use r1_interval=1, or lada_tf.training.train"
+            )
         with kernels.fast():
             if with_r1 is None:
                 d_metrics = tf.cond(
@@ -329,6 +300,43 @@ class LadaGAN(ImageTrainer):
             update_average(self.ema_generator, self.generator, self.ema_decay)
         self._count(real)
         return self.track({**d_metrics, **g_metrics})
+
+    def test_step(self, data: tf.Tensor | tuple) -> dict[str, tf.Tensor]:
+        """Compute the losses of both networks (eqs 14-15) in inference mode.
+
+        Images are not augmented, and there is no R1 or bCR.
+
+        Args:
+            data: see `train_step`.
+
+        Returns:
+            This step's own value of each of `TEST_METRICS`. `evaluate` reports their
+            means.
+        """
+        real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        real = as_float32_images(real, self.image_size)
+        count = tf.shape(real)[0]
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:  # an empty shard becomes a black image
+            real = tf.pad(real, [[0, tf.cast(count == 0, tf.int32)], *[[0, 0]] * 3])
+        seeds = tf.identity(self.seed_generator.state.value)
+        # Steps -1, -2, … are those of an evaluation.
+        batch = tf.cast(self.trackers["g_loss"].count.value, tf.int64)
+        self._start_random_numbers(-1 - batch)
+        shard = Shard(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+        z = self._sample_latents_like(real, shard)
+        self.seed_generator.state.assign(seeds)
+        fake_logits = self.discriminator(self.generator(z, training=False))
+        fake_logits = tf.cast(fake_logits, tf.float32)  # (B, 25)
+        real_logits = tf.cast(self.discriminator(real), tf.float32)
+        adversarial = losses.LOSSES[self.adversarial_loss]
+        values = {
+            "d_loss": adversarial.real(real_logits) + adversarial.fake(fake_logits),
+            "g_loss": adversarial.generator(fake_logits),
+            **losses.fake_metrics(fake_logits),
+            **losses.real_metrics(real_logits),
+        }
+        return self.track_test(values, count)
 
     def _update_discriminator(self, real, with_r1):
         """Minimize eq 14. No gradient reaches the generator: it runs outside a tape."""
@@ -360,7 +368,11 @@ class LadaGAN(ImageTrainer):
         """Second term of eq 14: softplus(D(G(z)))."""
         logits = self._logits(fake)  # (B, 25)
         loss = losses.LOSSES[self.adversarial_loss].fake(logits)  # (14), fake term
-        return loss, {"d_loss": loss, "d_total_loss": loss, **fake_metrics(logits)}
+        return loss, {
+            "d_loss": loss,
+            "d_total_loss": loss,
+            **losses.fake_metrics(logits),
+        }
 
     def _real_loss(self, real, with_r1):
         """First term of eq 14, softplus(-D(x)), and γ R1."""
@@ -369,7 +381,7 @@ class LadaGAN(ImageTrainer):
         r1 = self.r1_interval * losses.r1_penalty(gradients) if with_r1 else 0.0
         total = losses.total([loss, self.r1_gamma * r1])  # (14) with γ R1
         metrics = {"d_loss": loss, "d_total_loss": total}
-        return total, metrics | real_metrics(logits, r1, self.r1_gamma)
+        return total, metrics | losses.real_metrics(logits, r1, self.r1_gamma)
 
     def _bcr_loss(self, real, fake, augmented, with_r1):
         """Eq 14 of plain images, γ R1, and consistency with augmented images (bCR)."""
@@ -396,9 +408,9 @@ class LadaGAN(ImageTrainer):
             "d_total_loss": total,
             "consistency_real": consistency_real,
             "consistency_fake": consistency_fake,
-            **fake_metrics(fake_logits),
+            **losses.fake_metrics(fake_logits),
         }
-        return total, metrics | real_metrics(real_logits, r1, self.r1_gamma)
+        return total, metrics | losses.real_metrics(real_logits, r1, self.r1_gamma)
 
     def _generator_loss(self, z, shard):
         """Eq 15: softplus(-D(G(z)))."""
@@ -443,8 +455,8 @@ class LadaGAN(ImageTrainer):
             return {"training": True, "gradient_checkpointing": True}
         return {"training": True}
 
-    def _start_random_numbers_of_step(self):
-        step = tf.cast(self.step_counter.value, self.seed_generator.state.dtype)
+    def _start_random_numbers(self, step):
+        step = tf.cast(step, self.seed_generator.state.dtype)
         self.seed_generator.state.assign(
             tf.stack([tf.constant(self.seed, step.dtype), step * SEEDS_PER_STEP])
         )
@@ -490,21 +502,4 @@ class LadaGAN(ImageTrainer):
 
     @classmethod
     def from_config(cls, config: dict) -> "LadaGAN":
-        return cls(**_deserialized(config, ("generator", "discriminator")))
-
-    def get_compile_config(self) -> dict:
-        return {
-            "g_optimizer": keras.saving.serialize_keras_object(self.g_optimizer),
-            "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),
-            "gradient_accumulation_steps": self.gradient_accumulation_steps,
-            "gradient_checkpointing": self.gradient_checkpointing,
-        }
-
-    def compile_from_config(self, config: dict) -> None:
-        self.compile(**_deserialized(config, ("g_optimizer", "d_optimizer")))
-
-
-def _deserialized(config, names):
-    """Return a copy of the config with the Keras objects of these names."""
-    objects = {n: keras.saving.deserialize_keras_object(config[n]) for n in names}
-    return {**config, **objects}
+        return cls(**deserialized(config, ("generator", "discriminator")))

@@ -1,4 +1,4 @@
-"""The terms of both networks' losses, as functions of tensors (eqs 14-15)."""
+"""The terms of both networks' losses (eqs 14-15), and the metrics of a step."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -31,6 +31,49 @@ HINGE = AdversarialLoss(
 )
 
 LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE}
+
+METRICS = (
+    "d_loss",  # adversarial loss of the discriminator alone
+    "d_total_loss",  # with weighted R1 and consistency: what it minimizes
+    "g_loss",
+    "r1",  # without its weight γ; with lazy R1, k times the penalty, or 0
+    "r1_weighted",
+    "consistency_real",  # without their weights; 0 if bCR is off
+    "consistency_fake",
+    "real_logits",  # means over the logits of the losses
+    "fake_logits",
+    "real_accuracy",  # share of real logits above 0
+    "fake_accuracy",  # share of fake logits below 0
+    "d_grad_norm",  # over all variables of the network
+    "g_grad_norm",
+)
+# Those of an evaluation, which has no gradients.
+TEST_METRICS = (
+    "d_loss",
+    "g_loss",
+    "real_logits",
+    "fake_logits",
+    "real_accuracy",
+    "fake_accuracy",
+)
+
+
+def fake_metrics(logits: Tensor) -> dict[str, Tensor]:
+    return {
+        "fake_logits": ops.mean(logits),
+        "fake_accuracy": ops.mean(ops.cast(logits < 0, "float32")),
+    }
+
+
+def real_metrics(
+    logits: Tensor, r1: Tensor | float = 0.0, r1_gamma: float = 0.0
+) -> dict[str, Tensor]:
+    return {
+        "real_logits": ops.mean(logits),
+        "real_accuracy": ops.mean(ops.cast(logits > 0, "float32")),
+        "r1": r1,
+        "r1_weighted": r1_gamma * r1,
+    }
 
 
 def r1_penalty(input_gradients: Tensor) -> Tensor:

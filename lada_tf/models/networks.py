@@ -94,9 +94,9 @@ def make_networks(
         )
     if build:  # after both constructors, which draw the seeds of initializers
         with _naming_fields("generator", GENERATOR_FIELDS):
-            generator.build()
+            generator.build((None, preset.latent_dim))
         with _naming_fields("discriminator", DISCRIMINATOR_FIELDS):
-            discriminator.build()
+            discriminator.build((None, preset.image_size, preset.image_size, 3))
     return generator, discriminator
 
 
@@ -176,7 +176,7 @@ def copy_without_weights(
     changes["name"] = name or generator.name
     # Not from_config, which refuses an attention that a file names by module:Class.
     copy = type(generator)(**{**generator.get_config(), **changes})
-    copy.build()
+    copy.build((None, copy.latent_dim))
     return copy
 
 

@@ -45,7 +45,65 @@ class Shard:
         return tf.reshape(rows, (self.count, n, *rows.shape[1:]))[self.index]
 
 
+class Optimizers:
+    """Both optimizers, in the form that Keras' callbacks expect of several.
+
+    Attributes:
+        optimizers: those of the generator and the discriminator, without the
+            `LossScaleOptimizer` around them. Callbacks change each learning rate.
+        iterations: variable, number of training steps.
+    """
+
+    name = "optimizers"
+    built = True
+
+    def __init__(
+        self,
+        g_optimizer: keras.optimizers.Optimizer,
+        d_optimizer: keras.optimizers.Optimizer,
+        iterations: keras.Variable,
+    ):
+        self._outer = (g_optimizer, d_optimizer)
+        self.optimizers = [_unwrapped(optimizer) for optimizer in self._outer]
+        self.iterations = iterations
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [
+            variable for optimizer in self._outer for variable in optimizer.variables
+        ]
+
+    @property
+    def learning_rate(self) -> Any:
+        """The generator's learning rate. Setting it scales both by one factor."""
+        return self.optimizers[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        g_optimizer, d_optimizer = self.optimizers
+        before = float(g_optimizer.learning_rate)
+        if before == 0:
+            raise ValueError(
+                "the generator's learning rate is 0: set g_optimizer.learning_rate and "
+                "d_optimizer.learning_rate"
+            )
+        d_optimizer.learning_rate = float(d_optimizer.learning_rate) * value / before
+        g_optimizer.learning_rate = value
+
+    def get_config(self) -> dict:
+        names = ("g_optimizer", "d_optimizer")
+        return {
+            name: keras.optimizers.serialize(optimizer)
+            for name, optimizer in zip(names, self._outer, strict=True)
+        }
+
+
+def _unwrapped(optimizer):
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def make_optimizer(
+    name: str,
     optimizer: str | dict | keras.optimizers.Optimizer | None,
     network: keras.Model,
     learning_rate: float,
@@ -54,10 +112,14 @@ def make_optimizer(
     """Return an optimizer, built for a network.
 
     Args:
+        name: new name of the optimizer, for logs and the paths of its variables.
         optimizer: what `keras.optimizers.get` takes, or None for Adam.
         network: Keras model. If it computes in float16, the optimizer scales the loss.
         learning_rate: float, of the default Adam.
         betas: two floats, β₁ and β₂ of the default Adam.
+
+    Raises:
+        ValueError: if the optimizer averages weights.
     """
     with keras_defaults():  # the learning rate's dtype is `floatx`
         if optimizer is None:
@@ -68,6 +130,12 @@ def make_optimizer(
         scales = isinstance(built, keras.optimizers.LossScaleOptimizer)
         if network.compute_dtype == "float16" and not scales:
             built = keras.optimizers.LossScaleOptimizer(built)
+        if _unwrapped(built).use_ema:
+            raise ValueError(
+                f"{name}: use_ema=True is not supported. ema_generator is the average "
+                "of the generator, see ema_decay"
+            )
+        built.name = _unwrapped(built).name = name
         built.build(network.trainable_variables)
     return built
 
@@ -111,6 +179,8 @@ class OptimizerStep:
         A micro-batch waits for the gradients of the one before it. Otherwise the
         activations of all of them would be in memory at once.
         """
+        if self.num_shards > 1:
+            _check_divisible(batch, self.num_micro_batches)
         for i, rows in enumerate(tf.split(batch, self.num_micro_batches)):
             shard = Shard(self.replica * self.num_micro_batches + i, self.num_shards)
             with tf.control_dependencies(self.gradients):
@@ -173,3 +243,19 @@ class OptimizerStep:
         if self.num_shards == 1:
             return tensors
         return [tensor / self.num_shards for tensor in tensors]
+
+
+def _check_divisible(batch, num_micro_batches):
+    """Refuse a batch that is empty or cannot be split evenly, also in the graph."""
+    message = (
+        f"gradient_accumulation_steps={num_micro_batches} must divide the number of "
+        "images in each batch, per replica. Leave out a smaller last batch with "
+        "dataset.batch(n, drop_remainder=True)"
+    )
+    size = batch.shape[0]
+    if size is None:
+        size = tf.shape(batch)[0]
+        is_valid = (size > 0) & (size % num_micro_batches == 0)
+        tf.debugging.Assert(is_valid, [message])
+    elif size == 0 or size % num_micro_batches:
+        raise ValueError(f"{message} (here {size})")

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from lada_tf.errors import TrainingDiverged, WorkerLost
 from lada_tf.models import LadaGAN
-from lada_tf.models.metrics import METRICS
+from lada_tf.models.losses import METRICS
 from lada_tf.runtime import without_garbage_collection, without_grappler
 from lada_tf.training.distribution import count_workers
 

@@ -312,6 +312,20 @@ def test_masked_tokens_have_the_weight_0(name):
 
 
 @pytest.mark.parametrize("name", MASKING)
+def test_quantize(name, tmp_path):
+    inputs = keras.Input((6, 16))
+    layer = MASKING[name](num_heads=2)
+    model = keras.Model(inputs, layer(inputs))
+    tokens = np.random.default_rng(0).normal(size=(2, 6, 16)).astype("float32")
+    before = np.asarray(model(tokens))
+    layer.quantize("int8")
+    error = np.abs(np.asarray(model(tokens)) - before).max()
+    assert 0 < error < 0.05 * np.abs(before).max()
+    with pytest.raises(ValueError, match="quantized to int8"):
+        model.save(tmp_path / "quantized.keras")
+
+
+@pytest.mark.parametrize("name", MASKING)
 def test_shapes_without_a_call(name):
     layer, symbol = MASKING[name](HEADS), keras.Input((8, WIDTH))
     assert layer.compute_output_shape((None, 8, WIDTH)) == (None, 8, WIDTH)

@@ -10,12 +10,9 @@ import tensorflow as tf
 
 from lada_tf.models import Discriminator, Generator, LadaGAN, get_preset
 from lada_tf.models.discriminator import as_float32_images, check_range
-from lada_tf.models.metrics import (
-    METRICS,
-    SHOWN_BY_FIT,
-    ProgressBar,
-    _with_first_batch,
-)
+from lada_tf.models.fit import _with_first_batch
+from lada_tf.models.fit_callbacks import SHOWN_BY_FIT, ProgressBar
+from lada_tf.models.losses import METRICS
 from lada_tf.models.networks import keras_defaults
 from tests.small import SMALL
 

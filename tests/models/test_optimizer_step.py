@@ -8,8 +8,7 @@ import tensorflow as tf
 from benchmarks.step_flops import count_step_flops
 from lada_tf.models import LadaGAN
 from lada_tf.models.discriminator import logits_and_input_gradients
-from lada_tf.models.losses import r1_penalty
-from lada_tf.models.metrics import METRICS
+from lada_tf.models.losses import METRICS, r1_penalty
 from tests.small import SMALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_traced")]

@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from lada_tf.models.metrics import METRICS
+from lada_tf.models.losses import METRICS
 from lada_tf.training.loop import NonFiniteStep, TrainingLoop
 
 BAD_STEP = 3
