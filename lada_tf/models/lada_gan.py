@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from lada_tf import kernels
@@ -13,7 +14,8 @@ from lada_tf.layers.diff_augment import DiffAugment
 from lada_tf.models import losses
 from lada_tf.models.discriminator import as_float32_images, logits_and_input_gradients
 from lada_tf.models.fit import ImageTrainer, deserialized
-from lada_tf.models.networks import copy_generator, make_networks
+from lada_tf.models.latents import latents
+from lada_tf.models.networks import copy_generator, make_networks, to_uint8
 from lada_tf.models.optimizer_step import OptimizerStep, Shard, update_average
 from lada_tf.models.presets import PRESETS, Preset, get_preset
 from lada_tf.models.pretrained import load_pretrained
@@ -249,6 +251,27 @@ class LadaGAN(ImageTrainer):
         self, latents: kernels.Tensor, training: bool | None = None
     ) -> kernels.Tensor:
         return self.ema_generator(latents)
+
+    def generate(
+        self, seed: int = 0, num_images: int = 16, truncation: float = 1.0
+    ) -> np.ndarray:
+        """Return the first images of a seed by the EMA generator.
+
+        Args:
+            seed: int in [0, 2^63). Image i of a seed is the same in every program of
+                lada_tf, whatever `num_images`.
+            num_images: int.
+            truncation: float in (0, 1], factor of the latents. Lower values give more
+                typical and less diverse images.
+
+        Returns:
+            A uint8 array (num_images, H, W, 3).
+        """
+        if not 0 < truncation <= 1:
+            raise ValueError(f"truncation={truncation}: must be above 0 and at most 1")
+        z = latents(seed, range(num_images), self.latent_dim)
+        images = self.predict(z * np.float32(truncation), verbose=0)
+        return np.asarray(to_uint8(images))
 
     def sample_latents(self, n: int | tf.Tensor) -> tf.Tensor:
         """Return n latents, standard normal float32 (n, latent_dim)."""

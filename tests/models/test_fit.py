@@ -14,6 +14,7 @@ from lada_tf.evaluation.extract_features import Extractor, Features
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.losses import METRICS, TEST_METRICS
 from lada_tf.runtime import without_grappler
+from lada_tf.sampling import generate_images
 from tests.small import SMALL
 
 CHANGES = {**SMALL, "bcr_real": 0.0, "augment": "color"}
@@ -445,6 +446,15 @@ def test_summary_names_each_network_and_its_shape(gan, capsys):
         assert shape in row
     assert "unbuilt" not in rows
     assert all(layer.built for layer in gan.layers)
+
+
+def test_images_of_a_seed_are_those_of_sample(gan):
+    images = gan.generate(seed=3, num_images=5, truncation=0.5)
+    expected = generate_images(gan.ema_generator, 5, seed=3, truncation=0.5)
+    assert images.dtype == np.uint8
+    np.testing.assert_allclose(images, expected, atol=1)  # rounding at .5
+    with pytest.raises(ValueError, match="truncation=2"):
+        gan.generate(truncation=2)
 
 
 def test_presets(gan, tmp_path):
