@@ -38,6 +38,7 @@ INSTEAD = {  # part of a block that cannot run or takes too long: its replacemen
     "--protocol=cifar10_50k": "--real=portraits --num_generated=64 "
     "--features=small_classifier",
     "--num_generated=1000": "--num_generated=64",
+    "--num_images=50000": "--num_images=64",
     "--output=docs/images/curves.png": "--output=curves.png",
     'from_preset("cifar10")': f'from_preset("cifar10", **{SMALL})',
     "steps_per_epoch=1000, epochs=5": "steps_per_epoch=1, epochs=2",
@@ -179,6 +180,7 @@ def flags_of(command):
     """Return the flags of `lada-tf command`."""
     source = (ROOT / f"lada_tf/{command}.py").read_text()
     names = {"flagfile", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source)}
+    names |= set(re.findall(r"app\.DEFINE_(\w+)\(\)", source))
     return (
         names | {"preset", *FIELDS, *OPTION_FIELDS}
         if "define_preset_flags()" in source
