@@ -165,8 +165,7 @@ def replacing_directory(
             names = os.listdir(temporary)
             moves = [(os.path.join(temporary, n), os.path.join(path, n)) for n in names]
         for source, target in moves:
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(source, target)
+            _move(source, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -332,6 +331,25 @@ def _cache_path(key: str, cache_dir: str | None) -> str:
 def _temporary_path(directory: str, name: str) -> str:
     """Return a new hidden path. No two processes of any machine get the same one."""
     return os.path.join(directory, f".{name[:50]}.{uuid.uuid4().hex[:12]}.partial")
+
+
+def _move(source: str, target: str) -> None:
+    """Rename a file or directory to `target`, which can exist.
+
+    A directory there gets a partial name first: if the process dies, none is lost.
+    """
+    if not os.path.isdir(target):
+        os.replace(source, target)
+        return
+    old = _temporary_path(*os.path.split(target))
+    os.replace(target, old)
+    try:
+        os.replace(source, target)
+    except BaseException:
+        os.replace(old, target)
+        raise
+    _sync_directory(os.path.dirname(target))
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync_directory(path: str) -> None:
