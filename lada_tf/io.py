@@ -15,7 +15,7 @@ from typing import IO
 
 from absl import logging
 
-from lada_tf.errors import LadaError, UserError
+from lada_tf.errors import UserError, describe_os_error
 
 # Of ext4, macOS, Synology and Windows.
 _SYSTEM_NAMES = ("lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN")
@@ -130,7 +130,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
         raise
-    _sync_directory(directory)
+    sync_directory(directory)
 
 
 @contextlib.contextmanager
@@ -159,7 +159,7 @@ def replacing_directory(
             for file in files:
                 with open(os.path.join(directory, file), "rb+") as stream:
                     os.fsync(stream.fileno())
-            _sync_directory(directory)
+            sync_directory(directory)
         moves = [(temporary, path)]
         if keep:
             names = os.listdir(temporary)
@@ -171,7 +171,7 @@ def replacing_directory(
         raise
     if keep:
         os.rmdir(temporary)
-    _sync_directory(path if keep else parent)
+    sync_directory(path if keep else parent)
 
 
 def write_atomically(
@@ -302,26 +302,8 @@ def default_cache_dir() -> str:
 
 def failure_reason(error: BaseException) -> str:
     """Return why a write failed: the "disk full" text if it says so, or all of it."""
-    text = str(error)
+    text = describe_os_error(error) if isinstance(error, OSError) else str(error)
     return next((reason for reason in DISK_FULL_ERRORS if reason in text), text)
-
-
-@contextlib.contextmanager
-def reporting_full_disk(run_dir: str | os.PathLike) -> Iterator[None]:
-    """Raise a UserError with one clear line if a write fails because the disk is full.
-
-    TensorFlow has its own exception types for file errors, so the text decides.
-    """
-    try:
-        yield
-    except Exception as error:
-        reason = failure_reason(error)
-        if isinstance(error, LadaError) or reason not in DISK_FULL_ERRORS:
-            raise
-        raise UserError(
-            f"run_dir={run_dir}: {reason}. Free some space and run the same command "
-            "again; it resumes from the last checkpoint"
-        ) from error
 
 
 def _cache_path(key: str, cache_dir: str | None) -> str:
@@ -348,11 +330,11 @@ def _move(source: str, target: str) -> None:
     except BaseException:
         os.replace(old, target)
         raise
-    _sync_directory(os.path.dirname(target))
+    sync_directory(os.path.dirname(target))
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
     """Flush a directory's entries to the disk, where the file system supports it."""
     try:
         descriptor = os.open(path or ".", os.O_RDONLY)
