@@ -43,6 +43,9 @@ def generate_images(
     Returns:
         A pair: the images, a uint8 array (N, H, W, 3), and the attention maps, a list
         with one float32 array (N, heads, tokens) per stage, or None.
+
+    Raises:
+        UserError: if a pixel is NaN or infinite.
     """
     latents = np.asarray(
         keras.random.normal(
@@ -58,6 +61,11 @@ def generate_images(
     with progress_bar(None, len(latents), "sampling") as bar:
         for start in range(0, len(latents), batch_size):
             outputs = forward(latents[start : start + batch_size])
+            if not np.isfinite(outputs["images"]).all():
+                raise UserError(
+                    "the generator returns NaN or infinite pixels: its training "
+                    "diverged. Use an older checkpoint"
+                )
             batch = to_uint8(outputs["images"])
             images[start : start + len(batch)] = batch
             bar.update(len(batch))

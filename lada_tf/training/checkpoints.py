@@ -174,7 +174,9 @@ class Checkpoints:
                     **facts,
                     "sha256": {f.name: sha256(f) for f in files},
                 }
-                if not validation_error(path) and read_manifest(path) == manifest:
+                if not validation_error(path) and manifest == read_json(
+                    path / MANIFEST
+                ):
                     raise _IsSaved
                 write_json(os.path.join(temporary, MANIFEST), manifest)
         except _IsSaved:
@@ -262,7 +264,8 @@ def validation_error(checkpoint: Path) -> str | None:
     """Return what is wrong with a checkpoint, or None if it is whole."""
     try:
         for name, checksum in read_manifest(checkpoint)["sha256"].items():
-            if sha256(checkpoint / name) != checksum:
+            file = checkpoint / name
+            if not file.is_file() or sha256(file) != checksum:
                 return f"{name} does not match its checksum"
     except (OSError, ValueError) as error:
         return f"cannot be read ({error})"
@@ -275,7 +278,8 @@ def _is_checkpoint(path: Path) -> bool:
 
 def _partial(path: Path, kind: str) -> list[Path]:
     """Return the temporary directories of `replacing_directory`, in a fixed order."""
-    return sorted(p for p in path.glob(f".{kind}-[0-9]*.partial") if p.is_dir())
+    found = path.glob(f".{kind}-[0-9]*.partial")
+    return sorted(p for p in found if p.is_dir() and not p.is_symlink())
 
 
 def _count(path: Path) -> int:

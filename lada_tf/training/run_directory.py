@@ -171,10 +171,7 @@ class RunDirectory:
 
     def read_metrics(self) -> list[dict]:
         """Return the lines of metrics.jsonl. Leave out those that a crash has torn."""
-        lines = []
-        if self.metrics_file.exists():
-            lines = self.metrics_file.read_bytes().splitlines()
-        return [record for line in lines if (record := _parse_metrics(line))]
+        return read_metrics(self.metrics_file)
 
     def truncate_metrics(self, images: int) -> None:
         """Delete the lines after `images` images. The resumed run writes them again."""
@@ -297,6 +294,12 @@ def _flagfile(preset: Preset, options: dict, fingerprint: str) -> str:
     if fingerprint:
         text += f"{configuration.DATA_COMMENT}{fingerprint}\n"
     return text
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """Return the lines of a metrics.jsonl. Leave out those that a crash has torn."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [record for line in lines if (record := _parse_metrics(line))]
 
 
 def _parse_metrics(line: bytes) -> dict | None:
