@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lada_tf.errors import UserError
 from lada_tf.models import Generator
@@ -28,6 +29,20 @@ def test_the_batch_size_does_not_change_images(generator):
     assert no_maps is None
     other, _ = generate_images(generator, 5, seed=2)
     assert (other != images).mean() > 0.5
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_diverged_generator_is_refused(value):
+    """Its weights can be finite: their products overflow."""
+
+    class Diverged:
+        latent_dim, image_size, num_heads, resolutions = 3, 8, (), ()
+
+        def __call__(self, latents, **_):
+            return tf.fill((len(latents), 8, 8, 3), np.float32(value)), []
+
+    with pytest.raises(UserError, match="NaN or infinite pixels"):
+        generate_images(Diverged(), 2)
 
 
 def test_interpolated_images_start_at_each_latent(generator):
