@@ -1,6 +1,8 @@
 """Training in which a step is not finite: it stops or rolls back."""
 
 import json
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 
 from lada_tf.data import batch_indices, open_source
 from lada_tf.data.source import MemorySource
-from lada_tf.errors import TrainingDiverged, UserError
+from lada_tf.errors import TrainingDiverged, UserError, WorkerLost
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.training import trainer
 from lada_tf.training.configuration import TrainingOptions
@@ -94,6 +96,39 @@ def test_rollbacks_are_limited(tmp_path, bad_seeds):
         train(tmp_path / "run", on_nonfinite="rollback", max_rollbacks=2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["rollback", "end"])
+def test_a_signal_outside_of_the_steps_is_not_lost(
+    tmp_path, bad_seeds, monkeypatch, moment
+):
+    def raise_signal(*_, **__):
+        moments.append(moment)
+        signal.raise_signal(signal.SIGTERM)
+
+    moments, images = [], 4
+    if moment == "rollback":
+        bad_seeds.add(0)
+        monkeypatch.setattr(trainer.logging, "warning", raise_signal)
+        images = 16
+    else:
+        monkeypatch.setattr(trainer.ProgressBar, "on_train_end", raise_signal)
+    with pytest.raises(SystemExit) as end:
+        train(tmp_path / "run", total_images=images, on_nonfinite="rollback")
+    assert end.value.code == 128 + signal.SIGTERM
+    assert moments == [moment]
+
+
+@pytest.mark.slow
+def test_a_run_directory_deleted_during_training_is_one_line(tmp_path, monkeypatch):
+    def delete(*_, **__):
+        shutil.rmtree(tmp_path / "run")
+
+    monkeypatch.setattr(trainer.ProgressBar, "on_train_batch_end", delete)
+    with pytest.raises(UserError, match=r"run_dir=.* cannot be written"):
+        train(tmp_path / "run", total_images=16)
+    assert not (tmp_path / "run").exists()
+
+
 def test_build_rejects_options_that_do_not_fit():
     with pytest.raises(UserError, match=r"^g_heads=5 does not"):
         trainer.build(get_preset("tiny", g_heads=(5,)), TrainingOptions())
@@ -124,6 +159,21 @@ def test_a_preset_that_cannot_be_built_is_refused_by_its_field(tmp_path, change)
     strategy = tf.distribute.get_strategy()
     with pytest.raises(UserError, match=rf"\b{name}="):
         trainer.check(preset, tmp_path / "run", TrainingOptions(), strategy)
+
+
+@pytest.mark.parametrize("function", ["build", "distribution.check_same_state"])
+def test_a_worker_lost_before_the_first_step_is_reported(
+    tmp_path, monkeypatch, function
+):
+    def fail(*_):
+        raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
+
+    monkeypatch.setattr(f"lada_tf.training.trainer.{function}", fail)
+    for count, error in ((2, WorkerLost), (1, tf.errors.UnavailableError)):
+        monkeypatch.setattr(trainer.distribution, "count_workers", lambda _, n=count: n)
+        monkeypatch.setattr(trainer.distribution, "is_chief", lambda _: True)
+        with pytest.raises(error):
+            train(tmp_path / "run")
 
 
 def test_one_image_has_no_distance(tmp_path):
