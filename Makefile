@@ -4,6 +4,7 @@
 # make test-serving: test the REST and gRPC servers, after installing their packages.
 # make test-portable: test with what Windows lacks hidden, and with unusual paths.
 # make test-backends: test the layers and networks on PyTorch; make test does on JAX.
+# make test-loggers: test train --logger with W&B and MLflow, without a network.
 # make test-browser: test the demo page in Chromium, which must be installed.
 # make test-notebooks: run the notebooks from top to bottom, minutes on 2 cores.
 # make docs: build the documentation as site/index.html; warnings are errors.
@@ -16,7 +17,7 @@ PORTABLE := tests/test_io.py tests/test_app.py tests/data tests/layers/test_lada
 	tests/training/test_run_directory.py tests/training/test_checkpoints.py
 BACKENDS := tests/models/test_other_backends.py tests/serving/test_export.py
 
-.PHONY: demo check test test-portable test-backends test-serving test-browser test-notebooks docs lint clean
+.PHONY: demo check test test-portable test-backends test-loggers test-serving test-browser test-notebooks docs lint clean
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg \
@@ -38,6 +39,10 @@ test-portable: $(VENV)/test
 
 test-backends: $(VENV)/backends
 	$(VENV)/bin/python -m pytest -q -k torch $(BACKENDS)
+
+test-loggers: $(VENV)/loggers
+	$(VENV)/bin/python -m pytest -q -k "wandb or mlflow" \
+		tests/training/test_user_callbacks.py
 
 test-serving: $(VENV)/serve
 	$(VENV)/bin/python -m pytest tests/serving/servers
@@ -65,6 +70,10 @@ $(VENV)/demo: setup.cfg pyproject.toml
 
 $(VENV)/test: $(VENV)/demo
 	$(INSTALL) ".[test]"
+	touch $@
+
+$(VENV)/loggers: $(VENV)/test
+	$(INSTALL) ".[test,wandb,mlflow]"
 	touch $@
 
 $(VENV)/serve: $(VENV)/test

@@ -157,7 +157,8 @@ def _open_images(source_options: dict) -> ImageSet:
 
 def _read_settings_of_run() -> None:
     """Make the settings by which the run read its data the defaults of the flags."""
-    from lada_tf.training.run_directory import SOURCE_SETTINGS, RunDirectory
+    from lada_tf.training.configuration import SOURCE_SETTINGS
+    from lada_tf.training.run_directory import RunDirectory
 
     run = RunDirectory(FLAGS.run_dir)
     run.read_preset()  # raises if there is no run

@@ -7,6 +7,9 @@ Run the same command again to resume from the last checkpoint. For an existing r
 --run_dir alone is enough: the other flags have the values of that run.
 """
 
+import os
+import sys
+
 from absl import flags
 
 from lada_tf import app
@@ -14,7 +17,8 @@ from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.training import configuration, trainer
 from lada_tf.training.distribution import CLUSTERS, STRATEGIES, make_strategy
-from lada_tf.training.run_directory import SOURCE_SETTINGS, RunDirectory
+from lada_tf.training.run_directory import RunDirectory
+from lada_tf.training.user_callbacks import check_loggers, make_callback
 
 app.DEFINE_path(
     "run_dir", None, "Write the run to this directory, or resume it.", required=True
@@ -49,6 +53,14 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "virtual_cpus", 1, "Split the CPU into N devices, to try mirrored without GPUs.", 1
 )
+flags.DEFINE_list(
+    "logger",
+    ["tensorboard"],
+    "Write metrics to these: tensorboard, wandb, mlflow, or nothing.",
+)
+flags.DEFINE_multi_string(
+    "callback", [], "Run this Keras callback too: module:Class. Can be repeated."
+)
 flags.DEFINE_boolean(
     "dry_run",
     False,
@@ -65,7 +77,7 @@ TOPICS = {
     "dry_run safe_mode",
     "Data": "resize subset flip on_bad_image memory_limit_mb cache_dir download",
     "Logs, samples and checkpoints": "log_images sample_images checkpoint_images "
-    "keep_checkpoints fd_images fd_samples",
+    "keep_checkpoints fd_images fd_samples logger callback",
     "Devices, memory and speed": "precision jit_compile gradient_accumulation_steps "
     "gradient_checkpointing strategy cluster virtual_cpus sync_batch_norm",
     "Losses that are not finite": "on_nonfinite max_rollbacks",
@@ -88,6 +100,9 @@ def main() -> None:
     options = configuration.options_from_flags(FLAGS)
     if not preset.data:
         raise UserError("--data is missing: this preset has no dataset of its own")
+    check_loggers(FLAGS.logger)
+    sys.path.append(os.getcwd())  # as `python -m` does
+    callbacks = [make_callback(name) for name in FLAGS.callback]
     # Before the data is decoded, which can take an hour.
     trainer.check(preset, FLAGS.run_dir, options, strategy)
     source = open_source(
@@ -103,9 +118,19 @@ def main() -> None:
     if FLAGS.dry_run:
         trainer.dry_run(preset, source, FLAGS.run_dir, options, strategy)
     else:
-        values = {name: FLAGS[name].value for name in SOURCE_SETTINGS}
+        names = configuration.SOURCE_SETTINGS
+        values = {name: FLAGS[name].value for name in names}
         given = {name: value for name, value in values.items() if value is not None}
-        trainer.train(preset, source, FLAGS.run_dir, options, strategy, given)
+        trainer.train(
+            preset,
+            source,
+            FLAGS.run_dir,
+            options,
+            strategy,
+            source_settings=given,
+            loggers=tuple(FLAGS.logger),
+            callbacks=callbacks,
+        )
         print(f"samples: {FLAGS.run_dir}/samples")
 
 

@@ -26,6 +26,9 @@ from lada_tf.models.presets import (
 )
 from lada_tf.runtime import MAX_SEED
 
+# How a run opened its data: flags of `lada_tf.train` and `lada_tf.evaluate`. Another
+# `on_bad_image` changes the fingerprint, if it matters.
+SOURCE_SETTINGS = ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
 DATA_COMMENT = "# data: "
 COUNT = "[0, 1e18]"
 # How often per run, and the longest interval in images.
@@ -185,7 +188,9 @@ def resume_from_settings(
     Raises:
         UserError: if a value is invalid, or an attention would import code.
     """
-    names = [n for n in settings.keys() & set(values) if not values[n].present]
+    # No others: a run of somebody else must not name code to run, such as a callback.
+    stored = {*FIELDS, *OPTION_FIELDS, *SOURCE_SETTINGS, "logger"}
+    names = [n for n in settings.keys() & stored if not values[n].present]
     _check_attentions({name: settings[name] for name in names}, path)
     for name in names:
         try:

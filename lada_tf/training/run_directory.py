@@ -31,9 +31,6 @@ from lada_tf.training import configuration
 LOCK = "lock"
 PARTIAL = ".*.partial"  # temporary files of lada_tf.io.replacing
 HEADER = "# python -m lada_tf.train --flagfile=flags.cfg --run_dir=...\n"
-# How a run opened its data: flags of `lada_tf.train` and `lada_tf.evaluate`. Another
-# `on_bad_image` changes the fingerprint, if it matters.
-SOURCE_SETTINGS = ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
 FINGERPRINT = "data fingerprint"  # the last setting in flags.cfg
 NEW_RUN = "Restore it from a copy, or choose a new directory"
 # Settings that may change when a run is resumed, because they do not change past steps.
@@ -48,7 +45,8 @@ FREE_SETTINGS = (
     "fd_samples",
     "on_nonfinite",
     "max_rollbacks",
-    *SOURCE_SETTINGS,
+    *configuration.SOURCE_SETTINGS,
+    "logger",
 )
 
 
@@ -65,6 +63,10 @@ class RunDirectory:
 
     Args:
         path: path of the directory. `start` creates it.
+
+    Attributes:
+        has_tensorboard: whether to write logs/.
+        new_metrics: the logged values that no callback of the user has seen yet.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -74,6 +76,8 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.logs = self.path / "logs"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.has_tensorboard = True
+        self.new_metrics: dict[str, float] = {}
         self._lock: IO | None = None
 
     def check(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
@@ -152,7 +156,9 @@ class RunDirectory:
 
     @functools.cached_property
     def writer(self) -> tf.summary.SummaryWriter:
-        """The writer of logs/."""
+        """The writer of logs/, if `has_tensorboard`."""
+        if not self.has_tensorboard:
+            return tf.summary.create_noop_writer()
         return tf.summary.create_file_writer(str(self.logs))
 
     def log_metrics(self, images: int, values: dict[str, float]) -> None:
@@ -167,6 +173,7 @@ class RunDirectory:
             os.fsync(file.fileno())
         if is_new:
             sync_directory(str(self.path))
+        self.new_metrics.update(values)
         with self.writer.as_default(step=images):
             for name, value in values.items():
                 tf.summary.scalar(name, value)

@@ -1,9 +1,11 @@
 """Train from a configuration and a dataset to a finished run directory."""
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -29,6 +31,7 @@ from lada_tf.training.configuration import TrainingOptions, flagfile_text
 from lada_tf.training.distribution import reporting_lost_workers
 from lada_tf.training.loop import NonFiniteStep, TrainingLoop
 from lada_tf.training.run_directory import RunDirectory
+from lada_tf.training.user_callbacks import UserCallbacks, open_loggers
 
 # Difference between the seeds of a run before and after a rollback.
 SEED_STRIDE = 1_000_003
@@ -143,6 +146,8 @@ def train(
     options: TrainingOptions | None = None,
     strategy: tf.distribute.Strategy | None = None,
     source_settings: dict | None = None,
+    loggers: tuple[str, ...] = ("tensorboard",),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> LadaGAN:
     """Train in a run directory, or resume the run in it.
 
@@ -155,6 +160,9 @@ def train(
             current one. With several workers, only the chief writes the run directory.
         source_settings: flags of `lada_tf.train` by which `source` was opened, to store
             them in the run's `flags.cfg`.
+        loggers: where to write metrics besides metrics.jsonl, see
+            `lada_tf.training.user_callbacks`.
+        callbacks: Keras callbacks. They are not part of the run's state.
 
     Returns:
         The trained `LadaGAN`.
@@ -177,15 +185,18 @@ def train(
     checkpoints = Checkpoints(directory.checkpoints, gan, options.keep_checkpoints)
     # Only the chief handles signals; the other workers end when it does.
     stop = StopSignal(ignore=not distribution.is_chief(strategy))
+    directory.has_tensorboard = "tensorboard" in loggers
     settings = dataclasses.asdict(options) | (source_settings or {})
+    settings["logger"] = loggers
     run = _Run(
         preset, source, directory, options, settings, strategy, gan, checkpoints, stop
     )
     try:
         with reporting_lost_workers(strategy), directory.reporting_errors(True):
             run.start()
-            with stop:
-                while gan.images_seen < preset.total_images:
+            with stop, run.open_loggers(loggers) as logging_callbacks:
+                run.user_callbacks = [*callbacks, *logging_callbacks]
+                while run.is_unfinished():
                     stop.exit_if_set()  # in a rollback
                     try:
                         run.train_to_end()
@@ -218,6 +229,9 @@ class _Run:
     gan: LadaGAN
     checkpoints: Checkpoints
     stop: StopSignal
+    user_callbacks: list[keras.callbacks.Callback] = dataclasses.field(
+        default_factory=list
+    )
 
     def start(self) -> None:
         """Lock the run directory and restore its last checkpoint."""
@@ -238,6 +252,17 @@ class _Run:
             print(
                 f"training on {distribution.describe_devices(self.strategy)}{compiled}"
             )
+
+    def is_unfinished(self) -> bool:
+        """Return whether there are images left, and no callback has stopped the run."""
+        is_stopped = getattr(self.gan, "stop_training", False)
+        return self.gan.images_seen < self.preset.total_images and not is_stopped
+
+    def open_loggers(self, names: tuple[str, ...]) -> contextlib.AbstractContextManager:
+        """Start the loggers of other projects, see `user_callbacks.open_loggers`."""
+        chief = distribution.is_chief(self.strategy) and self.is_unfinished()
+        settings = dataclasses.asdict(self.preset) | self.settings
+        return open_loggers(names if chief else (), self.directory, settings)
 
     def train_to_end(self) -> None:
         """Train from the current state until `total_images`."""
@@ -307,6 +332,10 @@ class _Run:
                     on_best=checkpoints.save_best,
                     best=checkpoints.best_distance(),
                 )
+            )
+        if self.user_callbacks:
+            callbacks.append(
+                UserCallbacks(self.user_callbacks, self.directory, options.log_images)
             )
         interval = options.checkpoint_images
         return [

@@ -6,15 +6,15 @@ the interval between two log lines.
 
 import contextlib
 import importlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
 
 from lada_tf.errors import UserError
 from lada_tf.evaluation.callback import IntervalCallback
-from lada_tf.io import read_text, write_atomically
+from lada_tf.io import read_json, write_json
+from lada_tf.models.fit_callbacks import prepared
 from lada_tf.training.run_directory import RunDirectory
 
 LOGGERS = ("tensorboard", "wandb", "mlflow")
@@ -23,29 +23,41 @@ LOGGERS = ("tensorboard", "wandb", "mlflow")
 class UserCallbacks(IntervalCallback):
     """Run Keras callbacks at the hooks of `fit`.
 
+    An epoch ends with each log line. Its logs are the metrics of that line, and what
+    was evaluated since the line before.
+
     Args:
         callbacks: the callbacks.
+        directory: the run directory, which gets the metrics first.
         interval: number of images per epoch.
     """
 
-    def __init__(self, callbacks: Sequence[keras.callbacks.Callback], interval: int):
+    def __init__(
+        self,
+        callbacks: Sequence[keras.callbacks.Callback],
+        directory: RunDirectory,
+        interval: int,
+    ):
         super().__init__(interval)
         self._callbacks = list(callbacks)
+        self._directory = directory
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._list = keras.callbacks.CallbackList(self._callbacks, model=self.model)
+        self._list = keras.callbacks.CallbackList(
+            prepared(self._callbacks), model=self.model
+        )
         self._list.on_train_begin()
         self._list.on_epoch_begin(self.model.images_seen // self.interval)
 
     def on_train_batch_end(self, batch, logs=None):
-        self._list.on_train_batch_end(batch, logs)
+        self._list.on_train_batch_end(batch, dict(logs))
         super().on_train_batch_end(batch, logs)
 
     def act(self, images_seen):
         epoch = images_seen // self.interval
-        values = {metric.name: float(metric.result()) for metric in self.model.metrics}
-        self._list.on_epoch_end(epoch - 1, values)
+        logs, self._directory.new_metrics = self._directory.new_metrics, {}
+        self._list.on_epoch_end(epoch - 1, logs)
         self._list.on_epoch_begin(epoch)
 
     def on_train_end(self, logs=None):
@@ -53,12 +65,14 @@ class UserCallbacks(IntervalCallback):
 
 
 def check_loggers(names: Sequence[str]) -> None:
-    """Check that the packages of the loggers are installed.
+    """Check that there are such loggers, and that their packages are installed.
 
     Raises:
-        UserError: if one is missing.
+        UserError: if not.
     """
     for name in names:
+        if name not in LOGGERS:
+            raise UserError(f"logger={name}: expected some of {','.join(LOGGERS)}")
         try:
             importlib.import_module(name)
         except ImportError as error:
@@ -90,46 +104,47 @@ def make_callback(name: str) -> keras.callbacks.Callback:
 def open_loggers(
     names: Sequence[str], directory: RunDirectory, settings: dict
 ) -> Iterator[list[keras.callbacks.Callback]]:
-    """Start the loggers of other projects and yield their callbacks.
+    """Start the loggers of other projects and yield their Keras callbacks.
 
-    A resumed run continues its record: the record's name is kept in the run directory.
+    A resumed run continues its record there, whose name is kept in logs/.
 
     Args:
         names: of `LOGGERS`.
         directory: the run directory.
-        settings: settings of the run, for the record.
+        settings: settings of the run, for a new record.
     """
-    openers = {"wandb": _open_wandb, "mlflow": _open_mlflow}
+    openers = {"wandb": _wandb, "mlflow": _mlflow}
     with contextlib.ExitStack() as stack:
         callbacks = []
         for name in names:
             if name in openers:
                 file = directory.logs / f"{name}.json"
-                record = json.loads(read_text(file))["id"] if file.exists() else None
-                record, callback = openers[name](
-                    directory.path, record, settings, stack.push
-                )
-                write_atomically(file, json.dumps({"id": record}))
+                known = read_json(file, {"id": str})["id"] if file.exists() else None
+                opened = openers[name](directory.path, known, settings)
+                record, callback = stack.enter_context(opened)
+                write_json(file, {"id": record})
                 callbacks.append(callback)
         yield callbacks
 
 
-def _open_wandb(path: Path, record: str | None, settings: dict, at_exit: Callable):
+@contextlib.contextmanager
+def _wandb(path: Path, record: str | None, settings: dict) -> Iterator[tuple]:
     import wandb
     from wandb.integration.keras import WandbMetricsLogger
 
-    run = wandb.init(
+    with wandb.init(
         id=record, resume="allow", dir=path, name=path.name, config=settings
-    )
-    at_exit(lambda kind, *_: run.finish(exit_code=1 if kind else 0))
-    return run.id, WandbMetricsLogger()
+    ) as run:
+        yield run.id, WandbMetricsLogger()
 
 
-def _open_mlflow(path: Path, record: str | None, settings: dict, at_exit: Callable):
+@contextlib.contextmanager
+def _mlflow(path: Path, record: str | None, settings: dict) -> Iterator[tuple]:
     import mlflow
     from mlflow.tensorflow import MlflowCallback
 
-    run = mlflow.start_run(run_id=record, run_name=None if record else path.name)
-    mlflow.log_params({} if record else settings)
-    at_exit(lambda kind, *_: mlflow.end_run("FAILED" if kind else "FINISHED"))
-    return run.info.run_id, MlflowCallback()
+    name = None if record else path.name
+    with mlflow.start_run(run_id=record, run_name=name) as run:
+        if not record:
+            mlflow.log_params(settings)
+        yield run.info.run_id, MlflowCallback()
