@@ -77,7 +77,7 @@ def check_loggers(names: Sequence[str]) -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise UserError(
-                f"logger={name}: {error}. Install it: pip install 'lada_tf[{name}]'"
+                f"logger={name}: {error}. Install the extra of this name of lada_tf"
             ) from error
 
 
