@@ -120,7 +120,7 @@ def run(point: int, directory: Path, module: str, arguments: tuple[str, ...]) ->
     result = Process(f"{module} {point}", run_until, command, directory).wait()
     expected = -signal.SIGKILL if point else 0
     assert result.returncode == expected, result.stderr
-    return 0 if point else int(count.read_text())
+    return 0 if point else int(count.read_text("utf-8"))
 
 
 def run_until(
@@ -159,7 +159,7 @@ def run_until(
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
-        Path(count).write_text(str(next(numbers) - 1))
+        Path(count).write_text(str(next(numbers) - 1), "utf-8")
 
 
 def results(directory: Path) -> dict[str, Any]:

@@ -26,8 +26,15 @@ flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means 
 flags.DEFINE_integer("port", 7860, "Listen on this port.", 1, 65535)
 flags.DEFINE_list(
     "allowed_hosts",
-    "localhost",
-    "Let visitors open the page under these names, besides --host and IP addresses.",
+    [],
+    "Let visitors open the page under these names too. IP addresses, localhost and "
+    "--host always work. * accepts every name.",
+)
+flags.DEFINE_list(
+    "proxies",
+    [],
+    "Believe the X-Forwarded-For of the proxies at these IP addresses, so that each "
+    "visitor has a limit of their own.",
 )
 flags.DEFINE_integer(
     "requests_per_minute", 240, "Refuse more requests of a visitor per minute.", 1
@@ -46,7 +53,7 @@ def main() -> None:
     host = FLAGS.host.strip("[]")
     app.check_port("port", host, FLAGS.port)
     explorers = _explorers()
-    names = {name.strip().lower() for name in (*FLAGS.allowed_hosts, host)}
+    names = ["localhost", host, *FLAGS.allowed_hosts]
     # uvicorn repeats the signal when it has stopped; the directory is removed then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="lada_tf-demo-") as files:
@@ -59,7 +66,8 @@ def main() -> None:
             workers=1,
             log_level="warning",
             ws="none",
-            proxy_headers=False,  # clients could write X-Forwarded-For
+            proxy_headers=bool(FLAGS.proxies),
+            forwarded_allow_ips=FLAGS.proxies,
             server_header=False,
             timeout_graceful_shutdown=5,
         )

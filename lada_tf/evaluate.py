@@ -156,19 +156,28 @@ def _open_images(source_options: dict) -> ImageSet:
 
 
 def _read_settings_of_run() -> None:
-    """Make the settings by which the run read its data the defaults of the flags."""
-    from lada_tf.training.configuration import SOURCE_SETTINGS
+    """Make the settings by which the run read its data the defaults of the flags.
+
+    Raises:
+        UserError: if a run, which can be somebody else's, names data that can run code.
+    """
     from lada_tf.training.run_directory import RunDirectory
 
     run = RunDirectory(FLAGS.run_dir)
     run.read_preset()  # raises if there is no run
     stored = run.settings()
-    settings = {name: stored.get(name, "") for name in SOURCE_SETTINGS}
+    settings = {"on_bad_image": stored.get("on_bad_image", "")}
     if FLAGS.protocol is None:  # a protocol fixes these
         # Runs of earlier versions name the resize in the fingerprint only.
         resize = re.search(r":\d+px:(\w+):", stored.get("data fingerprint", ""))
         settings["resize"] = resize[1] if resize else stored.get("resize", "")
         settings["real"] = stored.get("data", "")
+        is_code = settings["real"].startswith("tfds:") and FLAGS.safe_mode
+        if is_code and not FLAGS.real:
+            raise UserError(
+                f"run_dir={FLAGS.run_dir}: its data can run code. If you trust it, set "
+                f"real={settings['real']}"
+            )
     for name, value in settings.items():
         if value:
             FLAGS.set_default(name, value)

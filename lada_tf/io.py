@@ -142,7 +142,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
 
 @contextlib.contextmanager
 def replacing_directory(
-    path: str | os.PathLike, overwrite: bool = False
+    path: str | os.PathLike, overwrite: bool = False, sync: bool = True
 ) -> Iterator[str]:
     """Yield a new temporary directory; rename it to `path` at the end.
 
@@ -154,6 +154,8 @@ def replacing_directory(
         path: the directory to write. Missing parents are created.
         overwrite: whether to delete an existing directory. If False, it gets the new
             files, which replace those of the same names. It may be a mount point.
+        sync: whether to flush the files to the disk first, in case of a power cut. That
+            takes milliseconds per file.
     """
     path = os.path.abspath(path)
     parent, name = os.path.split(path)
@@ -162,7 +164,7 @@ def replacing_directory(
     os.makedirs(temporary)
     try:
         yield temporary
-        for directory, _, files in os.walk(temporary):
+        for directory, _, files in os.walk(temporary) if sync else ():
             for file in files:
                 with open(os.path.join(directory, file), "rb+") as stream:
                     os.fsync(stream.fileno())

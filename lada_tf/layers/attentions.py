@@ -105,7 +105,8 @@ def check_trusted(name: Any) -> None:
     Raises:
         ValueError: unless Keras' safe mode is off.
     """
-    is_import = ":" in str(name) and keras.saving.get_registered_object(name) is None
+    is_known = isinstance(name, str) and keras.saving.get_registered_object(name)
+    is_import = ":" in str(name) and not is_known
     if is_import and in_safe_mode() is not False:
         raise ValueError(
             f"attention={name!r}: the saved config names code to import. If you trust "

@@ -271,6 +271,8 @@ class LadaGAN(ImageTrainer):
             raise ValueError(f"truncation={truncation}: must be above 0 and at most 1")
         z = latents(seed, range(num_images), self.latent_dim)
         images = self.predict(z * np.float32(truncation), verbose=0)
+        if not np.isfinite(images).all():
+            raise ValueError("the generator returns NaN or infinite pixels")
         return np.asarray(to_uint8(images))
 
     def sample_latents(self, n: int | tf.Tensor) -> tf.Tensor:

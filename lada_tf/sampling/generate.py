@@ -28,7 +28,7 @@ class Samples:
         spherical: whether that path is an arc instead of a straight line.
 
     Raises:
-        UserError: if `truncation` is out of range.
+        UserError: if there are no seeds, or `truncation` is out of range.
     """
 
     seeds: np.ndarray
@@ -38,6 +38,8 @@ class Samples:
     spherical: bool = False
 
     def __post_init__(self) -> None:
+        if not len(self.seeds):
+            raise UserError("num_images=0: must be at least 1")
         if not 0 < self.truncation <= 1:
             raise UserError(
                 f"truncation={self.truncation}: must be above 0 and at most 1"
@@ -46,6 +48,7 @@ class Samples:
     @classmethod
     def of_seed(cls, seed: int, num_images: int, **options: Any) -> "Samples":
         """Return the first images of a seed."""
+        num_images = max(0, num_images)
         return cls(np.full(num_images, seed), np.arange(num_images), **options)
 
     def __len__(self) -> int:

@@ -29,7 +29,7 @@ from lada_tf.sampling.grids import (
 
 PICTURES = (".png", *video.ENDINGS)  # outputs that can show attention maps
 ENDINGS = (*PICTURES, ".npz", ".zip", ".tar", "")
-MAX_GRID = 4096  # images of a .png, which is drawn in memory
+MAX_IN_MEMORY = 4096  # images of a .png or .gif, which is made in memory
 FRAME_SIDE = 256  # approximate height of a video's images in pixels
 OUR_NAMES = re.compile(r"(seed)?\d+\.png")
 
@@ -53,10 +53,10 @@ def check_samples_output(
         raise UserError(
             f"output={output}: only {', '.join(PICTURES)} show attention maps"
         )
-    if ending == ".png" and len(samples) > MAX_GRID:
+    if ending in (".png", ".gif") and len(samples) > MAX_IN_MEMORY:
         raise UserError(
-            f"output={output}: {len(samples):,} images are too many for one picture of "
-            f"at most {MAX_GRID:,}. Choose .npz, .zip, .tar or a directory"
+            f"output={output}: {len(samples):,} images are too many for a {ending} (at "
+            f"most {MAX_IN_MEMORY:,}). Choose .mp4, .npz, .zip, .tar or a directory"
         )
     if not ending and os.path.isdir(output):
         others = [n for n in user_files(output) if not OUR_NAMES.fullmatch(n)]
@@ -154,14 +154,10 @@ def _frames(batches: Iterator[Batch], head: int | None) -> Iterator[np.ndarray]:
 def _write_directory(
     directory: Path, samples: Samples, batches: Iterator[Batch]
 ) -> None:
-    written = set()
-    with replacing_directory(directory) as temporary:
+    is_old = directory.is_dir() and any(user_files(directory))
+    with replacing_directory(directory, overwrite=is_old, sync=False) as temporary:
         for i, png in _png_files(batches):
-            name = _name(samples, i) + ".png"
-            Path(temporary, name).write_bytes(png)
-            written.add(name)
-    for name in set(user_files(directory)) - written:  # of an earlier call
-        (directory / name).unlink()
+            Path(temporary, _name(samples, i) + ".png").write_bytes(png)
 
 
 def _write_zip(path: str, samples: Samples, batches: Iterator[Batch]) -> None:

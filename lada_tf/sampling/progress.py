@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from lada_tf.errors import UserError
-from lada_tf.io import check_output, replacing
+from lada_tf.io import check_output, open_file, replacing
 from lada_tf.sampling import video
 
 
@@ -34,10 +34,15 @@ def write_progress(
         raise UserError(f"run_dir={run_dir}: no sample grids in {directory}")
 
     def frames() -> Iterator[np.ndarray]:
+        size = None
         for grid in grids:
-            with Image.open(grid, formats=("PNG",)) as image:
+            with open_file(grid) as file, Image.open(file, formats=("PNG",)) as image:
+                size = size or image.size
+                if image.size != size:
+                    raise UserError(f"{grid}: has another size than the first grid")
                 yield np.asarray(image.convert("RGB"))
 
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary:
         video.write_video(temporary, ending, frames(), fps)
     return len(grids)

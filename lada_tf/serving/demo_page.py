@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Container
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def theme() -> gr.themes.Base:
 def make_app(
     explorers: dict[str, Explorer],
     requests_per_minute: int,
-    hosts: Container[str],
+    hosts: Collection[str],
     files: str,
 ) -> Guard:
     """Return the page as an ASGI app.

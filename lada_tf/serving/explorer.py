@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lada_tf.models import Generator
-from lada_tf.sampling import interpolate, latents, to_uint8
+from lada_tf.sampling import Sampler, interpolate, latents, to_uint8
 from lada_tf.sampling.grids import attention_overlays
 from lada_tf.serving.exported import ExportedModel
 
@@ -24,6 +24,7 @@ class Explorer:
 
     def __init__(self, generator: Generator | ExportedModel):
         self._generator = generator
+        self._sampler = Sampler(generator)
         self._latent_dim = generator.latent_dim
 
     def gallery(self, seed: int, count: int) -> np.ndarray:
@@ -93,4 +94,4 @@ class Explorer:
         return latents(seed, indices, self._latent_dim)
 
     def _images(self, latents: np.ndarray) -> np.ndarray:
-        return np.asarray(to_uint8(self._generator(latents.astype(np.float32))))
+        return self._sampler(latents.astype(np.float32)).images

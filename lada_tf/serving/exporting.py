@@ -1,8 +1,8 @@
 """Export a generator: convert it, verify it in its own runtime, then publish it."""
 
 import contextlib
-import glob
 import os
+import re
 import shutil
 import string
 import tempfile
@@ -15,7 +15,7 @@ from lada_tf.errors import ExportFailed, UserError
 from lada_tf.io import check_output, read_text, replacing, replacing_directory
 from lada_tf.layers.attentions import trusting
 from lada_tf.models import Generator, LadaGAN
-from lada_tf.models.pretrained import save_pretrained
+from lada_tf.models.pretrained import CONFIG, NETWORKS, save_pretrained
 from lada_tf.serving.comparison import Comparison, compare
 from lada_tf.serving.converters import write_litert, write_onnx
 from lada_tf.serving.exported import (
@@ -29,6 +29,9 @@ from lada_tf.serving.saved_model import MAX_BATCH, write_saved_model
 from lada_tf.serving.web_page import write_web_page
 
 CARD_FILE = "README.md"
+# Files by which `lada_tf` recognizes a model in a directory. A web page has no loader.
+OUR_FILES = {form.file for form in FORMATS.values() if form.file != "index.html"}
+OUR_FILES |= {CONFIG, *(f"{name}.keras" for name in NETWORKS)}
 CARD_MARK = "- Exported by: lada_tf"  # a line of model_card.md
 # Maximum error of pixels in [-1, 1]: of any pixel for float32, else on average.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2, "int8": 0.15}
@@ -219,7 +222,7 @@ def _new_output(
                 yield Path(directory)
                 names = os.listdir(directory)
             # A model of another format would be loaded instead of the new one.
-            for stale in {form.file for form in FORMATS.values()}.difference(names):
+            for stale in OUR_FILES.difference(names):
                 (output / stale).unlink(missing_ok=True)
             return
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -240,8 +243,10 @@ def _new_output(
 
 def _remove_leftovers(output: Path) -> None:
     """Remove temporary files of earlier exports to `output`, which were killed."""
-    pattern = f".{glob.escape(output.name[:50])}.*.partial"
-    for path in [*output.parent.glob(pattern), *output.glob(pattern)]:
+    ours = re.compile(rf"\.{re.escape(output.name[:50])}\.(md\.)?\w{{8,12}}\.partial")
+    for path in [*output.parent.glob(".*"), *output.glob(".*")]:
+        if not ours.fullmatch(path.name):
+            continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

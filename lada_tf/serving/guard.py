@@ -1,4 +1,4 @@
-"""What keeps strangers' requests from doing harm, in the demo and the REST server."""
+"""Refuse harmful requests to the demo and the REST server."""
 
 import asyncio
 import collections
@@ -9,7 +9,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,14 +21,18 @@ PAGES = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|manifest\.json)|/(assets|static)(/\w[\w.-]*)+|"
     r"/gradio_api/(startup-events|heartbeat/\w+|queue/data)"
 )
-RUNNING = {"GET": 32, "HEAD": 32, "POST": 6}  # requests of a client at the same time
+MAX_RUNNING_PER_CLIENT = {
+    "GET": 32,
+    "HEAD": 32,
+    "POST": 6,
+}  # requests of a client at the same time
 MAX_QUEUED = 12  # computations of a client that wait
 MAX_RUNNING = 256  # requests of all clients
 MAX_BODY = 16 * 2**10
 BODY_SECONDS = 10  # for a request to arrive
 
 
-def cross_site_reason(scope: dict, hosts: Container[str]) -> str | None:
+def cross_site_reason(scope: dict, hosts: Collection[str]) -> str | None:
     """Return why a request may come from a web page of another site, or None.
 
     The header `Host` must be an IP address or one of `hosts`, so that a page cannot
@@ -37,23 +41,24 @@ def cross_site_reason(scope: dict, hosts: Container[str]) -> str | None:
 
     Args:
         scope: ASGI scope of the request.
-        hosts: names in lower case. "*" allows all.
+        hosts: names. "*" allows all.
     """
     headers = dict(scope["headers"])
     host = headers.get(b"host", b"").decode("latin-1").lower()
     origin = headers.get(b"origin", b"").decode("latin-1").lower()
-    if host and "*" not in hosts and not _is_address(host, hosts):
+    if host and "*" not in hosts and not _is_allowed(host, hosts):
         return f"Host={host[:100]}: not allowed. See --allowed_hosts"
     if origin and origin.partition("://")[2] != host:
         return "requests from pages of other hosts are not allowed"
     return None  # browsers always send Host
 
 
-def _is_address(host: str, names: Container[str]) -> bool:
+def _is_allowed(host: str, names: Collection[str]) -> bool:
     """Return True for one of some names or an IP address, with a port or without."""
     try:
         name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        return name in names or bool(ipaddress.ip_address(name))
+        is_named = name in (each.lower() for each in names)
+        return is_named or bool(ipaddress.ip_address(name))
     except ValueError:
         return False
 
@@ -103,7 +108,7 @@ class Guard:
     def __init__(
         self,
         app: Callable,
-        hosts: Container[str],
+        hosts: Collection[str],
         limit: RateLimit,
         queued: Callable[[str], int],
         files: str | os.PathLike,
@@ -143,7 +148,7 @@ class Guard:
         if method not in (("POST",) if path == JOIN else ("GET", "HEAD")):
             return 405, "Method not allowed"
         client = scope["client"][0]
-        too_many = self._running[client, method] >= RUNNING[method] or (
+        too_many = self._running[client, method] >= MAX_RUNNING_PER_CLIENT[method] or (
             path == JOIN and self._queued(client) >= MAX_QUEUED
         )
         if too_many or self._running.total() >= MAX_RUNNING:
@@ -196,8 +201,11 @@ def _checked_call(body: bytes) -> bytes:
     numbers = data[len(names) :]
     if not all(value is None or math.isfinite(value) for value in numbers):
         raise ValueError("not a number")
+    index = (call.get("event_data") or {}).get("index")
+    if not (index is None or isinstance(index, int)):
+        raise ValueError("not an index")
     kept = {name: call.get(name) for name in ("fn_index", "session_hash", "trigger_id")}
-    event = {"index": (call.get("event_data") or {}).get("index"), "value": None}
+    event = {"index": index, "value": None}
     return json.dumps({"data": names + numbers, "event_data": event, **kept}).encode()
 
 

@@ -203,10 +203,9 @@ class ServedModel:
 
     def __init__(self, model: str | os.PathLike):
         self._path = utf8_path("model", model)
-        self._seen: dict[Path, Any] = {}  # the files of each version at the last look
-        self._failed: dict[
-            Path, Any
-        ] = {}  # the same, of versions that cannot be loaded
+        # Files of versions: at the last look, and when they could not be loaded.
+        self._seen: dict[Path, list] = {}
+        self._failed: dict[Path, list] = {}
         self.current: Predictor | None = None
         self.refresh()
         if self.current is None:

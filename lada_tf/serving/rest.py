@@ -14,7 +14,7 @@ There are no other paths. Invalid requests get a 4xx status and a message.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import h11
@@ -43,6 +43,7 @@ IDLE_SECONDS = 10  # for a request's header, and between requests
 REQUEST_SECONDS = 600  # for a request, from its header to its answer
 MIN_BYTES_PER_SECOND = 500_000  # of a client that reads an answer or sends a body
 MAX_CONNECTIONS = 4096
+MAX_UNREAD_BYTES = 2**29  # of answers, of all clients
 
 _DATATYPES = {"uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32"}
 
@@ -57,6 +58,7 @@ class RestService:
         self._model = model
         self._queue = queue
         self._max_bytes = max_bytes
+        self.unread_bytes: Callable[[], int] = lambda: 0
 
     def routes(self) -> list[Route]:
         """Return all paths that exist."""
@@ -119,6 +121,8 @@ class RestService:
         """Return the endpoint of a function that answers a JSON object."""
 
         def work(predictor: Predictor, body: bytes) -> bytes:
+            if self.unread_bytes() > MAX_UNREAD_BYTES:
+                raise BadRequest("clients do not read their answers", 503)
             try:
                 request = orjson.loads(body)
                 if not isinstance(request, dict):
@@ -178,7 +182,7 @@ class RestService:
         length = int(request.headers.get("content-length", 0))  # h11 has checked it
         body = bytearray()
         try:
-            async with asyncio.timeout(_seconds(self._max_bytes)):
+            async with asyncio.timeout(_transfer_seconds(self._max_bytes)):
                 parts = request.stream()
                 while length <= self._max_bytes and (part := await anext(parts, b"")):
                     body += part
@@ -191,7 +195,7 @@ class RestService:
         return bytes(body)
 
 
-def _seconds(num_bytes: int) -> float:
+def _transfer_seconds(num_bytes: int) -> float:
     """Return the time limit of a transfer."""
     return IDLE_SECONDS + num_bytes / MIN_BYTES_PER_SECOND
 
@@ -298,9 +302,9 @@ async def _refuse(request: Request, error: Any) -> Response:
 class HostCheck:
     """ASGI middleware that refuses requests of other sites, see `cross_site_reason`."""
 
-    def __init__(self, app, hosts: Iterable[str]):
+    def __init__(self, app, hosts: Collection[str]):
         self._app = app
-        self._hosts = {host.lower() for host in hosts}
+        self._hosts = hosts
 
     async def __call__(self, scope, receive, send):
         reason = cross_site_reason(scope, self._hosts)
@@ -327,7 +331,7 @@ class TimedProtocol(H11Protocol):
             self._restart_timer(REQUEST_SECONDS)
 
     def on_response_complete(self) -> None:
-        self._restart_timer(_seconds(self.transport.get_write_buffer_size()))
+        self._restart_timer(_transfer_seconds(self.transport.get_write_buffer_size()))
         super().on_response_complete()  # may start the next request
 
     def connection_lost(self, exc) -> None:
@@ -349,9 +353,18 @@ class Server(uvicorn.Server):
             os._exit(128 + sig)
         self.should_exit = True  # and do not repeat the signal, as uvicorn would
 
+    def unread_bytes(self) -> int:
+        """Return the size of the answers that clients have not read yet."""
+        connections = list(self.server_state.connections)
+        return sum(c.transport.get_write_buffer_size() for c in connections)
+
 
 def rest_server(
-    service: RestService, host: str, port: int, allowed_hosts: Iterable[str], grace: int
+    service: RestService,
+    host: str,
+    port: int,
+    allowed_hosts: Collection[str],
+    grace: int,
 ) -> Server:
     """Return a server of one model. `serve()` serves until `should_exit`."""
     app = Starlette(
@@ -375,4 +388,6 @@ def rest_server(
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=grace,
     )
-    return Server(config)
+    server = Server(config)
+    service.unread_bytes = server.unread_bytes
+    return server

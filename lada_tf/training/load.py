@@ -12,6 +12,7 @@ from lada_tf.models import Generator, LadaGAN
 from lada_tf.models.networks import check_sizes, copy_without_weights, make_networks
 from lada_tf.models.pretrained import weights_of_at_most
 from lada_tf.training.checkpoints import Checkpoints, find_checkpoint, read_variables
+from lada_tf.training.configuration import parse_field
 from lada_tf.training.run_directory import RunDirectory
 
 
@@ -44,8 +45,10 @@ def load_run(
             check_sizes(preset)
         gan = LadaGAN.from_preset(
             preset,
-            seed=int(directory.read_setting("seed", "0")),
-            precision=directory.read_setting("precision", "float32"),
+            seed=parse_field("seed", directory.read_setting("seed", "0")),
+            precision=parse_field(
+                "precision", directory.read_setting("precision", "float32")
+            ),
         )
     gan.compile()
     _require(Checkpoints(directory.checkpoints, gan).restore(best), run_dir, best)

@@ -172,7 +172,7 @@ def test_files_of_the_user_in_a_directory_are_kept(generator, tmp_path):
     [
         ("grid.jpg", {}, "expected"),
         ("a.npz", {"attention_maps": True}, "attention maps"),
-        ("grid.png", {"num_images": 5000}, "too many"),
+        ("grid.png", {"num_images": 5000}, "too many for a .png"),
         ("a.png", {"head": 2, "attention_maps": True}, "head=2"),
     ],
 )
