@@ -154,7 +154,7 @@ def _run_main(main: Callable[[], int | None], argv: list[str]) -> None:
             f"unexpected argument {argv[1]!r}: write flags as --name=value, one per "
             "line in a flagfile"
         )
-    if not flags.FLAGS.get_flag_value("safe_mode", True):
+    if "safe_mode" in flags.FLAGS and not flags.FLAGS.safe_mode:
         import keras
 
         keras.config.enable_unsafe_deserialization()
