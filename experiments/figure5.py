@@ -9,7 +9,6 @@ are seeds of one curve: their mean, with their range shaded.
 """
 
 import glob
-import json
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
+from lada_tf.training.run_directory import read_metrics
 
 PANELS = {
     "g_grad_norm": "gradient norm of G",
@@ -57,12 +57,9 @@ def read_runs(patterns: list[str]) -> dict[str, Curves]:
 
 def read_curves(file: Path) -> dict[str, np.ndarray]:
     """Return an array (2, n) of images and values per metric."""
-    try:
-        lines = [
-            json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()
-        ]
-    except (OSError, ValueError) as error:
-        raise UserError(f"--runs: {file} is not a metrics.jsonl: {error}") from None
+    lines = read_metrics(file)
+    if not lines:
+        raise UserError(f"--runs: {file} is not a metrics.jsonl")
     points: dict[str, list] = defaultdict(list)
     for line in lines:
         for name, value in line.items():

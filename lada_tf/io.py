@@ -15,7 +15,7 @@ from typing import IO
 
 from absl import logging
 
-from lada_tf.errors import LadaError, UserError
+from lada_tf.errors import UserError, describe_os_error
 
 # Of ext4, macOS, Synology and Windows.
 _SYSTEM_NAMES = ("lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN")
@@ -130,7 +130,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
         raise
-    _sync_directory(directory)
+    sync_directory(directory)
 
 
 @contextlib.contextmanager
@@ -159,20 +159,19 @@ def replacing_directory(
             for file in files:
                 with open(os.path.join(directory, file), "rb+") as stream:
                     os.fsync(stream.fileno())
-            _sync_directory(directory)
+            sync_directory(directory)
         moves = [(temporary, path)]
         if keep:
             names = os.listdir(temporary)
             moves = [(os.path.join(temporary, n), os.path.join(path, n)) for n in names]
         for source, target in moves:
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(source, target)
+            _move(source, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     if keep:
         os.rmdir(temporary)
-    _sync_directory(path if keep else parent)
+    sync_directory(path if keep else parent)
 
 
 def write_atomically(
@@ -303,26 +302,8 @@ def default_cache_dir() -> str:
 
 def failure_reason(error: BaseException) -> str:
     """Return why a write failed: the "disk full" text if it says so, or all of it."""
-    text = str(error)
+    text = describe_os_error(error) if isinstance(error, OSError) else str(error)
     return next((reason for reason in DISK_FULL_ERRORS if reason in text), text)
-
-
-@contextlib.contextmanager
-def reporting_full_disk(run_dir: str | os.PathLike) -> Iterator[None]:
-    """Raise a UserError with one clear line if a write fails because the disk is full.
-
-    TensorFlow has its own exception types for file errors, so the text decides.
-    """
-    try:
-        yield
-    except Exception as error:
-        reason = failure_reason(error)
-        if isinstance(error, LadaError) or reason not in DISK_FULL_ERRORS:
-            raise
-        raise UserError(
-            f"run_dir={run_dir}: {reason}. Free some space and run the same command "
-            "again; it resumes from the last checkpoint"
-        ) from error
 
 
 def _cache_path(key: str, cache_dir: str | None) -> str:
@@ -334,7 +315,26 @@ def _temporary_path(directory: str, name: str) -> str:
     return os.path.join(directory, f".{name[:50]}.{uuid.uuid4().hex[:12]}.partial")
 
 
-def _sync_directory(path: str) -> None:
+def _move(source: str, target: str) -> None:
+    """Rename a file or directory to `target`, which can exist.
+
+    A directory there gets a partial name first: if the process dies, none is lost.
+    """
+    if not os.path.isdir(target):
+        os.replace(source, target)
+        return
+    old = _temporary_path(*os.path.split(target))
+    os.replace(target, old)
+    try:
+        os.replace(source, target)
+    except BaseException:
+        os.replace(old, target)
+        raise
+    sync_directory(os.path.dirname(target))
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_directory(path: str) -> None:
     """Flush a directory's entries to the disk, where the file system supports it."""
     try:
         descriptor = os.open(path or ".", os.O_RDONLY)

@@ -19,7 +19,7 @@ class IntervalCallback(keras.callbacks.Callback):
     """Call `act(images_seen)` when `model.images_seen` passes a multiple of `interval`.
 
     The multiples make a resumed run act at the same counts. Several steps can lie
-    between two calls of the callback.
+    between two calls of the callback. The end of training is an action too.
     """
 
     def __init__(self, interval: int):
@@ -36,12 +36,22 @@ class IntervalCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._last_images_seen = self.model.images_seen
+        self._acted_at: int | None = None
 
     def on_train_batch_end(self, batch, logs=None):
         last, images_seen = self._last_images_seen, self.model.images_seen
         self._last_images_seen = images_seen
         if images_seen // self.interval > last // self.interval:
-            self.act(images_seen)
+            self.act_once()
+
+    def on_train_end(self, logs=None):
+        self.act_once()
+
+    def act_once(self) -> None:
+        """Call `act`, unless it was called for this number of images."""
+        if self._acted_at != self.model.images_seen:
+            self._acted_at = self.model.images_seen
+            self.act(self._acted_at)
 
 
 class FrechetDistanceCallback(IntervalCallback):
@@ -81,11 +91,6 @@ class FrechetDistanceCallback(IntervalCallback):
         self._on_best = on_best
         self.best = best
         self._batch_size = batch_size
-        self._measured_at: int | None = None
-
-    def on_train_end(self, logs=None):
-        if self.model.images_seen != self._measured_at:
-            self.act(self.model.images_seen)
 
     def act(self, images_seen: int) -> None:
         """Measure and log the distance."""
@@ -97,7 +102,6 @@ class FrechetDistanceCallback(IntervalCallback):
             self.best = distance
             if self._on_best:
                 self._on_best(distance)
-        self._measured_at = images_seen
 
     @functools.cached_property
     def _real(self) -> np.ndarray:

@@ -112,9 +112,7 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
 
 def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
     """Return the last Fréchet distance measured up to the number of images seen."""
-    file = run.metrics_file
-    lines = read_text(file).splitlines() if file.exists() else []
-    for record in map(json.loads, reversed(lines)):
+    for record in reversed(run.read_metrics()):
         metrics = {name: v for name, v in record.items() if name.startswith("FD")}
         if metrics and record["images"] <= gan.images_seen:
             samples = run.read_setting("fd_samples", UNKNOWN)

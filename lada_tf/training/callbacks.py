@@ -10,6 +10,7 @@ import time
 import keras
 import tensorflow as tf
 from tqdm import tqdm
+from tqdm.utils import ObjectWrapper
 
 from lada_tf.evaluation.callback import IntervalCallback
 from lada_tf.io import write_atomically
@@ -23,6 +24,18 @@ ATTENTION_IMAGES = 8
 CHECKPOINT_SECONDS = 600  # the longest time between two checkpoints
 
 
+class _Stderr(ObjectWrapper):
+    """The standard error, which can be closed: training goes on without a reader."""
+
+    def write(self, text):
+        with contextlib.suppress(OSError, ValueError):
+            self._wrapped.write(text)
+
+    def flush(self):
+        with contextlib.suppress(OSError, ValueError):
+            self._wrapped.flush()
+
+
 class ProgressBar(keras.callbacks.Callback):
     """Shows images seen, images per second, time left, and the two losses."""
 
@@ -32,6 +45,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._bar = tqdm(
+            file=_Stderr(sys.stderr),
             total=self.total_images,
             initial=self.model.images_seen,
             unit=" images",
@@ -64,6 +78,9 @@ class MetricsLog(IntervalCallback):
         super().on_train_begin(logs)
         self._last_log = (time.monotonic(), self.model.images_seen)
 
+    def on_train_end(self, logs=None):
+        pass  # a longer run has no line here
+
     def act(self, images_seen):
         values = {metric.name: float(metric.result()) for metric in self.model.metrics}
         self.model.reset_metrics()
@@ -88,9 +105,6 @@ class SampleGrids(IntervalCallback):
         self._latents = latents(self.seed, range(GRID_IMAGES), self.model.latent_dim)
         if self.model.images_seen == 0:
             self.act(0)
-
-    def on_train_end(self, logs=None):
-        self.act(self.model.images_seen)
 
     def act(self, images_seen):
         images, maps = self.model.ema_generator(
@@ -134,6 +148,11 @@ class StopSignal:
     def __exit__(self, *_):
         self._restore.close()
 
+    def exit_if_set(self) -> None:
+        """Exit with 128 plus the signal's number, if there was one."""
+        if self.number is not None:
+            raise SystemExit(128 + self.number)
+
     def _on_signal(self, number, frame):
         if self.number is None:
             # The signal can have interrupted a print, and the terminal can be gone.
@@ -163,15 +182,11 @@ class CheckpointEvery(IntervalCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
-        if self.stop.number is not None:
-            self.act(self.model.images_seen)
-            raise SystemExit(128 + self.stop.number)
-        if time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
-            self.act(self.model.images_seen)
+        late = time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
+        if self.stop.number is not None or late:
+            self.act_once()
+        self.stop.exit_if_set()
 
     def act(self, images_seen):
         self.checkpoints.save()
         self._saved_at = time.monotonic()
-
-    def on_train_end(self, logs=None):
-        self.checkpoints.save()

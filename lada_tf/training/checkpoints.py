@@ -1,23 +1,28 @@
 """Checkpoints of a LadaGAN: written atomically and verified by checksum.
 
 A checkpoint is a directory `images-<count>` with TensorFlow's files and a manifest.
-`best-<count>` is the checkpoint with the lowest Fréchet distance so far.
+`best-<count>` is the checkpoint with the lowest Fréchet distance so far. A checkpoint
+counts as whole if its manifest is of this count and all checksums match. Everything
+else in the directory is reported and left alone.
 """
 
-import json
+import contextlib
 import os
+import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from lada_tf.errors import UserError
 from lada_tf.io import (
     failure_reason,
-    read_text,
+    is_hidden,
+    read_json,
     replacing_directory,
     sha256,
     write_json,
@@ -27,6 +32,11 @@ from lada_tf.models import LadaGAN
 PREFIX = "state"
 MANIFEST = "manifest.json"
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # TensorFlow's suffix of variable names
+NAME = re.compile(r"(images|best)-([0-9]{10}|[1-9][0-9]{10,17})")
+
+
+class _IsSaved(Exception):
+    """The same checkpoint exists."""
 
 
 class Checkpoints:
@@ -36,7 +46,7 @@ class Checkpoints:
     the counters of steps and images. All random numbers are functions of the counters.
 
     Args:
-        path: directory of the checkpoints.
+        path: directory of the checkpoints. Its parent must exist.
         gan: a compiled `LadaGAN`.
         keep: number of most recent checkpoints to keep.
 
@@ -67,44 +77,63 @@ class Checkpoints:
     def save(self) -> Path:
         """Write a checkpoint, delete old ones, and return the new path.
 
+        Only whole checkpoints count as kept. Those with more images are deleted: they
+        belong to steps that a rollback has undone.
+
         Raises:
             UserError: if the write fails. The existing checkpoints are unchanged.
         """
         path = self._write(f"images-{self.gan.images_seen:010d}")
-        for old in self.paths()[self.keep :]:
+        whole = [p for p in self.paths() if p == path or not validation_error(p)]
+        newest = whole.index(path)
+        oldest = whole[newest:][: self.keep][-1]
+        older = [p for p in self.paths() if _count(p) < _count(oldest)]
+        for old in whole[:newest] + older:
             shutil.rmtree(old)
         return path
 
     def save_best(self, distance: float) -> None:
         """Write the best checkpoint and delete the previous one. Errors: see `save`."""
         path = self._write(f"best-{self.gan.images_seen:010d}", distance=distance)
-        for old in self.path.glob("best-*"):
+        for old in checkpoint_paths(self.path, "best"):
             if old != path:
                 shutil.rmtree(old)
 
     def best_distance(self) -> float:
         """Return the distance of the best checkpoint, or infinity if there is none."""
-        distances = [
-            json.loads(read_text(path / MANIFEST))["distance"]
-            for path in self.path.glob("best-*")
-            if validation_error(path) is None
-        ]
-        return min(distances, default=float("inf"))
+        best = whole_checkpoints(self.path, "best")
+        return min((read_manifest(p)["distance"] for p in best), default=float("inf"))
 
     def restore(self, best: bool = False) -> Path | None:
-        """Restore the newest valid checkpoint, or the best one, and return its path.
+        """Restore the newest whole checkpoint, or the best one, and return its path.
 
         Returns None if there is no checkpoint.
 
         Raises:
-            UserError: if all checkpoints are damaged.
+            UserError: if all checkpoints are damaged; or if that checkpoint has other
+                variables, or weights that are not finite.
         """
         path = find_checkpoint(self.path, best)
         if path is not None:
-            status = self.state.read(str(path / PREFIX))
-            status.assert_existing_objects_matched().assert_consumed()
-            manifest = json.loads(read_text(path / MANIFEST))
-            self.rollbacks = manifest.get("rollbacks", 0)
+            self._read(path)
+        return path
+
+    def roll_back(self) -> Path:
+        """Restore a checkpoint after a divergence, and return its path.
+
+        This is the newest whole checkpoint, or an older one if the newest was of no
+        use: one step back per rollback since it was saved. All workers find the same.
+
+        Raises:
+            UserError: see `restore`; or if there is no checkpoint.
+        """
+        done, whole = self.rollbacks, list(whole_checkpoints(self.path))
+        if not whole:
+            raise UserError(f"{self.path}: no checkpoint is whole. Cannot roll back")
+        failed = done - read_manifest(whole[0])["rollbacks"]
+        path = whole[min(failed, len(whole) - 1)]
+        self._read(path)
+        self.rollbacks = done + 1
         return path
 
     def remove_leftovers(self) -> None:
@@ -112,20 +141,28 @@ class Checkpoints:
 
         Only the process that trains may call this, after `restore`.
         """
-        for path in self.path.glob(".*.partial"):
+        seen = self.gan.images_seen
+        later = [p for p in checkpoint_paths(self.path, "best") if _count(p) > seen]
+        for path in _partial(self.path, "*") + later:
             shutil.rmtree(path)
-        for path in self.path.glob("best-*"):
-            if int(path.name.removeprefix("best-")) > self.gan.images_seen:
-                shutil.rmtree(path)
 
     def paths(self) -> list[Path]:
         """Return the paths of the checkpoints, newest first."""
-        return sorted(self.path.glob("images-*"), reverse=True)
+        return checkpoint_paths(self.path, "images")
+
+    def _read(self, path: Path) -> None:
+        with _reporting_misfits(path):
+            status = self.state.read(str(path / PREFIX))
+            status.assert_existing_objects_matched().assert_consumed()
+            for variable in self.gan.ema_generator.weights:
+                _check_finite(np.asarray(variable))
+        self.rollbacks = read_manifest(path)["rollbacks"]
 
     def _write(self, name: str, **facts: Any) -> Path:
         path = self.path / name
         try:
-            # After a restore, a checkpoint with this count can exist.
+            self.path.mkdir(exist_ok=True)  # but not the run directory, if it is gone
+            # After a rollback, a checkpoint with this count can exist.
             with replacing_directory(path, overwrite=True) as temporary:
                 self.state.write(os.path.join(temporary, PREFIX))
                 files = sorted(Path(temporary).iterdir())
@@ -137,7 +174,13 @@ class Checkpoints:
                     **facts,
                     "sha256": {f.name: sha256(f) for f in files},
                 }
+                if not validation_error(path) and manifest == read_json(
+                    path / MANIFEST
+                ):
+                    raise _IsSaved
                 write_json(os.path.join(temporary, MANIFEST), manifest)
+        except _IsSaved:
+            return path
         except (OSError, tf.errors.OpError) as error:
             raise UserError(
                 f"{path}: cannot write the checkpoint ({failure_reason(error)}). "
@@ -150,36 +193,111 @@ def read_variables(checkpoint: Path, name: str, variables: Iterable) -> None:
     """Assign the values that a checkpoint stores under `name` to Keras variables.
 
     Reads and casts one value at a time, to save memory.
+
+    Raises:
+        UserError: if the variables have other shapes, or a value is not finite.
     """
-    reader = tf.train.load_checkpoint(str(checkpoint / PREFIX))
-    for index, variable in enumerate(variables):
-        variable.assign(reader.get_tensor(f"{name}/{index}{VALUE}"))
+    with _reporting_misfits(checkpoint):
+        reader = tf.train.load_checkpoint(str(checkpoint / PREFIX))
+        for index, variable in enumerate(variables):
+            value = reader.get_tensor(f"{name}/{index}{VALUE}")
+            _check_finite(value)
+            variable.assign(value)
+
+
+def checkpoint_paths(path: Path, kind: str = "images") -> list[Path]:
+    """Return the directories whose names are those of checkpoints, newest first."""
+    found = [p for p in path.glob(f"{kind}-*") if _is_checkpoint(p)]
+    return sorted(found, key=_count, reverse=True)
+
+
+def whole_checkpoints(path: Path, kind: str = "images") -> Iterator[Path]:
+    """Yield the whole checkpoints in a directory, newest first. Report the rest."""
+    found = False
+    for entry in path.glob("*"):
+        if not _is_checkpoint(entry) and not is_hidden(entry.name):
+            logging.warning("%s: ignored, because it is no checkpoint", entry)
+    for checkpoint in checkpoint_paths(path, kind):
+        if error := validation_error(checkpoint):
+            logging.warning("%s: %s. Trying the previous checkpoint", checkpoint, error)
+        else:
+            found = True
+            yield checkpoint
+    if not found:  # a kill while the only one was replaced leaves partial names
+        yield from (p for p in _partial(path, kind) if not validation_error(p))
 
 
 def find_checkpoint(path: Path, best: bool = False) -> Path | None:
-    """Return the newest valid checkpoint, or the best one, in a directory, or None.
+    """Return the newest whole checkpoint, or the best one, in a directory, or None.
 
     Raises:
         UserError: if all checkpoints are damaged.
     """
-    checkpoints = sorted(path.glob("best-*" if best else "images-*"), reverse=True)
-    for checkpoint in checkpoints:
-        error = validation_error(checkpoint)
-        if error is None:
-            return checkpoint
-        logging.warning("%s: %s. Trying the previous checkpoint", checkpoint, error)
-    if checkpoints:
+    kind = "best" if best else "images"
+    found = next(whole_checkpoints(path, kind), None)
+    if found is None and checkpoint_paths(path, kind):
         raise UserError(f"{path}: all checkpoints are damaged")
-    return None
+    return found
+
+
+def read_manifest(checkpoint: Path) -> dict[str, Any]:
+    """Return the manifest of a checkpoint.
+
+    Raises:
+        UserError: if it cannot be read, or is not the one of this checkpoint.
+    """
+    manifest = {"rollbacks": 0, "distance": float("inf")}
+    manifest |= read_json(checkpoint / MANIFEST)
+    checksums = manifest.get("sha256")
+    if (
+        manifest.get("images") != _count(checkpoint)
+        or not isinstance(manifest["rollbacks"], int)
+        or not isinstance(manifest["distance"], int | float)
+        or not isinstance(checksums, dict)
+        or f"{PREFIX}.index" not in checksums
+    ):
+        raise UserError(f"{checkpoint / MANIFEST}: is not the one of this checkpoint")
+    return manifest
 
 
 def validation_error(checkpoint: Path) -> str | None:
-    """Return what is wrong with a checkpoint, or None if it is valid."""
+    """Return what is wrong with a checkpoint, or None if it is whole."""
     try:
-        checksums = json.loads(read_text(checkpoint / MANIFEST))["sha256"]
-        for name, checksum in checksums.items():
-            if sha256(checkpoint / name) != checksum:
+        for name, checksum in read_manifest(checkpoint)["sha256"].items():
+            file = checkpoint / name
+            if not file.is_file() or sha256(file) != checksum:
                 return f"{name} does not match its checksum"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         return f"cannot be read ({error})"
     return None
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return bool(NAME.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
+
+
+def _partial(path: Path, kind: str) -> list[Path]:
+    """Return the temporary directories of `replacing_directory`, in a fixed order."""
+    found = path.glob(f".{kind}-[0-9]*.partial")
+    return sorted(p for p in found if p.is_dir() and not p.is_symlink())
+
+
+def _count(path: Path) -> int:
+    """Return the number of images in the name of a checkpoint, or of a partial one."""
+    return int(re.findall("[0-9]+", path.name)[0])
+
+
+def _check_finite(value: np.ndarray) -> None:
+    if not np.isfinite(value).all():
+        raise ValueError("the weights are not finite, because training diverged")
+
+
+@contextlib.contextmanager
+def _reporting_misfits(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{checkpoint}: cannot be used ({reason}). Move it away to use another one"
+        ) from error

@@ -5,10 +5,12 @@ replica sees its own rows of the batch, in order, and draws the random numbers o
 rows (`lada_tf.models.optimizer_step`).
 """
 
+import contextlib
 import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -20,6 +22,14 @@ from lada_tf.runtime import split_cpu
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 CLUSTERS = ("tf_config", "slurm", "kubernetes")
+# TensorFlow's collectives raise these when another worker dies.
+PEER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
 TF_CONFIG_EXAMPLE = (
     '{"cluster": {"worker": ["a:1234", "b:1234"]}, '
     '"task": {"type": "worker", "index": 0}}'
@@ -73,6 +83,20 @@ def count_workers(strategy: tf.distribute.Strategy) -> int:
     if resolver is None or not resolver.task_type:
         return 1
     return multi_worker_util.worker_count(resolver.cluster_spec(), resolver.task_type)
+
+
+@contextlib.contextmanager
+def reporting_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Raise WorkerLost if an error in the body says that another worker is gone."""
+    try:
+        yield
+    except PEER_ERRORS as error:
+        if count_workers(strategy) == 1:
+            raise
+        raise WorkerLost(
+            "another worker is gone. Restart all workers to resume from the last "
+            f"checkpoint ({type(error).__name__})"
+        ) from error
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

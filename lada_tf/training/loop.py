@@ -12,20 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.errors import TrainingDiverged, WorkerLost
+from lada_tf.errors import TrainingDiverged
 from lada_tf.models import LadaGAN
 from lada_tf.models.metrics import METRICS
 from lada_tf.runtime import without_garbage_collection, without_grappler
-from lada_tf.training.distribution import count_workers
-
-# TensorFlow's collectives raise these when another worker dies.
-PEER_ERRORS = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
-)
 
 # Target duration of one call of the graph. Signals and the progress bar wait for it.
 CALL_SECONDS = 0.5
@@ -115,7 +105,6 @@ class TrainingLoop:
 
         Raises:
             NonFiniteStep: at the first such step, before the callbacks see it.
-            WorkerLost: if another worker is gone.
         """
         iterator = iter(batches)
         callback_list = keras.callbacks.CallbackList(list(callbacks), model=self.gan)
@@ -143,14 +132,6 @@ class TrainingLoop:
 
     def _call(self, iterator, steps: int) -> tf.Tensor:
         """Run the graph and return the metrics of its last step."""
-        try:
-            if self._one_step_per_call:
-                return self._graph(iterator, with_r1=bool(self.gan.r1_is_due))
-            return self._graph(iterator, tf.constant(steps))
-        except PEER_ERRORS as error:
-            if count_workers(self.strategy) == 1:
-                raise
-            raise WorkerLost(
-                "another worker is gone. Restart all workers to resume from the last "
-                f"checkpoint ({type(error).__name__})"
-            ) from error
+        if self._one_step_per_call:
+            return self._graph(iterator, with_r1=bool(self.gan.r1_is_due))
+        return self._graph(iterator, tf.constant(steps))

@@ -14,14 +14,16 @@ from typing import IO, Any
 
 import tensorflow as tf
 
-from lada_tf.errors import UserError
+from lada_tf.errors import LadaError, UserError
 from lada_tf.io import (
+    DISK_FULL_ERRORS,
+    failure_reason,
     read_text,
+    sync_directory,
     try_lock,
     user_files,
     utf8_path,
     write_atomically,
-    write_json,
 )
 from lada_tf.models.presets import Preset
 from lada_tf.training import configuration
@@ -32,6 +34,8 @@ HEADER = "# python -m lada_tf.train --flagfile=flags.cfg --run_dir=...\n"
 # How a run opened its data: flags of `lada_tf.train` and `lada_tf.evaluate`. Another
 # `on_bad_image` changes the fingerprint, if it matters.
 SOURCE_SETTINGS = ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
+FINGERPRINT = "data fingerprint"  # the last setting in flags.cfg
+NEW_RUN = "Restore it from a copy, or choose a new directory"
 # Settings that may change when a run is resumed, because they do not change past steps.
 FREE_SETTINGS = (
     "total_images",
@@ -74,7 +78,7 @@ class RunDirectory:
 
     def check(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
         """Raise what `start` would raise, without writing. Arguments: see `start`."""
-        with self._reporting_errors():
+        with self.reporting_errors():
             self._check_writable()
             if (self.path / LOCK).exists():
                 self._acquire_lock()
@@ -95,7 +99,7 @@ class RunDirectory:
                 them) or other files.
         """
         text = _flagfile(preset, options, fingerprint)
-        with self._reporting_errors():
+        with self.reporting_errors():
             self.path.mkdir(parents=True, exist_ok=True)
             self._check_writable()
             self._acquire_lock()
@@ -109,7 +113,7 @@ class RunDirectory:
             write_atomically(self.flags_file, text)
             for directory in (self.checkpoints, self.samples, self.logs):
                 directory.mkdir(exist_ok=True)
-            for path in self.path.glob(PARTIAL):
+            for path in (*self.path.glob(PARTIAL), *self.samples.glob(PARTIAL)):
                 path.unlink()  # the process that wrote it was killed
 
     def release_lock(self) -> None:
@@ -138,10 +142,11 @@ class RunDirectory:
         if not self.flags_file.exists():
             raise UserError(f"run_dir={self.path}: no run there (no flags.cfg)")
         try:
-            text = read_text(self.flags_file)
-        except OSError as error:
-            raise UserError(f"{self.flags_file}: cannot be read: {error}") from error
-        return configuration.parse_settings(text)
+            if not self.flags_file.is_file():  # reading a pipe would wait
+                raise OSError("it is not a file")
+            return configuration.parse_settings(read_text(self.flags_file))
+        except (OSError, UnicodeError) as error:
+            raise UserError(f"{self.flags_file}: cannot be read ({error})") from error
 
     @functools.cached_property
     def writer(self) -> tf.summary.SummaryWriter:
@@ -149,40 +154,67 @@ class RunDirectory:
         return tf.summary.create_file_writer(str(self.logs))
 
     def log_metrics(self, images: int, values: dict[str, float]) -> None:
-        """Write values, by name, to metrics.jsonl and TensorBoard."""
+        """Write values, by name, to metrics.jsonl and TensorBoard.
+
+        The line is on the disk before a later checkpoint, which depends on it.
+        """
+        is_new = not self.metrics_file.exists()
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"images": images, **values}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            sync_directory(str(self.path))
         with self.writer.as_default(step=images):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
+    def read_metrics(self) -> list[dict]:
+        """Return the lines of metrics.jsonl. Leave out those that a crash has torn."""
+        return read_metrics(self.metrics_file)
+
     def truncate_metrics(self, images: int) -> None:
         """Delete the lines after `images` images. The resumed run writes them again."""
-        if not self.metrics_file.exists():
-            return
-        lines = read_text(self.metrics_file).splitlines()
-        kept = [f"{line}\n" for line in lines if _images_of(line) <= images]
-        write_atomically(self.metrics_file, "".join(kept))
+        if self.metrics_file.exists():
+            kept = [r for r in self.read_metrics() if r["images"] <= images]
+            lines = [f"{json.dumps(record)}\n" for record in kept]
+            write_atomically(self.metrics_file, "".join(lines))
 
-    def nonfinite_file(self, step: int) -> Path:
-        """Return the path of `write_nonfinite`."""
-        return self.path / f"nonfinite-{step:010d}.json"
+    def write_nonfinite(self, step: int, **facts: Any) -> Path:
+        """Write a report of a step that was not finite, and return its path.
 
-    def write_nonfinite(self, step: int, **facts: Any) -> None:
-        """Write a report of a step that was not finite."""
+        A step that is not finite again, with other facts, gets a report of its own.
+        """
         valid_json = {
             name: str(v) if isinstance(v, float) and not math.isfinite(v) else v
             for name, v in facts.items()
         }
-        write_json(self.nonfinite_file(step), {"step": step, **valid_json})
+        report = json.dumps({"step": step, **valid_json}, indent=1) + "\n"
+        path, number = self.path / f"nonfinite-{step:010d}.json", 0
+        while path.exists() and read_text(path) != report:
+            number += 1
+            path = self.path / f"nonfinite-{step:010d}-{number}.json"
+        write_atomically(path, report)
+        return path
 
     @contextlib.contextmanager
-    def _reporting_errors(self) -> Iterator[None]:
+    def reporting_errors(self, only_own: bool = False) -> Iterator[None]:
+        """Raise a UserError if the directory cannot be written, or the disk is full.
+
+        Args:
+            only_own: whether the body opens other files too. Then the text of an error
+                decides, because TensorFlow has its own types of file errors.
+        """
         try:
             yield
-        except OSError as error:
+        except (OSError, tf.errors.OpError) as error:
+            reason = failure_reason(error)
+            is_own = reason in DISK_FULL_ERRORS or str(self.path) in reason
+            if isinstance(error, LadaError) or (only_own and not is_own):
+                raise
             raise UserError(
-                f"run_dir={self.path}: cannot be written ({error.strerror})"
+                f"run_dir={self.path}: cannot be written ({reason}). Mend that, and "
+                "run the same command again; it resumes from the last checkpoint"
             ) from error
 
     def _check_writable(self) -> None:
@@ -220,7 +252,7 @@ class RunDirectory:
         self._lock = (self.path / LOCK).open("ab+", buffering=0)
         if not try_lock(self._lock):
             self._lock.seek(0)
-            owner = self._lock.read().decode().strip() or "another process"
+            owner = self._lock.read().decode(errors="replace") or "another process"
             raise UserError(
                 f"run_dir={self.path}: {owner} is training here. Wait for it, stop it, "
                 "or choose another directory"
@@ -233,6 +265,11 @@ class RunDirectory:
         new = configuration.parse_settings(text)
         if not (new["resize"] and old.get("resize")):
             del new["resize"]  # the default of the data, and part of their fingerprint
+        expected = [*configuration.REQUIRED, "seed"]
+        if "flip" in old:  # of training, unlike runs of the authors' code
+            expected.append(FINGERPRINT)
+        if missing := [n for n in expected if n in new and n not in old]:
+            raise UserError(f"{self.flags_file}: {missing[0]} is missing. {NEW_RUN}")
         differences = [
             f"{name} was {old[name]}, now {new[name]}"
             for name in new
@@ -242,6 +279,12 @@ class RunDirectory:
             raise UserError(
                 f"run_dir={self.path}: holds a run with other settings "
                 f"({'; '.join(differences)}). Use the same settings or a new directory"
+            )
+        used = self.read_metrics() or any(self.samples.glob("*.png"))
+        if used and not self.checkpoints.is_dir():
+            raise UserError(
+                f"run_dir={self.path}: has metrics or samples, but no checkpoints/. "
+                f"{NEW_RUN}"
             )
 
 
@@ -253,9 +296,16 @@ def _flagfile(preset: Preset, options: dict, fingerprint: str) -> str:
     return text
 
 
-def _images_of(line: str) -> float:
-    """Return the image count of a metrics line, or infinity if the line is torn."""
+def read_metrics(path: Path) -> list[dict]:
+    """Return the lines of a metrics.jsonl. Leave out those that a crash has torn."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [record for line in lines if (record := _parse_metrics(line))]
+
+
+def _parse_metrics(line: bytes) -> dict | None:
+    """Return the content of a line of metrics.jsonl, or None if the line is torn."""
     try:
-        return json.loads(line)["images"]
+        record = json.loads(line)
+        return record if record["images"] >= 0 else None
     except (ValueError, KeyError, TypeError):
-        return float("inf")
+        return None

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import os
 import time
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -13,7 +14,6 @@ from lada_tf.data import ImageSource, batch_indices
 from lada_tf.errors import TrainingDiverged, UserError
 from lada_tf.evaluation.callback import FrechetDistanceCallback, IntervalCallback
 from lada_tf.evaluation.extract_features import open_extractor
-from lada_tf.io import reporting_full_disk
 from lada_tf.models import LadaGAN, Preset
 from lada_tf.models.networks import check_sizes
 from lada_tf.training import distribution
@@ -26,6 +26,7 @@ from lada_tf.training.callbacks import (
 )
 from lada_tf.training.checkpoints import Checkpoints, find_checkpoint
 from lada_tf.training.configuration import TrainingOptions, flagfile_text
+from lada_tf.training.distribution import reporting_lost_workers
 from lada_tf.training.loop import NonFiniteStep, TrainingLoop
 from lada_tf.training.run_directory import RunDirectory
 
@@ -170,9 +171,9 @@ def train(
     options = options or TrainingOptions()
     strategy = strategy or tf.distribute.get_strategy()
     _check_distance(options, source)
-    with strategy.scope():
-        gan = build(preset, options)
     directory = RunDirectory(run_dir)
+    with strategy.scope(), reporting_lost_workers(strategy):
+        gan = build(preset, options)
     checkpoints = Checkpoints(directory.checkpoints, gan, options.keep_checkpoints)
     # Only the chief handles signals; the other workers end when it does.
     stop = StopSignal(ignore=not distribution.is_chief(strategy))
@@ -181,14 +182,16 @@ def train(
         preset, source, directory, options, settings, strategy, gan, checkpoints, stop
     )
     try:
-        with reporting_full_disk(run_dir):
+        with reporting_lost_workers(strategy), directory.reporting_errors(True):
             run.start()
             with stop:
                 while gan.images_seen < preset.total_images:
+                    stop.exit_if_set()  # in a rollback
                     try:
                         run.train_to_end()
                     except NonFiniteStep as step:
                         run.roll_back(step)
+            stop.exit_if_set()  # in the last callbacks
     finally:
         directory.release_lock()
     return gan
@@ -261,21 +264,20 @@ class _Run:
         Raises:
             TrainingDiverged: if the options do not allow another rollback.
         """
+        file: str | Path = "the report of the first worker"
         if distribution.is_chief(self.strategy):
             batch_size, seed = self.preset.batch_size, self.gan.seed
             indices = batch_indices(len(self.source), batch_size, seed, step.step)
             facts = {"image_indices": indices.tolist(), **step.values}
-            self.directory.write_nonfinite(
+            file = self.directory.write_nonfinite(
                 step.step, seed=seed, batch_size=batch_size, **facts
             )
         done, limit = self.checkpoints.rollbacks, self.options.max_rollbacks
         if self.options.on_nonfinite != "rollback" or done >= limit:
             raise TrainingDiverged(
-                f"{step}; see {self.directory.nonfinite_file(step.step)}"
-                + (f" (after {done} rollbacks)" if done else "")
+                f"{step}; see {file}" + (f" (after {done} rollbacks)" if done else "")
             ) from step
-        restored = self.checkpoints.restore()
-        self.checkpoints.rollbacks = done + 1
+        restored = self.checkpoints.roll_back()
         logging.warning("%s: rollback %d of %d to %s", step, done + 1, limit, restored)
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:

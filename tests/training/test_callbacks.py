@@ -1,5 +1,6 @@
 """Signals, and when checkpoints are saved."""
 
+import errno
 import signal
 import threading
 import types
@@ -7,7 +8,7 @@ import types
 import pytest
 
 from lada_tf.training import callbacks
-from lada_tf.training.callbacks import CheckpointEvery, StopSignal
+from lada_tf.training.callbacks import CheckpointEvery, ProgressBar, StopSignal
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -49,6 +50,38 @@ def test_a_signal_ends_training_after_the_step_with_a_checkpoint(number, saved, 
     assert saved == [8]
     assert "\nstopping after this step" in capfd.readouterr().err
     assert handlers() == before
+
+
+def test_no_count_of_images_is_saved_twice(saved):
+    """An interval and a signal, or an interval and the end."""
+    with StopSignal() as stop:
+        callback, model = checkpoint_every(8, stop, saved)
+        model.images_seen = 8
+        callback.on_train_batch_end(0)
+        callback.on_train_end()
+        assert saved == [8]
+        model.images_seen = 16
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(SystemExit):
+            callback.on_train_batch_end(1)
+    assert saved == [8, 16]
+
+
+@pytest.mark.parametrize("error", [errno.EPIPE, errno.EIO, None])
+def test_training_goes_on_without_a_reader(error, monkeypatch):
+    """`| head`, a terminal that is gone, and a closed file."""
+
+    def fail(*_):
+        raise OSError(error, "gone") if error else ValueError("closed file")
+
+    gone = types.SimpleNamespace(write=fail, flush=fail, isatty=lambda: False)
+    monkeypatch.setattr("sys.stderr", gone)
+    bar = ProgressBar(8)
+    bar.set_model(types.SimpleNamespace(images_seen=0))
+    bar.on_train_begin()
+    bar.model.images_seen = 8
+    bar.on_train_batch_end(0, {"d_loss": 1.0, "g_loss": 1.0})
+    bar.on_train_end()
 
 
 def test_a_second_interrupt_stops_at_once():

@@ -3,12 +3,15 @@
 import dataclasses
 import errno
 import json
+import os
+import stat
 import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
-from lada_tf.errors import UserError
+from lada_tf.errors import UserError, WorkerLost
 from lada_tf.io import replacing, write_atomically
 from lada_tf.models import PRESETS
 from lada_tf.training.run_directory import RunDirectory
@@ -189,6 +192,149 @@ def test_settings_that_are_not_text_are_one_line(tmp_path):
     (tmp_path / "flags.cfg").write_bytes(b"\xff\xfe--data=\n")
     with pytest.raises(UserError, match=r"flags\.cfg: "):
         RunDirectory(tmp_path).read_preset()
+
+
+def torn_flags(text, how):
+    lines = text.splitlines(keepends=True)
+    return {
+        "empty": "",
+        "half": text[: len(text) // 2],
+        "no seed": "".join(s for s in lines if "seed" not in s),
+        "no fingerprint": "".join(lines[:-1]),
+        "no preset": "".join(s for s in lines if "g_widths" not in s),
+    }[how]
+
+
+@pytest.mark.parametrize(
+    "how", ["empty", "half", "no seed", "no fingerprint", "no preset"]
+)
+def test_a_run_with_torn_settings_is_not_resumed(tmp_path, how):
+    start_and_release(tmp_path, PRESET, OPTIONS, "portraits:1")
+    file = tmp_path / "flags.cfg"
+    torn = torn_flags(file.read_text(), how)
+    file.write_text(torn)
+    for method in (RunDirectory.check, RunDirectory.start):
+        with pytest.raises(UserError, match=r"flags\.cfg: \S+( \S+)? is missing"):
+            method(RunDirectory(tmp_path), PRESET, OPTIONS, "portraits:1")
+    assert file.read_text() == torn
+
+
+@pytest.mark.parametrize("content", [None, "pipe", b"\xff\xfe\x00", b"\x00" * 99])
+def test_settings_that_cannot_be_read_are_one_line(tmp_path, content):
+    file = tmp_path / "flags.cfg"
+    if content is None:
+        file.mkdir()
+    elif content == "pipe":
+        os.mkfifo(file)
+    else:
+        file.write_bytes(content)
+    for method in (RunDirectory.check, RunDirectory.start):
+        with pytest.raises(UserError, match=r"flags\.cfg: "):
+            method(RunDirectory(tmp_path), PRESET, OPTIONS, "portraits:1")
+    with pytest.raises(UserError, match=r"flags\.cfg: "):
+        RunDirectory(tmp_path).read_preset()
+
+
+@pytest.mark.parametrize("name", ["lock", "checkpoints", "samples", "logs"])
+def test_files_and_directories_in_the_wrong_place_are_one_line(tmp_path, name):
+    start_and_release(tmp_path, PRESET, OPTIONS)
+    path = tmp_path / name
+    if name == "lock":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.rmdir()
+        path.touch()
+    with pytest.raises(UserError, match=rf"run_dir={tmp_path}: .*{path}: "):
+        RunDirectory(tmp_path).start(PRESET, OPTIONS)
+
+
+@pytest.mark.parametrize("left", ["metrics", "samples", "neither"])
+def test_a_run_without_its_checkpoints_does_not_start_again(tmp_path, left):
+    start_and_release(tmp_path, PRESET, OPTIONS)
+    directory = RunDirectory(tmp_path)
+    if left == "metrics":
+        directory.log_metrics(10, {"d_loss": 1.0})
+    if left == "samples":
+        (directory.samples / "grid-0000000000.png").touch()
+    start_and_release(tmp_path, PRESET, OPTIONS)  # killed before its first checkpoint
+    directory.checkpoints.rmdir()
+    if left == "neither":
+        start_and_release(tmp_path, PRESET, OPTIONS)
+        return
+    for method in (RunDirectory.check, RunDirectory.start):
+        with pytest.raises(UserError, match="no checkpoints/"):
+            method(RunDirectory(tmp_path), PRESET, OPTIONS)
+    assert not directory.checkpoints.exists()
+
+
+def test_errors_of_other_files_are_not_those_of_the_run(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    for error in (
+        FileNotFoundError(errno.ENOENT, "No such file", "/data/1.png"),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+        WorkerLost("gone"),
+        tf.errors.UnavailableError(None, None, "gone"),
+    ):
+        with pytest.raises(type(error)), directory.reporting_errors(only_own=True):
+            raise error
+    for error in (
+        FileNotFoundError(errno.ENOENT, "No such file", f"{directory.path}/logs"),
+        tf.errors.PermissionDeniedError(None, None, f"{directory.path}/logs: denied"),
+        tf.errors.UnknownError(None, None, "x; No space left on device"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ):
+        with (
+            pytest.raises(UserError, match=f"run_dir={directory.path}: cannot be"),
+            directory.reporting_errors(only_own=True),
+        ):
+            raise error
+
+
+def test_metrics_are_synced_before_a_checkpoint_can_follow(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number)))
+    directory = RunDirectory(tmp_path)
+    for images in (10, 20):
+        directory.log_metrics(images, {"d_loss": 1.0})
+        assert directory.metrics_file.stat() in synced
+    assert any(stat.S_ISDIR(state.st_mode) for state in synced)  # of the new file
+
+
+TORN = (b'{"images": 4', b"\x00" * 9, b"\xff", b"7", b"[]", b"{}", b'{"images": "x"}')
+
+
+@pytest.mark.parametrize("line", TORN)
+def test_torn_metrics_are_left_out(tmp_path, line):
+    directory = RunDirectory(tmp_path)
+    assert directory.read_metrics() == []
+    directory.metrics_file.write_bytes(line + b"\n")
+    directory.log_metrics(10, {"d_loss": 1.0})
+    with directory.metrics_file.open("ab") as file:
+        file.write(line)
+    assert directory.read_metrics() == [{"images": 10, "d_loss": 1.0}]
+    directory.truncate_metrics(10)
+    assert directory.metrics_file.read_text() == '{"images": 10, "d_loss": 1.0}\n'
+
+
+def test_reports_of_one_step_are_all_kept(tmp_path):
+    directory = RunDirectory(tmp_path)
+    facts = [{"seed": seed, "d_loss": float("nan")} for seed in (0, 1, 2, 1)]
+    paths = [directory.write_nonfinite(3, **values) for values in facts]
+    assert len(set(paths)) == 3
+    assert [json.loads(path.read_text())["seed"] for path in paths] == [0, 1, 2, 1]
+    assert len(list(tmp_path.glob("nonfinite-*"))) == 3
+
+
+def test_temporary_files_of_a_killed_process_are_deleted(tmp_path):
+    start_and_release(tmp_path, PRESET, OPTIONS)
+    left = [
+        path / ".grid.png.0123.partial" for path in (tmp_path, tmp_path / "samples")
+    ]
+    for path in left:
+        path.touch()
+    start_and_release(tmp_path, PRESET, OPTIONS)
+    assert not any(path.exists() for path in left)
 
 
 def test_metrics_are_truncated_to_the_checkpoint(tmp_path):

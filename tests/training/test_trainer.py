@@ -1,6 +1,8 @@
 """Training in which a step is not finite: it stops or rolls back."""
 
 import json
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -92,6 +94,39 @@ def test_rollbacks_are_limited(tmp_path, bad_seeds):
     bad_seeds.update(SEED_STRIDE * n for n in range(3))
     with pytest.raises(TrainingDiverged, match=r"step 3; .* \(after 2 rollbacks\)"):
         train(tmp_path / "run", on_nonfinite="rollback", max_rollbacks=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["rollback", "end"])
+def test_a_signal_outside_of_the_steps_is_not_lost(
+    tmp_path, bad_seeds, monkeypatch, moment
+):
+    def raise_signal(*_, **__):
+        moments.append(moment)
+        signal.raise_signal(signal.SIGTERM)
+
+    moments, images = [], 4
+    if moment == "rollback":
+        bad_seeds.add(0)
+        monkeypatch.setattr(trainer.logging, "warning", raise_signal)
+        images = 16
+    else:
+        monkeypatch.setattr(trainer.ProgressBar, "on_train_end", raise_signal)
+    with pytest.raises(SystemExit) as end:
+        train(tmp_path / "run", total_images=images, on_nonfinite="rollback")
+    assert end.value.code == 128 + signal.SIGTERM
+    assert moments == [moment]
+
+
+@pytest.mark.slow
+def test_a_run_directory_deleted_during_training_is_one_line(tmp_path, monkeypatch):
+    def delete(*_, **__):
+        shutil.rmtree(tmp_path / "run")
+
+    monkeypatch.setattr(trainer.ProgressBar, "on_train_batch_end", delete)
+    with pytest.raises(UserError, match=r"run_dir=.* cannot be written"):
+        train(tmp_path / "run", total_images=16)
+    assert not (tmp_path / "run").exists()
 
 
 def test_build_rejects_options_that_do_not_fit():
