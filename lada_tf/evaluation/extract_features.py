@@ -64,21 +64,32 @@ def open_extractor(
     features: str = "inception",
     inception_graph: str | None = None,
     inception_sha256: str | None = None,
+    features_input: str | None = None,
 ) -> Extractor:
     """Open a feature extractor.
 
     Args:
         features: "inception" (the 2015 graph, for FID), "keras_inception_v3",
             "small_classifier" (part of the package, works offline), or the path of a
-            `.keras` file or SavedModel directory.
+            `.keras` or `.onnx` file or SavedModel directory.
         inception_graph: file of the 2015 graph; by default it is in the cache
             directory.
         inception_sha256: checksum of a graph other than the public one.
+        features_input: settings of an `.onnx` file, see
+            `lada_tf.evaluation.onnx_features`.
 
     Raises:
         UserError: the network or its weights are missing or invalid.
     """
     # Lazy imports: each network's module takes seconds to import.
+    if features.lower().endswith(".onnx"):
+        from lada_tf.evaluation.onnx_features import OnnxFeatures
+
+        return OnnxFeatures(features, features_input)
+    if features_input:
+        raise UserError(
+            f"features_input={features_input}: features={features} is no .onnx file"
+        )
     if features == "inception":
         from lada_tf.evaluation.inception_graph import InceptionGraph
 
