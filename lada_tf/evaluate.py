@@ -4,10 +4,12 @@
     python -m lada_tf.evaluate --images=samples.npz --real=photos/ --num_generated=10000
     python -m lada_tf.evaluate --run_dir=runs/demo --real=portraits \\
         --num_generated=1000 --features=small_classifier
+    python -m lada_tf.evaluate --run_dir=runs/demo --num_generated=1000 \\
+        --features=small_classifier --all_checkpoints --plot=curve.png
 
 The command prints one JSON line on stdout, and a table with the paper's metrics on
-stderr. The real images are read as the run read them, unless the command's flags say
-otherwise.
+stderr. With --all_checkpoints it prints one line per checkpoint. The real images are
+read as the run read them, unless the command's flags say otherwise.
 """
 
 import dataclasses
@@ -15,6 +17,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 from absl import flags
 
@@ -22,9 +25,10 @@ from lada_tf import app
 from lada_tf.data.loading import ON_BAD_IMAGE
 from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
+from lada_tf.evaluation.curve import figure_class, plot_records
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
-from lada_tf.evaluation.metrics import evaluate, format_table
+from lada_tf.evaluation.metrics import describe_images, evaluate_each, format_table
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
 from lada_tf.io import check_output
 from lada_tf.models.latents import MAX_SEED
@@ -33,6 +37,8 @@ from lada_tf.runtime import without_tf32
 app.DEFINE_path("run_dir", None, "Score the EMA generator of this run.")
 app.DEFINE_path("model", None, "Score this exported model instead.")
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
+flags.DEFINE_boolean("all_checkpoints", False, "Score every checkpoint of the run.")
+app.DEFINE_path("plot", None, "Plot the metrics of all checkpoints in this .png.")
 app.DEFINE_path("images", None, "Score the images of this directory or file instead.")
 flags.DEFINE_enum(
     "protocol", None, sorted(PROTOCOLS), "Repeat this evaluation of the paper."
@@ -69,7 +75,14 @@ app.DEFINE_path(
     "features",
     "inception",
     "Extract these features: inception (FID), keras_inception_v3, small_classifier "
-    "(offline), or those of a .keras file or SavedModel.",
+    "(offline), or those of a .keras or .onnx file or SavedModel.",
+)
+flags.DEFINE_string(
+    "features_input",
+    None,
+    "Feed an .onnx file with these settings: 'layout=nchw size=224 range=0,1 "
+    "mean=0.485,0.456,0.406 std=0.229,0.224,0.225 output=NAME', or some of them. The "
+    "default is the file's metadata.",
 )
 app.DEFINE_path(
     "inception_graph", None, "Read the 2015 Inception graph from this path."
@@ -80,7 +93,17 @@ flags.DEFINE_string(
 flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, MAX_SEED)
 flags.DEFINE_integer("batch_size", 64, "Process this many images at once.", 1)
 flags.DEFINE_integer(
-    "splits", None, "Split the images evenly for IS. The default is ADM's.", 1
+    "splits", 10, "Report IS of N equal parts too, next to ADM's chunks of 5,000.", 1
+)
+flags.DEFINE_integer(
+    "repeats", 1, "Score N seeds, and report means and standard deviations.", 1
+)
+flags.DEFINE_integer(
+    "resamples",
+    10,
+    "With one seed, estimate the spread of each metric from N random halves of the "
+    "images. 0 turns this off.",
+    0,
 )
 flags.DEFINE_enum(
     "precision_recall",
@@ -94,7 +117,9 @@ app.DEFINE_path(
     None,
     "Write the statistics of the real images to this ADM .npz.",
 )
-flags.DEFINE_boolean("overwrite", False, "Replace an existing --export_reference.")
+flags.DEFINE_boolean(
+    "overwrite", False, "Replace an existing --export_reference or --plot."
+)
 FLAGS = flags.FLAGS
 
 
@@ -104,6 +129,11 @@ def main() -> None:
     if FLAGS.export_reference:
         path, overwrite = FLAGS.export_reference, FLAGS.overwrite
         check_output("export_reference", path, (".npz",), overwrite)
+    if FLAGS.plot:
+        if not FLAGS.all_checkpoints:
+            raise UserError("--plot needs --all_checkpoints")
+        check_output("plot", FLAGS.plot, (".png",), FLAGS.overwrite)
+        figure_class()  # raises if it is missing
     if FLAGS.run_dir:
         _read_settings_of_run()
     protocol = choose_protocol(
@@ -114,32 +144,53 @@ def main() -> None:
         "memory_limit": FLAGS.memory_limit_mb * 2**20,
         "download": FLAGS.download,
     }
-    record = evaluate(
+    records = []
+    for record in evaluate_each(
         _open_images(source_options),
         protocol,
-        open_extractor(FLAGS.features, FLAGS.inception_graph, FLAGS.inception_sha256),
+        open_extractor(
+            FLAGS.features,
+            FLAGS.inception_graph,
+            FLAGS.inception_sha256,
+            FLAGS.features_input,
+        ),
         splits=FLAGS.splits,
         arithmetic=FLAGS.precision_recall,
         batch_size=FLAGS.batch_size,
         cache_dir=FLAGS.cache_dir,
         export_reference=FLAGS.export_reference,
+        repeats=FLAGS.repeats,
+        resamples=FLAGS.resamples,
         **source_options,
-    )
-    record["seconds"] = round(time.time() - start, 1)
-    print(format_table(record["metrics"], protocol.paper), file=sys.stderr)
-    print(json.dumps(record), flush=True)
+    ):
+        record["seconds"] = round(time.time() - start, 1)
+        start = time.time()
+        checkpoint = [record["checkpoint"]] if "checkpoint" in record else []
+        table = format_table(record["metrics"], protocol.paper, record["spread"])
+        note = [f"note: {record['note']}"] if "note" in record else []
+        lines = [*checkpoint, describe_images(record), table, *note]
+        print("\n".join(lines), file=sys.stderr)
+        print(json.dumps(record), flush=True)
+        records.append(record)
+    if FLAGS.plot:
+        plot_records(records, FLAGS.plot)
 
 
-def _open_images(source_options: dict) -> ImageSet:
+def _open_images(source_options: dict) -> Iterable[ImageSet]:
     if sum(map(bool, (FLAGS.run_dir, FLAGS.model, FLAGS.images))) != 1:
         raise UserError("set one of --run_dir=RUN, --model=EXPORT and --images=PATH")
+    if FLAGS.all_checkpoints:
+        if FLAGS.best or not FLAGS.run_dir:
+            raise UserError("--all_checkpoints needs --run_dir=RUN, without --best")
+        return _open_checkpoints()
     if FLAGS.images:
-        return stored_images(
+        images = stored_images(
             FLAGS.images,
             FLAGS.batch_size,
             cache_dir=FLAGS.cache_dir,
             **source_options,
         )
+        return [images]
     from lada_tf.serving.loading import load_generator  # slow to import
     from lada_tf.training import load_run
 
@@ -151,7 +202,29 @@ def _open_images(source_options: dict) -> ImageSet:
         generator = gan.ema_generator
         origin = {"run_dir": FLAGS.run_dir, "images_seen": int(gan.images_seen)}
     images = generated_images(generator, FLAGS.seed, FLAGS.batch_size)
-    return dataclasses.replace(images, origin=origin | images.origin)
+    return [dataclasses.replace(images, origin=origin | images.origin)]
+
+
+def _open_checkpoints() -> Iterator[ImageSet]:
+    """Yield the images of each whole checkpoint of the run, the oldest first."""
+    from lada_tf.training import checkpoints, load
+    from lada_tf.training.run_directory import RunDirectory
+
+    generator = load.load_generator(FLAGS.run_dir)  # raises if there is none
+    images = generated_images(generator, FLAGS.seed, FLAGS.batch_size)
+    directory = RunDirectory(FLAGS.run_dir).checkpoints
+    paths = {}
+    for kind in ("best", "images"):  # both can be of one step
+        for path in checkpoints.whole_checkpoints(directory, kind):
+            paths[checkpoints.read_manifest(path)["images"]] = path
+    for images_seen, path in sorted(paths.items()):
+        checkpoints.read_variables(path, "ema_generator", generator.weights)
+        origin = {
+            "run_dir": FLAGS.run_dir,
+            "checkpoint": path.name,
+            "images_seen": images_seen,
+        }
+        yield dataclasses.replace(images, origin=origin | images.origin)
 
 
 def _read_settings_of_run() -> None:

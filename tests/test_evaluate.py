@@ -14,11 +14,13 @@ from lada_tf import evaluate, training
 from lada_tf.errors import UserError
 from lada_tf.evaluation import reference
 from lada_tf.evaluation.image_sets import generated_images
-from lada_tf.models import PRESETS
+from lada_tf.models import PRESETS, LadaGAN, get_preset
+from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.run_directory import RunDirectory
 from tests import runner
 from tests.evaluation.fakes import fake_generator
 from tests.evaluation.recipes import images
+from tests.small import SMALL
 
 
 @pytest.fixture
@@ -29,11 +31,12 @@ def run(capsys, tmp_path, monkeypatch):
 
     def run(*arguments):
         with flagsaver.flagsaver():
-            flags.FLAGS(["evaluate", "--features=small_classifier", *arguments])
+            options = ["--features=small_classifier", "--resamples=0"]
+            flags.FLAGS(["evaluate", *options, *arguments])
             evaluate.main()
         out, err = capsys.readouterr()
-        [line] = out.splitlines()
-        return json.loads(line), err
+        records = [json.loads(line) for line in out.splitlines()]
+        return records if "--all_checkpoints" in arguments else records[0], err
 
     return run
 
@@ -69,26 +72,71 @@ def start_run(tmp_path, fingerprint="", preset=PRESETS["tiny"], **settings):
 
 
 def test_a_run(run, real, run_dir):
-    record, table = run("--run_dir=runs/x", real, "--num_generated=150", "--seed=4")
+    options = "--num_generated=150", "--seed=4", "--resamples=3"
+    record, table = run("--run_dir=runs/x", real, *options)
     assert record["num_generated"] == 150
     assert record["seed"] == 4
     assert record["images_seen"] == 12_345
     assert record["reference"]["num_images"] == 200
-    assert list(record["metrics"]) == [
-        f"{name} (small classifier)" for name in ("FD", "precision", "recall")
-    ]
+    names = "FD", "KID", "KID std", "precision", "recall", "density", "coverage"
+    assert list(record["metrics"]) == [f"{name} (small classifier)" for name in names]
     assert "FD (small classifier)" in table
+    assert "150 generated images, 200 real images" in table
+    assert "over 3 random halves" in table
+    assert "prefer KID (small classifier)" in table
+
+
+def test_the_spread_over_seeds(run, real, run_dir):
+    arguments = ("--run_dir=runs/x", real, "--num_generated=100")
+    record, table = run(*arguments, "--seed=5", "--repeats=2")
+    singles = [run(*arguments, f"--seed={seed}")[0]["metrics"] for seed in (5, 6)]
+    for name, value in record["metrics"].items():
+        values = [single[name] for single in singles]
+        assert value == pytest.approx(np.mean(values))
+        if name in record["spread"]:
+            assert record["spread"][name] == pytest.approx(np.std(values, ddof=1))
+    assert (record["repeats"], record["spread_of"]) == (2, "2 seeds")
+    assert "100 generated images of each of 2 seeds" in table
+    assert singles[0] != singles[1]
+
+
+@pytest.mark.slow  # builds networks
+def test_all_checkpoints_of_a_run(run, real, tmp_path):
+    preset = get_preset("tiny", **SMALL)
+    start_run(tmp_path, preset=preset)
+    gan = LadaGAN.from_preset(preset)
+    gan.compile()
+    saved = Checkpoints(tmp_path / "runs/x/checkpoints", gan, keep=9)
+    for images_seen in (4, 8, 12):
+        gan.image_counter.assign(images_seen)
+        for weight in gan.ema_generator.trainable_weights:
+            weight.assign(weight * 1.5)
+        path = saved.save()
+        if images_seen == 8:
+            shutil.rmtree(path)
+            saved.save_best(1.0)
+    np.savez(tmp_path / "real.npz", arr_0=images(0, 60, 32))
+    arguments = "--num_generated=50", "--all_checkpoints", "--plot=curve.png"
+    records, table = run("--run_dir=runs/x", real, "--resamples=2", *arguments)
+    assert [r["images_seen"] for r in records] == [4, 8, 12]
+    assert [r["checkpoint"][:5] for r in records] == ["image", "best-", "image"]
+    assert len({r["metrics"]["FD (small classifier)"] for r in records}) == 3
+    last, _ = run("--run_dir=runs/x", real, "--num_generated=50")
+    assert last["metrics"] == records[-1]["metrics"]
+    assert table.count("measured") == 3
+    assert Image.open("curve.png").width == 1200
+    assert not any(tmp_path.glob(".*partial"))
 
 
 def test_tf32_is_off(run, real, run_dir, monkeypatch):
     rounded = tf.config.experimental.tensor_float_32_execution_enabled
-    original, within = evaluate.evaluate, []
+    original, within = evaluate.evaluate_each, []
 
     def watched(*args, **kwargs):
         within.append(rounded())
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate, "evaluate", watched)
+    monkeypatch.setattr(evaluate, "evaluate_each", watched)
     for before in (True, False):
         tf.config.experimental.enable_tensor_float_32_execution(before)
         run("--run_dir=runs/x", real, "--num_generated=100")
@@ -215,6 +263,11 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
     [
         ([], "protocol=NAME, or real=SOURCE"),
         (["--real=real.npz"], "one of --run_dir=RUN"),
+        (["--real=real.npz", "--images=a.npz", "--all_checkpoints"], "needs --run_dir"),
+        (["--real=real.npz", "--images=a.npz", "--plot=a.png"], "--all_checkpoints"),
+        (["--real=real.npz", "--images=a.npz", "--repeats=2"], "repeats=2"),
+        (["--run_dir=runs/x", "--all_checkpoints", "--plot=a.gif"], "plot=a.gif"),
+        (["--run_dir=runs/x", "--all_checkpoints", "--best"], "without --best"),
         (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "one of"),
         (["--real=real.npz", "--run_dir=runs/x"], "num_generated=N"),
         (["--real=real.npz", "--images=a.npz", "--num_generated=9"], "only 4"),

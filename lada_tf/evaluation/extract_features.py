@@ -8,7 +8,11 @@ import numpy as np
 import tqdm
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation.statistics import FeatureStatistics, StreamingStatistics
+from lada_tf.evaluation.statistics import (
+    FeatureStatistics,
+    StreamingStatistics,
+    fit_statistics,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,12 +116,29 @@ class FeatureSet:
         spatial: statistics of the spatial features; None if the extractor has none.
         features: float32 (n, d), the pool features of the first n images.
         probabilities: float32 (N, classes); None if the extractor has none.
+        spatial_features: float32 (N, d'); None unless they are kept.
     """
 
     pool: FeatureStatistics
     spatial: FeatureStatistics | None
     features: np.ndarray
     probabilities: np.ndarray | None
+    spatial_features: np.ndarray | None = None
+
+    def subset(self, rows: np.ndarray) -> "FeatureSet":
+        """Return the features of some of the images, if those of all are kept."""
+
+        def rows_of(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else array[rows]
+
+        features, spatial = self.features[rows], rows_of(self.spatial_features)
+        return FeatureSet(
+            fit_statistics(features),
+            None if spatial is None else fit_statistics(spatial),
+            features,
+            rows_of(self.probabilities),
+            spatial,
+        )
 
 
 def compute_features(
@@ -126,11 +147,13 @@ def compute_features(
     extractor: Extractor,
     num_features: int | None = None,
     progress: str | None = None,
+    keep_spatial: bool = False,
 ) -> FeatureSet:
     """Extract the features of `num_images` images, in uint8 batches, in one pass.
 
     The statistics cover all images, and `FeatureSet.features` only the first
     `num_features` (default: all). A `progress` label shows a progress bar on stderr.
+    `keep_spatial` keeps the spatial features of all images too.
 
     Raises:
         UserError: the batches do not hold `num_images` images, or a feature is NaN or
@@ -139,6 +162,7 @@ def compute_features(
     num_features = num_images if num_features is None else num_features
     pool, spatial = StreamingStatistics(), StreamingStatistics()
     features: list[np.ndarray] = []
+    spatial_features: list[np.ndarray] = []
     probabilities: list[np.ndarray] = []
     # disable=None: no bar unless stderr is a terminal.
     disable = None if progress else True
@@ -149,6 +173,8 @@ def compute_features(
             pool.update(batch.pool)
             if batch.spatial is not None:
                 spatial.update(batch.spatial)
+                if keep_spatial:
+                    spatial_features.append(batch.spatial)
             if batch.probabilities is not None:
                 probabilities.append(batch.probabilities)
             bar.update(len(images))
@@ -162,4 +188,5 @@ def compute_features(
         spatial.result() if spatial.count else None,
         np.concatenate(features),
         np.concatenate(probabilities) if probabilities else None,
+        np.concatenate(spatial_features) if spatial_features else None,
     )

@@ -156,7 +156,7 @@ class OnnxFeatures(Extractor):
         layout = values.get("layout", found[0] if len(found) == 1 else "").lower()
         if layout not in ("nchw", "nhwc"):
             raise UserError(
-                f"{self._where}: the input {tuple(shape)} does not tell its layout. Set "
+                f"{self._where}: the input {tuple(shape)} has no clear layout. Set "
                 "layout=nchw or layout=nhwc in features_input or in the file's metadata"
             )
         channels = shape[layout.index("c")]
@@ -192,8 +192,8 @@ class OnnxFeatures(Extractor):
             numbers = ()
         if len(numbers) != len(default) or not np.isfinite(numbers).all():
             raise UserError(
-                f"{self._where}: {key}={values[key]}: expected {len(default)} number(s) "
-                "with commas between them"
+                f"{self._where}: {key}={values[key]}: expected {len(default)} numbers "
+                "with commas between"
             )
         return numbers
 
