@@ -14,7 +14,7 @@ from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.networks import make_networks
 from lada_tf.models.presets import Preset
-from lada_tf.training.run_directory import RunDirectory
+from lada_tf.training.run_directory import RunDirectory, read_metrics
 
 UNKNOWN = "not recorded"
 # Licenses of named data sets: Hugging Face identifier, text.
@@ -112,7 +112,7 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
 
 def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
     """Return the last Fréchet distance measured up to the number of images seen."""
-    for record in reversed(run.read_metrics()):
+    for record in reversed(read_metrics(run.metrics_file)):
         metrics = {name: v for name, v in record.items() if name.startswith("FD")}
         if metrics and record["images"] <= gan.images_seen:
             samples = run.read_setting("fd_samples", UNKNOWN)

@@ -181,6 +181,8 @@ class CheckpointEvery(IntervalCallback):
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
+        if self.params and batch + 1 == self.params.get("steps"):
+            return  # at the end, a checkpoint follows what the other callbacks write
         super().on_train_batch_end(batch, logs)
         late = time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
         if self.stop.number is not None or late:

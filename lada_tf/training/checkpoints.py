@@ -21,7 +21,6 @@ from absl import logging
 from lada_tf.errors import UserError
 from lada_tf.io import (
     failure_reason,
-    is_hidden,
     read_json,
     replacing_directory,
     sha256,
@@ -32,7 +31,8 @@ from lada_tf.models import LadaGAN
 PREFIX = "state"
 MANIFEST = "manifest.json"
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # TensorFlow's suffix of variable names
-NAME = re.compile(r"(images|best)-([0-9]{10}|[1-9][0-9]{10,17})")
+COUNT = "([0-9]{10}|[1-9][0-9]{10,17})"
+PARTIAL = r"\.(images|best)-[0-9]+\..*partial"  # of `replacing_directory`
 
 
 class _IsSaved(Exception):
@@ -77,8 +77,8 @@ class Checkpoints:
     def save(self) -> Path:
         """Write a checkpoint, delete old ones, and return the new path.
 
-        Only whole checkpoints count as kept. Those with more images are deleted: they
-        belong to steps that a rollback has undone.
+        Only whole ones count as kept. Those of more images are deleted too: a rollback
+        has undone their steps.
 
         Raises:
             UserError: if the write fails. The existing checkpoints are unchanged.
@@ -121,8 +121,8 @@ class Checkpoints:
     def roll_back(self) -> Path:
         """Restore a checkpoint after a divergence, and return its path.
 
-        This is the newest whole checkpoint, or an older one if the newest was of no
-        use: one step back per rollback since it was saved. All workers find the same.
+        This is the newest whole one, or an older one if that did not help: one step
+        back per rollback since it was saved. All workers find the same.
 
         Raises:
             UserError: see `restore`; or if there is no checkpoint.
@@ -143,7 +143,7 @@ class Checkpoints:
         """
         seen = self.gan.images_seen
         later = [p for p in checkpoint_paths(self.path, "best") if _count(p) > seen]
-        for path in _partial(self.path, "*") + later:
+        for path in _directories(self.path, PARTIAL) + later:
             shutil.rmtree(path)
 
     def paths(self) -> list[Path]:
@@ -207,16 +207,14 @@ def read_variables(checkpoint: Path, name: str, variables: Iterable) -> None:
 
 def checkpoint_paths(path: Path, kind: str = "images") -> list[Path]:
     """Return the directories whose names are those of checkpoints, newest first."""
-    found = [p for p in path.glob(f"{kind}-*") if _is_checkpoint(p)]
-    return sorted(found, key=_count, reverse=True)
+    return _directories(path, f"{kind}-{COUNT}")
 
 
 def whole_checkpoints(path: Path, kind: str = "images") -> Iterator[Path]:
     """Yield the whole checkpoints in a directory, newest first. Report the rest."""
     found = False
-    for entry in path.glob("*"):
-        if not _is_checkpoint(entry) and not is_hidden(entry.name):
-            logging.warning("%s: ignored, because it is no checkpoint", entry)
+    for entry in set(path.glob("[!.]*")) - set(checkpoint_paths(path, "(images|best)")):
+        logging.warning("%s: ignored, because it is no checkpoint", entry)
     for checkpoint in checkpoint_paths(path, kind):
         if error := validation_error(checkpoint):
             logging.warning("%s: %s. Trying the previous checkpoint", checkpoint, error)
@@ -224,7 +222,8 @@ def whole_checkpoints(path: Path, kind: str = "images") -> Iterator[Path]:
             found = True
             yield checkpoint
     if not found:  # a kill while the only one was replaced leaves partial names
-        yield from (p for p in _partial(path, kind) if not validation_error(p))
+        partial = _directories(path, PARTIAL.replace("(images|best)", kind))
+        yield from (p for p in partial if not validation_error(p))
 
 
 def find_checkpoint(path: Path, best: bool = False) -> Path | None:
@@ -272,18 +271,17 @@ def validation_error(checkpoint: Path) -> str | None:
     return None
 
 
-def _is_checkpoint(path: Path) -> bool:
-    return bool(NAME.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
-
-
-def _partial(path: Path, kind: str) -> list[Path]:
-    """Return the temporary directories of `replacing_directory`, in a fixed order."""
-    found = path.glob(f".{kind}-[0-9]*.partial")
-    return sorted(p for p in found if p.is_dir() and not p.is_symlink())
+def _directories(path: Path, pattern: str) -> list[Path]:
+    """Return the directories, but not links, with such names, newest first."""
+    found = [p for p in path.glob("*") if p.is_dir() and not p.is_symlink()]
+    return sorted(
+        (p for p in found if re.fullmatch(pattern, p.name)),
+        key=lambda p: (_count(p), p.name),
+        reverse=True,
+    )
 
 
 def _count(path: Path) -> int:
-    """Return the number of images in the name of a checkpoint, or of a partial one."""
     return int(re.findall("[0-9]+", path.name)[0])
 
 

@@ -107,7 +107,9 @@ class TrainingLoop:
             NonFiniteStep: at the first such step, before the callbacks see it.
         """
         iterator = iter(batches)
-        callback_list = keras.callbacks.CallbackList(list(callbacks), model=self.gan)
+        callback_list = keras.callbacks.CallbackList(
+            list(callbacks), model=self.gan, steps=steps
+        )
         # Without Grappler, the results of several workers differed in the last bits.
         optimize = self._one_step_per_call or tf.config.list_physical_devices("GPU")
         grappler = contextlib.nullcontext if optimize else without_grappler

@@ -169,16 +169,12 @@ class RunDirectory:
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
-    def read_metrics(self) -> list[dict]:
-        """Return the lines of metrics.jsonl. Leave out those that a crash has torn."""
-        return read_metrics(self.metrics_file)
-
     def truncate_metrics(self, images: int) -> None:
         """Delete the lines after `images` images. The resumed run writes them again."""
         if self.metrics_file.exists():
-            kept = [r for r in self.read_metrics() if r["images"] <= images]
-            lines = [f"{json.dumps(record)}\n" for record in kept]
-            write_atomically(self.metrics_file, "".join(lines))
+            records = read_metrics(self.metrics_file)
+            kept = [f"{json.dumps(r)}\n" for r in records if r["images"] <= images]
+            write_atomically(self.metrics_file, "".join(kept))
 
     def write_nonfinite(self, step: int, **facts: Any) -> Path:
         """Write a report of a step that was not finite, and return its path.
@@ -280,7 +276,7 @@ class RunDirectory:
                 f"run_dir={self.path}: holds a run with other settings "
                 f"({'; '.join(differences)}). Use the same settings or a new directory"
             )
-        used = self.read_metrics() or any(self.samples.glob("*.png"))
+        used = read_metrics(self.metrics_file) or any(self.samples.glob("*.png"))
         if used and not self.checkpoints.is_dir():
             raise UserError(
                 f"run_dir={self.path}: has metrics or samples, but no checkpoints/. "
@@ -298,14 +294,9 @@ def _flagfile(preset: Preset, options: dict, fingerprint: str) -> str:
 
 def read_metrics(path: Path) -> list[dict]:
     """Return the lines of a metrics.jsonl. Leave out those that a crash has torn."""
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    return [record for line in lines if (record := _parse_metrics(line))]
-
-
-def _parse_metrics(line: bytes) -> dict | None:
-    """Return the content of a line of metrics.jsonl, or None if the line is torn."""
-    try:
-        record = json.loads(line)
-        return record if record["images"] >= 0 else None
-    except (ValueError, KeyError, TypeError):
-        return None
+    records = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            record = json.loads(line)
+            records += [record] if record["images"] >= 0 else []
+    return records

@@ -226,6 +226,10 @@ class _Run:
         if restored := self.checkpoints.restore():
             print(f"resuming from {restored}")
         distribution.check_same_state(self.strategy, self.gan.steps)
+        if restored and distribution.is_chief(self.strategy):
+            # The process can have died while it replaced or deleted checkpoints.
+            self.checkpoints.save()
+            self.checkpoints.remove_leftovers()
         total = self.preset.total_images
         if self.gan.images_seen >= total:
             print(f"already trained: increase total_images={total} to continue")

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from lada_tf.data import batch_indices, open_source
 from lada_tf.data.source import MemorySource
-from lada_tf.errors import TrainingDiverged, UserError
+from lada_tf.errors import TrainingDiverged, UserError, WorkerLost
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.training import trainer
 from lada_tf.training.configuration import TrainingOptions
@@ -159,6 +159,21 @@ def test_a_preset_that_cannot_be_built_is_refused_by_its_field(tmp_path, change)
     strategy = tf.distribute.get_strategy()
     with pytest.raises(UserError, match=rf"\b{name}="):
         trainer.check(preset, tmp_path / "run", TrainingOptions(), strategy)
+
+
+@pytest.mark.parametrize("function", ["build", "distribution.check_same_state"])
+def test_a_worker_lost_before_the_first_step_is_reported(
+    tmp_path, monkeypatch, function
+):
+    def fail(*_):
+        raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
+
+    monkeypatch.setattr(f"lada_tf.training.trainer.{function}", fail)
+    for count, error in ((2, WorkerLost), (1, tf.errors.UnavailableError)):
+        monkeypatch.setattr(trainer.distribution, "count_workers", lambda _, n=count: n)
+        monkeypatch.setattr(trainer.distribution, "is_chief", lambda _: True)
+        with pytest.raises(error):
+            train(tmp_path / "run")
 
 
 def test_one_image_has_no_distance(tmp_path):
