@@ -1,10 +1,12 @@
 """A plot of metrics over the checkpoints of a run."""
 
+import io
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from lada_tf.errors import UserError
-from lada_tf.io import replacing
+from lada_tf.io import write_atomically
 
 COLUMNS = 3
 
@@ -44,5 +46,7 @@ def plot_records(records: Sequence[dict], path: str) -> None:
         axes.errorbar(images, values, errors, marker="o", capsize=3)
         axes.set(title=name, xlabel="images seen")
         axes.grid(alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=100)
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    write_atomically(path, picture.getvalue())

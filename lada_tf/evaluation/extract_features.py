@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,6 +14,9 @@ from lada_tf.evaluation.statistics import (
     StreamingStatistics,
     fit_statistics,
 )
+from lada_tf.io import default_cache_dir
+
+SMALL_CLASSIFIER_LIMIT = 64  # pixels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,6 +109,31 @@ def open_extractor(
     if features == "keras_inception_v3":
         return model_features.KerasInceptionV3()
     return model_features.ModelFeatures(features)
+
+
+def choose_features(image_size: int) -> str:
+    """Return the features by which to compare checkpoints of this image size.
+
+    These are "inception" if its file is in the cache directory. If not, these are
+    "small_classifier", which sees 32x32 pixels, for images of at most 64x64.
+
+    Raises:
+        UserError: neither can be used.
+    """
+    from lada_tf.evaluation.inception_graph import FILE_NAME
+
+    path = os.path.join(default_cache_dir(), FILE_NAME)
+    if os.path.exists(path):
+        return "inception"
+    if image_size <= SMALL_CLASSIFIER_LIMIT:
+        return "small_classifier"
+    raise UserError(
+        f"eval_features is not set, and image_size={image_size}: the small classifier "
+        "sees 32x32 pixels, too few to choose between checkpoints of this size. Put "
+        f"the Inception graph at {path}, or set eval_features to keras_inception_v3 or "
+        "to a model (.onnx, .keras, or SavedModel). eval_features=small_classifier "
+        "uses it anyway"
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

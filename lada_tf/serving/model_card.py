@@ -39,7 +39,7 @@ def describe_run(
         run_dir: path of the run directory.
         gan: the `LadaGAN` loaded from it.
         evaluation: path of a file with the JSON line of `lada_tf.evaluate`. The default
-            is the last Fréchet distance measured during training.
+            are the last distances measured during training.
         data_license: license of the training data, if it is not a named data set.
 
     Returns:
@@ -111,11 +111,12 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
 
 
 def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
-    """Return the last Fréchet distance measured up to the number of images seen."""
+    """Return the last distances measured up to the number of images seen."""
     for record in reversed(read_metrics(run.metrics_file)):
-        metrics = {name: v for name, v in record.items() if name.startswith("FD")}
+        names = [n for n in record if n.startswith(("FID", "FD", "KID"))]
+        metrics = {name: record[name] for name in names}
         if metrics and record["images"] <= gan.images_seen:
-            samples = run.read_setting("fd_samples", UNKNOWN)
+            samples = run.read_setting("eval_samples", UNKNOWN)
             return metrics, (
                 f"Measured during training at {record['images']:,} images seen, with "
                 f"{samples} generated images against the training data."

@@ -15,8 +15,8 @@ def load_run(run_dir: str | os.PathLike, best: bool = False) -> LadaGAN:
 
     Args:
         run_dir: path of a run directory.
-        best: whether to load the checkpoint with the lowest Fréchet distance (see
-            `TrainingOptions.fd_images`) instead of the newest one.
+        best: whether to load the best checkpoint (see `TrainingOptions.best_by`)
+            instead of the newest one.
 
     Returns:
         A compiled `LadaGAN`.

@@ -11,9 +11,12 @@ import tensorflow as tf
 from lada_tf.data import batch_indices, open_source
 from lada_tf.data.source import MemorySource
 from lada_tf.errors import TrainingDiverged, UserError, WorkerLost
+from lada_tf.evaluation import callback
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.training import trainer
+from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.configuration import TrainingOptions
+from lada_tf.training.run_directory import RunDirectory, read_metrics
 from lada_tf.training.trainer import SEED_STRIDE
 from tests.small import SMALL
 
@@ -178,8 +181,89 @@ def test_a_worker_lost_before_the_first_step_is_reported(
 
 def test_one_image_has_no_distance(tmp_path):
     source = MemorySource(np.zeros((1, 32, 32, 3), np.uint8), "one")
-    with pytest.raises(UserError, match=r"^fd_images=8: .* at least 2 images"):
+    with pytest.raises(UserError, match=r"^eval_images=8: .* at least 2 images"):
         trainer.train(
-            get_preset("tiny"), source, tmp_path / "run", TrainingOptions(fd_images=8)
+            get_preset("tiny"), source, tmp_path / "run", TrainingOptions(eval_images=8)
         )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("size", [32, 128])
+def test_the_features_are_chosen_and_checked_before_training(
+    tmp_path, monkeypatch, size
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    preset = get_preset("tiny" if size == 32 else "ffhq")
+    strategy = tf.distribute.get_strategy()
+
+    def check(**options):
+        options = TrainingOptions(eval_images=8, **options)
+        trainer.check(preset, tmp_path / "run", options, strategy)
+
+    for features in ("none.onnx", "inception"):
+        with pytest.raises(UserError, match=f"^eval_features={features}") as error:
+            check(eval_features=features)
+        assert "inception_graph" not in str(error.value)
+    check(eval_features="small_classifier")
+    if size == 32:
+        check()
+    else:
+        with pytest.raises(UserError, match=r"^eval_features .*image_size=128"):
+            check()
+    trainer.check(preset, tmp_path / "run", TrainingOptions(), strategy)
+    assert not (tmp_path / "run").exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("best_by", ["fd", "kid"])
+def test_a_run_killed_in_an_evaluation_resumes_bit_for_bit(
+    tmp_path, monkeypatch, best_by
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    options = {"eval_images": 4, "eval_samples": 8, "best_by": best_by}
+
+    def state(name):
+        run = tmp_path / name
+        manifests = sorted((run / "checkpoints").glob("*/manifest.json"))
+        texts = [(p.parent.name, p.read_text()) for p in manifests]
+        return texts, (run / "metrics.jsonl").read_text()
+
+    expected = train(tmp_path / "whole", 24, **options)
+    plain = train(tmp_path / "plain", 24)  # measurements change no step
+    for one, other in zip(expected.weights, plain.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    lines = read_metrics(tmp_path / "whole" / "metrics.jsonl")
+    assert sum("KID (small classifier)" in line for line in lines) == 6
+    settings = RunDirectory(tmp_path / "whole").settings()
+    assert settings["eval_features"] == "small_classifier"
+
+    def kill(module, name, number):
+        """Make the n-th call of a function the last one."""
+        function, calls = getattr(module, name), []
+
+        def killed(*args, **kwargs):
+            calls.append(name)
+            result = function(*args, **kwargs)
+            if len(calls) == number:
+                raise Killed
+            return result
+
+        return pytest.MonkeyPatch.context(), killed
+
+    for module, name, number in (
+        (callback, "compute_features", 1),  # before the first checkpoint
+        (callback, "kid", 4),
+        (Checkpoints, "save_best", 2),
+        (RunDirectory, "log_metrics", 5),
+    ):
+        run = f"{name}-{number}"
+        context, killed = kill(module, name, number)
+        with context as patch, pytest.raises(Killed):
+            patch.setattr(module, name, killed)
+            train(tmp_path / run, 24, **options)
+        train(tmp_path / run, 24, **options)
+        assert state(run) == state("whole"), run
