@@ -109,7 +109,7 @@ def test_all_checkpoints_of_a_run(run, real, tmp_path):
     saved = Checkpoints(tmp_path / "runs/x/checkpoints", gan, keep=9)
     for images_seen in (4, 8, 12):
         gan.image_counter.assign(images_seen)
-        for weight in gan.ema_generator.trainable_weights:
+        for weight in gan.ema_generator.weights:
             weight.assign(weight * 1.5)
         path = saved.save()
         if images_seen == 8:

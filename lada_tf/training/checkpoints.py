@@ -1,9 +1,9 @@
 """Checkpoints of a LadaGAN: written atomically and verified by checksum.
 
 A checkpoint is a directory `images-<count>` with TensorFlow's files and a manifest.
-`best-<count>` is the best checkpoint so far, see `TrainingOptions.best_by`. A checkpoint
-counts as whole if its manifest is of this count and all checksums match. Everything
-else in the directory is reported and left alone.
+`best-<count>` is the best one so far, see `TrainingOptions.best_by`. A checkpoint is
+whole if its manifest is of this count and all checksums match. Everything else in the
+directory is reported and left alone.
 """
 
 import contextlib
