@@ -16,7 +16,6 @@ from lada_tf.models import LadaGAN, get_preset
 from lada_tf.training import trainer
 from lada_tf.training.checkpoints import (
     PREFIX,
-    Checkpoints,
     checkpoint_paths,
     read_manifest,
 )
