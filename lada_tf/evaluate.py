@@ -19,13 +19,20 @@ import time
 from absl import flags
 
 from lada_tf import app
+from lada_tf.data import ImageSource, open_source
 from lada_tf.data.loading import ON_BAD_IMAGE
 from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
-from lada_tf.evaluation.extract_features import open_extractor
+from lada_tf.evaluation.extract_features import Extractor, open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
+from lada_tf.evaluation.memorization_report import (
+    find_memorization,
+    format_memorization,
+    write_report,
+)
 from lada_tf.evaluation.metrics import evaluate, format_table
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
+from lada_tf.evaluation.reference import is_reference
 from lada_tf.io import check_output
 from lada_tf.models.latents import MAX_SEED
 from lada_tf.runtime import without_tf32
@@ -94,7 +101,28 @@ app.DEFINE_path(
     None,
     "Write the statistics of the real images to this ADM .npz.",
 )
-flags.DEFINE_boolean("overwrite", False, "Replace an existing --export_reference.")
+flags.DEFINE_boolean(
+    "memorization",
+    False,
+    "Report copies of training images too: those of the run, or of --real. This "
+    "generates the images once more.",
+)
+app.DEFINE_path(
+    "held_out",
+    None,
+    "For --memorization, compare with these images, which training did not see.",
+)
+app.DEFINE_path(
+    "memorization_picture",
+    None,
+    "Draw the closest pairs to this .png, and list all images in a .csv beside it. The "
+    "default is memorization.png, which is replaced.",
+)
+flags.DEFINE_boolean(
+    "overwrite",
+    False,
+    "Replace an existing --export_reference or --memorization_picture.",
+)
 FLAGS = flags.FLAGS
 
 
@@ -104,6 +132,9 @@ def main() -> None:
     if FLAGS.export_reference:
         path, overwrite = FLAGS.export_reference, FLAGS.overwrite
         check_output("export_reference", path, (".npz",), overwrite)
+    if FLAGS.memorization_picture:
+        path, overwrite = FLAGS.memorization_picture, FLAGS.overwrite
+        check_output("memorization_picture", path, (".png",), overwrite)
     if FLAGS.run_dir:
         _read_settings_of_run()
     protocol = choose_protocol(
@@ -114,10 +145,17 @@ def main() -> None:
         "memory_limit": FLAGS.memory_limit_mb * 2**20,
         "download": FLAGS.download,
     }
+    images = _open_images(source_options)
+    extractor = open_extractor(
+        FLAGS.features, FLAGS.inception_graph, FLAGS.inception_sha256
+    )
+    training = None
+    if FLAGS.memorization or FLAGS.held_out or FLAGS.memorization_picture:
+        training = _open_training_images(images, protocol.resize, source_options)
     record = evaluate(
-        _open_images(source_options),
+        images,
         protocol,
-        open_extractor(FLAGS.features, FLAGS.inception_graph, FLAGS.inception_sha256),
+        extractor,
         splits=FLAGS.splits,
         arithmetic=FLAGS.precision_recall,
         batch_size=FLAGS.batch_size,
@@ -125,9 +163,58 @@ def main() -> None:
         export_reference=FLAGS.export_reference,
         **source_options,
     )
+    if training:
+        num_generated = record["num_generated"]
+        record["memorization"] = _memorization(
+            images, num_generated, extractor, *training
+        )
     record["seconds"] = round(time.time() - start, 1)
     print(format_table(record["metrics"], protocol.paper), file=sys.stderr)
+    if training:
+        print("\n" + format_memorization(record["memorization"]), file=sys.stderr)
     print(json.dumps(record), flush=True)
+
+
+def _open_training_images(
+    images: ImageSet, resize: str | None, source_options: dict
+) -> tuple[ImageSource, ImageSource | None]:
+    """Open the images that the generator was trained on, and held-out ones."""
+    data, options = FLAGS.real, source_options | {"cache_dir": FLAGS.cache_dir}
+    if FLAGS.run_dir:  # a protocol's real images can be others
+        from lada_tf.training.run_directory import RunDirectory
+
+        preset = RunDirectory(FLAGS.run_dir).read_preset()
+        data, resize = preset.data, preset.resize or None
+        options["subset"] = preset.subset
+    if not data or is_reference(data):
+        raise UserError(
+            "memorization needs the training images: set real=SOURCE to them, not to a "
+            "file of statistics"
+        )
+    size = images.image_size
+    training = open_source(data, size, resize=resize, **options)
+    if not FLAGS.held_out:
+        return training, None
+    options.pop("subset", None)
+    try:
+        return training, open_source(FLAGS.held_out, size, resize=resize, **options)
+    except UserError as error:
+        raise UserError(str(error).replace("data=", "held_out=", 1)) from error
+
+
+def _memorization(
+    images: ImageSet,
+    num_generated: int,
+    extractor: Extractor,
+    training: ImageSource,
+    held_out: ImageSource | None,
+) -> dict:
+    found = find_memorization(
+        images, num_generated, extractor, training, held_out, FLAGS.batch_size
+    )
+    picture = FLAGS.memorization_picture or "memorization.png"
+    write_report(found, images, training, picture)
+    return {**found.record, "picture": picture}
 
 
 def _open_images(source_options: dict) -> ImageSet:
