@@ -302,8 +302,8 @@ def _collect(
 def _thumbnail(image: np.ndarray) -> np.ndarray:
     if image.shape[0] == THUMBNAIL:
         return image
-    box = Image.Resampling.BOX
-    return np.asarray(Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), box))
+    bilinear = Image.Resampling.BILINEAR  # symmetric, unlike BOX
+    return np.asarray(Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), bilinear))
 
 
 def _digest(image: np.ndarray) -> bytes:
