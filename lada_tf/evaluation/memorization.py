@@ -125,8 +125,8 @@ def authentic(
     found = nearest(generated, real)
     [used, position] = np.unique(found.index, return_inverse=True)
     radius = nearest(real[used], real, own=used).distance
-    norms = np.linalg.norm(real[used], axis=1)
-    squared_radius = (radius**2 + TOLERANCE * norms**2)[position]
+    squared_norms = np.einsum("nd,nd->n", real, real)[used]  # makes no copy
+    squared_radius = (radius**2 + TOLERANCE * squared_norms)[position]
     return found.distance**2 > squared_radius, found
 
 
@@ -213,7 +213,7 @@ def _mean_distance_to_neighbors(gray: np.ndarray, rows: np.ndarray) -> np.ndarra
     norms = np.einsum("nd,nd->n", flat, flat)
     count = min(NEIGHBORS, len(gray) - 1)
     means = []
-    for part in split_rows(rows, BLOCK_ROWS // 4):  # a row of distances is wide
+    for part in split_rows(rows, BLOCK_ROWS // 16):  # whole rows of distances
         block = -2 * flat[part]
         distances = np.minimum(block @ flat.T, block @ flipped.T) + norms
         distances += norms[part, None]
