@@ -12,6 +12,7 @@ otherwise.
 
 import dataclasses
 import json
+import os
 import re
 import sys
 import time
@@ -214,7 +215,7 @@ def _memorization(
     )
     picture = FLAGS.memorization_picture or "memorization.png"
     write_report(found, images, training, picture)
-    return {**found.record, "picture": picture}
+    return {**found.record, "picture": os.path.basename(picture)}
 
 
 def _open_images(source_options: dict) -> ImageSet:

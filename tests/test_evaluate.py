@@ -292,7 +292,7 @@ def test_memorization_of_a_run_is_about_its_own_data(run, real, run_dir, tmp_pat
     assert record["reference"]["num_images"] == 200
     assert record["memorization"]["num_training"] == 70
     assert (tmp_path / "p.png").exists()
-    with pytest.raises(UserError, match="memorization_picture=p.* already exists"):
+    with pytest.raises(UserError, match="memorization_picture=p"):
         run("--run_dir=runs/x", real, *flags)
 
 
