@@ -14,22 +14,30 @@ read as the run read them, unless the command's flags say otherwise.
 
 import dataclasses
 import json
+import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from absl import flags
 
 from lada_tf import app
+from lada_tf.data import ImageSource, open_source
 from lada_tf.data.loading import ON_BAD_IMAGE
 from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
 from lada_tf.evaluation.curve import figure_class, plot_records
-from lada_tf.evaluation.extract_features import open_extractor
+from lada_tf.evaluation.extract_features import Extractor, open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
+from lada_tf.evaluation.memorization_report import (
+    find_memorization,
+    format_memorization,
+    write_report,
+)
 from lada_tf.evaluation.metrics import describe_images, evaluate_each, format_table
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
+from lada_tf.evaluation.reference import is_reference
 from lada_tf.io import check_output
 from lada_tf.models.latents import MAX_SEED
 from lada_tf.runtime import without_tf32
@@ -118,7 +126,26 @@ app.DEFINE_path(
     "Write the statistics of the real images to this ADM .npz.",
 )
 flags.DEFINE_boolean(
-    "overwrite", False, "Replace an existing --export_reference or --plot."
+    "memorization",
+    False,
+    "Report copies of training images too: those of the run, or of --real. This "
+    "generates the images once more.",
+)
+app.DEFINE_path(
+    "held_out",
+    None,
+    "For --memorization, compare with these images, which training did not see.",
+)
+app.DEFINE_path(
+    "memorization_picture",
+    None,
+    "Draw the closest pairs to this .png, and list all images in a .csv beside it. The "
+    "default is memorization.png, which is replaced.",
+)
+flags.DEFINE_boolean(
+    "overwrite",
+    False,
+    "Replace an existing --export_reference, --plot or --memorization_picture.",
 )
 FLAGS = flags.FLAGS
 
@@ -134,6 +161,9 @@ def main() -> None:
             raise UserError("--plot needs --all_checkpoints")
         check_output("plot", FLAGS.plot, (".png",), FLAGS.overwrite)
         figure_class()  # raises if it is missing
+    if FLAGS.memorization_picture:
+        path, overwrite = FLAGS.memorization_picture, FLAGS.overwrite
+        check_output("memorization_picture", path, (".png",), overwrite)
     if FLAGS.run_dir:
         _read_settings_of_run()
     protocol = choose_protocol(
@@ -144,16 +174,27 @@ def main() -> None:
         "memory_limit": FLAGS.memory_limit_mb * 2**20,
         "download": FLAGS.download,
     }
+    if FLAGS.all_checkpoints:
+        images, image_sets = None, _open_checkpoints()
+    else:
+        images = _open_images(source_options)
+        image_sets = iter([images])
+    extractor = open_extractor(
+        FLAGS.features,
+        FLAGS.inception_graph,
+        FLAGS.inception_sha256,
+        FLAGS.features_input,
+    )
+    training = None
+    if FLAGS.memorization or FLAGS.held_out or FLAGS.memorization_picture:
+        if images is None:
+            raise UserError("--memorization: leave out --all_checkpoints")
+        training = _open_training_images(images, protocol.resize, source_options)
     records = []
     for record in evaluate_each(
-        _open_images(source_options),
+        image_sets,
         protocol,
-        open_extractor(
-            FLAGS.features,
-            FLAGS.inception_graph,
-            FLAGS.inception_sha256,
-            FLAGS.features_input,
-        ),
+        extractor,
         splits=FLAGS.splits,
         arithmetic=FLAGS.precision_recall,
         batch_size=FLAGS.batch_size,
@@ -163,34 +204,81 @@ def main() -> None:
         resamples=FLAGS.resamples,
         **source_options,
     ):
+        if training and images:
+            record["memorization"] = _memorization(
+                images, record["num_generated"], extractor, *training
+            )
         record["seconds"] = round(time.time() - start, 1)
         start = time.time()
-        checkpoint = [record["checkpoint"]] if "checkpoint" in record else []
-        table = format_table(record["metrics"], protocol.paper, record["spread"])
-        note = [f"note: {record['note']}"] if "note" in record else []
-        lines = [*checkpoint, describe_images(record), table, *note]
-        print("\n".join(lines), file=sys.stderr)
-        print(json.dumps(record), flush=True)
+        _print_record(record, protocol.paper)
         records.append(record)
     if FLAGS.plot:
         plot_records(records, FLAGS.plot)
 
 
-def _open_images(source_options: dict) -> Iterable[ImageSet]:
+def _print_record(record: dict, paper: dict[str, float]) -> None:
+    lines = [record["checkpoint"]] if "checkpoint" in record else []
+    lines.append(describe_images(record))
+    lines.append(format_table(record["metrics"], paper, record["spread"]))
+    lines += [f"note: {record['note']}"] if "note" in record else []
+    if "memorization" in record:
+        lines += ["", format_memorization(record["memorization"])]
+    print("\n".join(lines), file=sys.stderr)
+    print(json.dumps(record), flush=True)
+
+
+def _open_training_images(
+    images: ImageSet, resize: str | None, source_options: dict
+) -> tuple[ImageSource, ImageSource | None]:
+    """Open the images that the generator was trained on, and held-out ones."""
+    data, options = FLAGS.real, source_options | {"cache_dir": FLAGS.cache_dir}
+    if FLAGS.run_dir:  # a protocol's real images can be others
+        from lada_tf.training.run_directory import RunDirectory
+
+        preset = RunDirectory(FLAGS.run_dir).read_preset()
+        data, resize = preset.data, preset.resize or None
+        options["subset"] = preset.subset
+    if not data or is_reference(data):
+        raise UserError(
+            "memorization needs the training images: set real=SOURCE to them, not to a "
+            "file of statistics"
+        )
+    size = images.image_size
+    training = open_source(data, size, resize=resize, **options)
+    if not FLAGS.held_out:
+        return training, None
+    options.pop("subset", None)
+    try:
+        return training, open_source(FLAGS.held_out, size, resize=resize, **options)
+    except UserError as error:
+        raise UserError(str(error).replace("data=", "held_out=", 1)) from error
+
+
+def _memorization(
+    images: ImageSet,
+    num_generated: int,
+    extractor: Extractor,
+    training: ImageSource,
+    held_out: ImageSource | None,
+) -> dict:
+    found = find_memorization(
+        images, num_generated, extractor, training, held_out, FLAGS.batch_size
+    )
+    picture = FLAGS.memorization_picture or "memorization.png"
+    write_report(found, images, training, picture)
+    return {**found.record, "picture": os.path.basename(picture)}
+
+
+def _open_images(source_options: dict) -> ImageSet:
     if sum(map(bool, (FLAGS.run_dir, FLAGS.model, FLAGS.images))) != 1:
         raise UserError("set one of --run_dir=RUN, --model=EXPORT and --images=PATH")
-    if FLAGS.all_checkpoints:
-        if FLAGS.best or not FLAGS.run_dir:
-            raise UserError("--all_checkpoints needs --run_dir=RUN, without --best")
-        return _open_checkpoints()
     if FLAGS.images:
-        images = stored_images(
+        return stored_images(
             FLAGS.images,
             FLAGS.batch_size,
             cache_dir=FLAGS.cache_dir,
             **source_options,
         )
-        return [images]
     from lada_tf.serving.loading import load_generator  # slow to import
     from lada_tf.training import load_run
 
@@ -202,26 +290,23 @@ def _open_images(source_options: dict) -> Iterable[ImageSet]:
         generator = gan.ema_generator
         origin = {"run_dir": FLAGS.run_dir, "images_seen": int(gan.images_seen)}
     images = generated_images(generator, FLAGS.seed, FLAGS.batch_size)
-    return [dataclasses.replace(images, origin=origin | images.origin)]
+    return dataclasses.replace(images, origin=origin | images.origin)
 
 
 def _open_checkpoints() -> Iterator[ImageSet]:
     """Yield the images of each whole checkpoint of the run, the oldest first."""
-    from lada_tf.training import checkpoints, load
-    from lada_tf.training.run_directory import RunDirectory
+    if FLAGS.best or FLAGS.model or FLAGS.images or not FLAGS.run_dir:
+        raise UserError(
+            "--all_checkpoints needs --run_dir=RUN without --best, --model or --images"
+        )
+    from lada_tf.training.load import load_each_generator
 
-    generator = load.load_generator(FLAGS.run_dir)  # raises if there is none
-    images = generated_images(generator, FLAGS.seed, FLAGS.batch_size)
-    directory = RunDirectory(FLAGS.run_dir).checkpoints
-    paths = {}
-    for kind in ("best", "images"):  # both can be of one step
-        for path in checkpoints.whole_checkpoints(directory, kind):
-            paths[checkpoints.read_manifest(path)["images"]] = path
-    for images_seen, path in sorted(paths.items()):
-        checkpoints.read_variables(path, "ema_generator", generator.weights)
+    images = None
+    for checkpoint, images_seen, generator in load_each_generator(FLAGS.run_dir):
+        images = images or generated_images(generator, FLAGS.seed, FLAGS.batch_size)
         origin = {
             "run_dir": FLAGS.run_dir,
-            "checkpoint": path.name,
+            "checkpoint": checkpoint,
             "images_seen": images_seen,
         }
         yield dataclasses.replace(images, origin=origin | images.origin)

@@ -268,6 +268,10 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
         (["--real=real.npz", "--images=a.npz", "--repeats=2"], "repeats=2"),
         (["--run_dir=runs/x", "--all_checkpoints", "--plot=a.gif"], "plot=a.gif"),
         (["--run_dir=runs/x", "--all_checkpoints", "--best"], "without --best"),
+        (
+            ["--run_dir=runs/x", "--all_checkpoints", "--memorization"],
+            "leave out --all_checkpoints",
+        ),
         (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "one of"),
         (["--real=real.npz", "--run_dir=runs/x"], "num_generated=N"),
         (["--real=real.npz", "--images=a.npz", "--num_generated=9"], "only 4"),
@@ -318,3 +322,47 @@ def test_real_images_are_resized(run, tmp_path):
         record, _ = run(*arguments, f"--resize={resize}")
         assert record["reference"]["num_images"] == 40
         assert f":{resize}:" in record["reference"]["source"]
+
+
+def test_memorization_of_images(run, real, tmp_path):
+    copies = np.concatenate([images(0, 200, 32)[:10], images(1, 40, 32)])
+    np.savez(tmp_path / "a.npz", arr_0=copies)
+    np.savez(tmp_path / "held_out.npz", arr_0=images(2, 60, 32))
+    arguments = "--images=a.npz", real, "--memorization", "--held_out=held_out.npz"
+    record, text = run(*arguments)
+    found = record["memorization"]
+    assert (found["exact_copies"], found["near_copies"]) == (10, 0)
+    assert (found["num_generated"], found["num_training"]) == (50, 200)
+    assert found["held_out"]["num_images"] == 60
+    assert "Near copies: none found by this test" in text
+    assert len((tmp_path / "memorization.csv").read_text().splitlines()) == 51
+    again, _ = run(*arguments)  # replaces the picture of the same name
+    assert again["memorization"] == found
+
+
+def test_memorization_of_a_run_is_about_its_own_data(run, real, run_dir, tmp_path):
+    np.savez(tmp_path / "own.npz", arr_0=images(3, 70, 32))
+    preset = dataclasses.replace(PRESETS["tiny"], data=str(tmp_path / "own.npz"))
+    start_run(tmp_path, preset=preset)
+    flags = "--num_generated=40", "--memorization", "--memorization_picture=p.png"
+    record, _ = run("--run_dir=runs/x", real, *flags)
+    assert record["reference"]["num_images"] == 200
+    assert record["memorization"]["num_training"] == 70
+    assert (tmp_path / "p.png").exists()
+    with pytest.raises(UserError, match="memorization_picture=p"):
+        run("--run_dir=runs/x", real, *flags)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--real=reference.npz"], "memorization needs the training images"),
+        (["--real=real.npz", "--held_out=none"], "held_out=none: not found"),
+        (["--real=real.npz", "--memorization_picture=p.jpg"], "expected .png"),
+    ],
+)
+def test_memorization_needs_images(run, real, tmp_path, arguments, message):
+    np.savez(tmp_path / "a.npz", arr_0=images(1, 150, 32))
+    run("--images=a.npz", real, "--export_reference=reference.npz")
+    with pytest.raises(UserError, match=message):
+        run("--images=a.npz", "--memorization", *arguments)

@@ -115,6 +115,7 @@ class EvaluationCallback(IntervalCallback):
             batches, self._num_images, self._extractor, MANIFOLD_IMAGES
         )
         distance = frechet_distance_of_statistics(self._real.pool, generated.pool)
+        assert self._real.features is not None
         mean, _ = kid(self._real.features, generated.features)
         self.values.update(fd=distance, kid=mean)
         names = {"fd": "FID", "kid": "KID"}

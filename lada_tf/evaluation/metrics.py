@@ -24,6 +24,7 @@ KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 UNBIASED_IMAGES = 10_000
 MIN_HALVED = 40  # images that are enough for every metric of a half
 DEVIATION = " std"  # end of the names of deviations
+Settings = tuple[Reference, Extractor, int, str]  # of `compute_metrics`
 PACKAGES = ("lada_tf", "keras", "numpy", "scipy", "tensorflow")
 
 
@@ -219,9 +220,9 @@ def describe_images(record: dict) -> str:
 
 
 def _measure(
-    seeds: list[ImageSet], num_generated: int, settings: tuple, resamples: int
+    seeds: list[ImageSet], num_generated: int, settings: Settings, resamples: int
 ) -> dict:
-    """Return the metrics and their spread. `settings`: see `compute_metrics`."""
+    """Return the metrics and their spread."""
     results = []
     for images in seeds:
         features = compute_features(

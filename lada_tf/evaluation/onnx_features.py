@@ -128,14 +128,15 @@ class OnnxFeatures(Extractor):
         return values.reshape(count, -1, values.shape[-1]).mean(axis=1)
 
     def _prepare(self, images: np.ndarray) -> np.ndarray:
-        batch = images.astype(np.float32)
+        batch: np.ndarray = images.astype(np.float32)
         if self._size and images.shape[1:3] != self._size:
             batch = tf.image.resize(batch, self._size, antialias=True).numpy()
         if self._dtype is np.uint8:
             batch = np.clip(np.round(batch), 0, 255)
         else:
             batch = self._low + batch / 255 * (self._high - self._low)
-            batch = (batch - np.float32(self._mean)) / np.float32(self._std)
+            mean, std = (np.array(v, np.float32) for v in (self._mean, self._std))
+            batch = (batch - mean) / std
         if self._layout == "nchw":
             batch = np.moveaxis(batch, -1, 1)
         return np.ascontiguousarray(batch, self._dtype)
@@ -201,7 +202,7 @@ class OnnxFeatures(Extractor):
         names = [output.name for output in self._session.get_outputs()]
         known = [output for output in OUTPUTS if output in names]
         if not name:
-            name = known[0] if known else names[0] if len(names) == 1 else None
+            name = known[0] if known else names[0] if len(names) == 1 else ""
         if name not in names:
             raise UserError(
                 f"{self._where}: set output in features_input to one of "

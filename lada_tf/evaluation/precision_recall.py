@@ -112,7 +112,7 @@ def density_coverage(
         for columns in _blocks(generated, BLOCK_ROWS):
             block = _float64_distances(real[rows], generated[columns])
             is_inside = block < radii[rows, None]
-            inside += np.count_nonzero(is_inside)
+            inside += int(np.count_nonzero(is_inside))
             covered[rows] |= is_inside.any(axis=1)
     return inside / (nearest_k * len(generated)), float(covered.mean())
 

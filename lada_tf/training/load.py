@@ -1,12 +1,19 @@
 """Load trained models from a run directory."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from lada_tf.errors import UserError
 from lada_tf.models import Generator, LadaGAN
 from lada_tf.models.networks import copy_without_weights, make_networks
-from lada_tf.training.checkpoints import Checkpoints, find_checkpoint, read_variables
+from lada_tf.training.checkpoints import (
+    Checkpoints,
+    find_checkpoint,
+    read_manifest,
+    read_variables,
+    whole_checkpoints,
+)
 from lada_tf.training.run_directory import RunDirectory
 
 
@@ -53,6 +60,27 @@ def load_generator(
     path = _require(find_checkpoint(directory.checkpoints, best), run_dir, best)
     read_variables(path, "ema_generator", generator.weights)
     return generator
+
+
+def load_each_generator(
+    run_dir: str | os.PathLike,
+) -> Iterator[tuple[str, int, Generator]]:
+    """Yield the name, number of images, and EMA generator of each whole checkpoint.
+
+    The oldest comes first. The generator is always the same object with other weights.
+
+    Raises:
+        UserError: see `load_run`.
+    """
+    generator = load_generator(run_dir)
+    directory = RunDirectory(run_dir).checkpoints
+    paths = {}
+    for kind in ("best", "images"):  # both can have the same number of images
+        for path in whole_checkpoints(directory, kind):
+            paths[read_manifest(path)["images"]] = path
+    for images_seen, path in sorted(paths.items()):
+        read_variables(path, "ema_generator", generator.weights)
+        yield path.name, images_seen, generator
 
 
 def _require(checkpoint: Path | None, run_dir: str | os.PathLike, best: bool) -> Path:
