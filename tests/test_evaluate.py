@@ -20,6 +20,7 @@ from lada_tf.training.run_directory import RunDirectory
 from tests import runner
 from tests.evaluation.fakes import fake_generator
 from tests.evaluation.recipes import images
+from tests.evaluation.test_onnx_features import save
 from tests.small import SMALL
 
 
@@ -160,6 +161,17 @@ def test_the_result_is_repeatable_and_the_seed_matters(run, real, run_dir):
     first, again, other = run(*arguments), run(*arguments), run(*arguments, "--seed=1")
     assert first[0]["metrics"] == again[0]["metrics"]
     assert first[0]["metrics"] != other[0]["metrics"]
+
+
+def test_features_of_an_onnx_file(run, real, tmp_path):
+    onnx_file = save(tmp_path, metadata={"range": "0,1"})  # means of the colors
+    np.savez(tmp_path / "a.npz", arr_0=images(1, 150, 32))
+    arguments = "--images=a.npz", real, f"--features={onnx_file}"
+    record, table = run(*arguments)
+    again, _ = run(*arguments, "--features_input=range=0,2")
+    distance = record["metrics"]["FD (model)"]
+    assert again["metrics"]["FD (model)"] == pytest.approx(4 * distance, rel=1e-3)
+    assert "FID" not in table
 
 
 def test_an_exported_reference_replaces_the_images(run, real, tmp_path):

@@ -94,8 +94,9 @@ class OnnxFeatures(Extractor):
         self._output = self._choose_output(values.get("output"))
         self.label = Path(path).stem
         # Large weights are in files of their own, next to the model.
-        files = sorted(Path(path).parent.glob(f"{Path(path).name}*"))
-        digest = "+".join(sha256(file)[:12] for file in files if file.is_file())
+        name, siblings = Path(path).name, sorted(Path(path).parent.iterdir())
+        files = [f for f in siblings if f.name.startswith(name) and f.is_file()]
+        digest = "+".join(sha256(file)[:12] for file in files)
         facts = (self._layout, self._size, self._low, self._high, *self._mean)
         text = ",".join(map(str, (*facts, *self._std, self._output)))
         self.identity = f"{self.label}:{digest}:{text}"
