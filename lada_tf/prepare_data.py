@@ -81,14 +81,12 @@ def main() -> None:
         print(f"{output}: {verify(output)} images, all checksums match")
         return
     bad_images = BadImages(FLAGS.on_bad_image)
-    reader = _open("source")
+    reader = _open("source", FLAGS.source)
     if FLAGS.held_out and not FLAGS.report:
         raise UserError("--held_out needs --report")
     if FLAGS.report:
-        held_out = _open("held_out") if FLAGS.held_out else None
-        report = write_report(
-            FLAGS.report_dir, scan(reader), held_out and scan(held_out)
-        )
+        held_out = scan(_open("held_out", FLAGS.held_out)) if FLAGS.held_out else None
+        report = write_report(FLAGS.report_dir, scan(reader), held_out)
         print(format_report(report))
     if only_report:
         return
@@ -104,9 +102,9 @@ def main() -> None:
     )
 
 
-def _open(flag: str) -> Reader:
+def _open(flag: str, data: str) -> Reader:
     try:
-        return open_reader(FLAGS[flag].value, download=FLAGS.download)
+        return open_reader(data, download=FLAGS.download)
     except UserError as error:
         raise UserError(str(error).replace("data=", f"{flag}=", 1)) from error
 

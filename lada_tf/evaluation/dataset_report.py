@@ -5,7 +5,8 @@ Equal pixels make an exact duplicate. A near duplicate has a similar perceptual 
 mirrored or made a little brighter. An image is a duplicate if an earlier one is like
 it, so removing all duplicates leaves one image of each.
 
-All pairs are compared, in blocks of matmuls: 50,000 images take 50 MB and a minute.
+All pairs are compared, in blocks of matmuls. The 70,000 images of Fashion-MNIST took
+4.5 minutes on 2 busy cores, most of them for the hashes.
 """
 
 import collections

@@ -195,7 +195,7 @@ def draw_closest(
     mirrored = found.copies.mirrored[index][:, None, None, None]
     by_pixels = np.where(mirrored, by_pixels[:, :, ::-1], by_pixels)
     by_features = training.images(found.by_features.index[index])
-    rows = []
+    rows: list[np.ndarray] = []
     for start in range(0, len(index), COLUMNS):
         part = slice(start, start + COLUMNS)
         for kind in (images.select(index[part]), by_pixels[part], by_features[part]):
