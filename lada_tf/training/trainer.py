@@ -173,8 +173,9 @@ def train(
     preset = dataclasses.replace(preset, resize=source.resize)
     options = options or TrainingOptions()
     strategy = strategy or tf.distribute.get_strategy()
-    options, extractor = _choose_features(options, preset), None
+    extractor = None
     if distribution.is_chief(strategy):
+        options = _choose_features(options, preset)
         extractor = _open_extractor(options, source)
     directory = RunDirectory(run_dir)
     with strategy.scope(), reporting_lost_workers(strategy):
