@@ -27,7 +27,6 @@ from lada_tf.data import ImageSource, open_source
 from lada_tf.data.loading import ON_BAD_IMAGE
 from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
-from lada_tf.evaluation.curve import figure_class, plot_records
 from lada_tf.evaluation.extract_features import Extractor, open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
 from lada_tf.evaluation.memorization_report import (
@@ -35,9 +34,15 @@ from lada_tf.evaluation.memorization_report import (
     format_memorization,
     write_report,
 )
-from lada_tf.evaluation.metrics import describe_images, evaluate_each, format_table
+from lada_tf.evaluation.metrics import evaluate_each
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
 from lada_tf.evaluation.reference import is_reference
+from lada_tf.evaluation.reporting import (
+    describe_images,
+    figure_class,
+    format_table,
+    plot_records,
+)
 from lada_tf.io import check_output
 from lada_tf.models.latents import MAX_SEED
 from lada_tf.runtime import without_tf32

@@ -9,13 +9,12 @@ from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.image_sets import generated_images, stored_images
 from lada_tf.evaluation.metrics import (
     compute_metrics,
-    describe_images,
     evaluate,
-    format_table,
     kid,
 )
 from lada_tf.evaluation.protocols import Protocol
 from lada_tf.evaluation.reference import compute_reference
+from lada_tf.evaluation.reporting import describe_images
 from tests.evaluation.fakes import FakeExtractor, FakeSource, fake_generator
 from tests.evaluation.recipes import features
 
@@ -116,19 +115,6 @@ def test_an_unlimited_set_needs_a_number(image_set, protocol):
     unlimited = dataclasses.replace(image_set, num_images=None)
     with pytest.raises(UserError, match="num_generated=N"):
         evaluate(unlimited, protocol, FakeExtractor())
-
-
-def test_only_the_same_metric_stands_beside_the_papers():
-    metrics = {"FID": 3.5, "FD (net)": 1.0, "KID": 0.00123456}
-    text = format_table(metrics, {"FID": 3.29}, {"FD (net)": 0.25})
-    assert [line.split() for line in text.splitlines()] == [
-        ["measured", "±", "paper"],
-        ["FID", "3.5000", "3.29"],
-        ["FD", "(net)", "1.0000", "0.25"],
-        ["KID", "0.0012346"],
-    ]
-    columns = [line[: line.index("3.29") + 4] for line in text.splitlines()[1:2]]
-    assert len(columns[0]) == len(text.splitlines()[0])
 
 
 def test_the_spread_is_that_over_seeds(protocol, tmp_path):

@@ -1,4 +1,4 @@
-"""A plot of metrics over the checkpoints of a run."""
+"""Evaluation records as text, and as a plot over the checkpoints of a run."""
 
 import io
 import os
@@ -9,6 +9,37 @@ from lada_tf.errors import UserError
 from lada_tf.io import write_atomically
 
 COLUMNS = 3
+
+
+def format_table(
+    metrics: dict[str, float],
+    paper: dict[str, float],
+    spread: dict[str, float] | None = None,
+) -> str:
+    """Format metrics, their spread, and those of the paper that have the same name."""
+    width = max(map(len, metrics))
+    lines = [f"{'':{width}}{'measured':>12}{'±':>10}{'paper':>8}"]
+    for name, value in metrics.items():
+        deviation = f"{spread[name]:10.2g}" if spread and name in spread else ""
+        published = f"{paper[name]:8.2f}" if name in paper else ""
+        line = f"{name:{width}}{value:#12.5g}{deviation:10}{published}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def describe_images(record: dict) -> str:
+    """Return the numbers of images that a record compares, as text."""
+    reference = record["reference"]
+    total, few = reference["num_images"], reference["num_manifold_images"]
+    text = f"{record['num_generated']:,} generated images"
+    if record["repeats"] > 1:
+        text += f" of each of {record['repeats']} seeds"
+    text += f", {total:,} real images" if total else ", published statistics"
+    if few and few != total:
+        text += f" ({few:,} for KID, precision, recall, density and coverage)"
+    if record["spread_of"]:
+        text += f"; ± is the standard deviation over {record['spread_of']}"
+    return text
 
 
 def figure_class() -> Any:
