@@ -125,8 +125,11 @@ def cached_reference(
     directory = user_path(cache_dir) if cache_dir else default_cache_dir()
     path = os.path.join(directory, f"reference-{digest}.npz")
     if os.path.exists(path):
-        stored = load_reference(path, extractor)
-        return dataclasses.replace(stored, origin=source.fingerprint)
+        try:
+            stored = load_reference(path, extractor)
+            return dataclasses.replace(stored, origin=source.fingerprint)
+        except UserError as error:  # a damaged disk must not stop a run
+            logging.warning("the statistics are computed again: %s", error)
     reference = compute_reference(
         source, extractor, num_images, batch_size, keep_images
     )
