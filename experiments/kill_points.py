@@ -170,7 +170,7 @@ def results(directory: Path) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for path in directory.rglob("*"):
         name = str(path.relative_to(directory))
-        if path.suffix == ".keras":
+        if path.suffix == ".keras" and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
                 names = set(file.namelist()) - {"metadata.json"}
                 content |= {f"{name}/{n}": file.read(n) for n in sorted(names)}
