@@ -19,6 +19,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from absl import flags
 
@@ -249,14 +250,21 @@ def _open_training_images(
             "file of statistics"
         )
     size = images.image_size
-    training = open_source(data, size, resize=resize, **options)
+    name = "data" if FLAGS.run_dir else "real"
+    training = _open_as(name, data, size, resize=resize, **options)
     if not FLAGS.held_out:
         return training, None
     options.pop("subset", None)
+    return training, _open_as(
+        "held_out", FLAGS.held_out, size, resize=resize, **options
+    )
+
+
+def _open_as(name: str, data: str, image_size: int, **options: Any) -> ImageSource:
     try:
-        return training, open_source(FLAGS.held_out, size, resize=resize, **options)
+        return open_source(data, image_size, **options)
     except UserError as error:
-        raise UserError(str(error).replace("data=", "held_out=", 1)) from error
+        raise UserError(str(error).replace("data=", f"{name}=", 1)) from error
 
 
 def _memorization(

@@ -50,7 +50,8 @@ class Scan:
 
     Attributes:
         reader: the dataset.
-        index: int64 (n,), indices of the usable images.
+        names: of the usable images.
+        index: int64 (n,), their indices in the dataset.
         sizes: int64 (n, 2), width and height.
         digests: checksums of the pixels.
         hashes: bool (2, n, 64), perceptual hashes of the images and of their mirrors.
@@ -59,6 +60,7 @@ class Scan:
     """
 
     reader: Reader
+    names: list[str]
     index: np.ndarray
     sizes: np.ndarray
     digests: list[bytes]
@@ -66,17 +68,11 @@ class Scan:
     gray: np.ndarray
     failures: list[Failure]
 
-    def name(self, number: int) -> str:
-        """Return the name of a usable image."""
-        return self._item(number).name
-
     def image(self, number: int) -> np.ndarray:
         """Return a usable image, cropped and resized for the picture."""
-        return center_crop(decode_item(self._item(number)), TILE)
-
-    def _item(self, number: int) -> Item:
         index = int(self.index[number])
-        return next(self.reader.items(index, index + 1))
+        item = next(self.reader.items(index, index + 1))
+        return center_crop(decode_item(item), TILE)
 
 
 def scan(reader: Reader) -> Scan:
@@ -104,7 +100,7 @@ def scan(reader: Reader) -> Scan:
         hashes = [imagehash.phash(side).hash.ravel() for side in (image, mirror)]
         # Bilinear is symmetric, unlike the box filter.
         gray = image.resize((GRAY_SIDE, GRAY_SIDE), Image.Resampling.BILINEAR)
-        return size, digest.digest(), hashes, np.asarray(gray)
+        return item.name, size, digest.digest(), hashes, np.asarray(gray)
 
     index, rows, failures = [], [], []
     looks = parallel_map(look, reader.items(0, len(reader)))
@@ -116,9 +112,10 @@ def scan(reader: Reader) -> Scan:
             rows.append(found)
     if not rows:
         raise UserError(f"source: none of {len(reader)} images is usable")
-    sizes, digests, hashes, gray = zip(*rows, strict=True)
+    names, sizes, digests, hashes, gray = zip(*rows, strict=True)
     return Scan(
         reader,
+        list(names),
         np.array(index),
         np.array(sizes),
         list(digests),
@@ -158,6 +155,8 @@ def near_duplicates(images: Scan, earlier: Scan | None = None) -> dict[int, int]
     for columns in _blocks(candidates):  # the first ones first
         rows = rows[~np.isin(rows, list(found))]
         for block in _blocks(rows):
+            if not earlier and block[-1] <= columns[0]:
+                continue
             similar = _similar(images, block, others, columns)
             if not earlier:
                 similar &= columns < block[:, None]
@@ -256,8 +255,8 @@ def _duplicates(images: Scan, earlier: Scan | None = None) -> dict:
     def pairs(found: dict[int, int]) -> list[dict]:
         return [
             {
-                "image": images.name(number),
-                "first": others.name(first),
+                "image": images.names[number],
+                "first": others.names[first],
                 "image_index": number,
                 "first_index": first,
             }

@@ -124,7 +124,8 @@ def authentic(
     check_same_width(real, generated)
     found = nearest(generated, real)
     [used, position] = np.unique(found.index, return_inverse=True)
-    radius = nearest(real[used], real, own=used).distance
+    parts = split_rows(used, BLOCK_ROWS)  # without a copy of all used features
+    radius = np.concatenate([nearest(real[p], real, own=p).distance for p in parts])
     squared_norms = np.einsum("nd,nd->n", real, real)[used]  # makes no copy
     squared_radius = (radius**2 + TOLERANCE * squared_norms)[position]
     return found.distance**2 > squared_radius, found

@@ -151,7 +151,6 @@ def find_memorization(
         images.batches(num_generated), num_generated, extractor, "generated"
     )
     copies = _find_copies(generated, real)
-    is_authentic, by_features = authentic(real.features, generated.features)
     closest = np.lexsort((copies.rms, copies.relative, ~copies.exact))[:NUM_CLOSEST]
     record: dict[str, Any] = {
         "num_generated": num_generated,
@@ -159,16 +158,22 @@ def find_memorization(
         "num_training": len(training),
         "features": extractor.identity,
         **copies.counts(),
-        "AuthPct": 100 * float(is_authentic.mean()),
     }
+    sets = [real.features, generated.features]
     if held_out:
         other = _collect_source(held_out, extractor, batch_size, "held-out images")
-        record["C_T"] = c_t(real.features, other.features, generated.features)
         record["held_out"] = {
             "source": held_out.fingerprint,
             "num_images": len(held_out),
             **_find_copies(other, real).counts(),
         }
+        sets.append(other.features)
+        del other
+    del real, generated  # the pixels are no longer needed
+    is_authentic, by_features = authentic(*sets[:2])
+    record["AuthPct"] = 100 * float(is_authentic.mean())
+    if held_out:
+        record["C_T"] = c_t(sets[0], sets[2], sets[1])
     record["near_copy"] = RULE
     record["closest"] = [
         {
