@@ -21,7 +21,7 @@ BACKENDS := tests/models/test_other_backends.py tests/serving/test_export.py
 
 demo: $(VENV)/demo
 	$(VENV)/bin/python -m lada_tf.train --flagfile=experiments/portraits.cfg \
-		--total_images=32000 --fd_images=0 --run_dir=$(RUN)
+		--total_images=32000 --eval_images=0 --run_dir=$(RUN)
 	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --output=$(RUN)/grid.png --overwrite
 	$(VENV)/bin/python -m lada_tf.sample --run_dir=$(RUN) --num_images=8 \
 		--attention_maps --output=$(RUN)/attention.png --overwrite

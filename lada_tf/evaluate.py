@@ -4,28 +4,46 @@
     python -m lada_tf.evaluate --images=samples.npz --real=photos/ --num_generated=10000
     python -m lada_tf.evaluate --run_dir=runs/demo --real=portraits \\
         --num_generated=1000 --features=small_classifier
+    python -m lada_tf.evaluate --run_dir=runs/demo --num_generated=1000 \\
+        --features=small_classifier --all_checkpoints --plot=curve.png
 
 The command prints one JSON line on stdout, and a table with the paper's metrics on
-stderr. The real images are read as the run read them, unless the command's flags say
-otherwise.
+stderr. With --all_checkpoints it prints one line per checkpoint. The real images are
+read as the run read them, unless the command's flags say otherwise.
 """
 
 import dataclasses
 import json
+import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from absl import flags
 
 from lada_tf import app
+from lada_tf.data import ImageSource, open_source
 from lada_tf.data.loading import ON_BAD_IMAGE
 from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
-from lada_tf.evaluation.extract_features import open_extractor
+from lada_tf.evaluation.extract_features import Extractor, open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
-from lada_tf.evaluation.metrics import evaluate, format_table
+from lada_tf.evaluation.memorization_report import (
+    find_memorization,
+    format_memorization,
+    write_report,
+)
+from lada_tf.evaluation.metrics import evaluate_each
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
+from lada_tf.evaluation.reference import is_reference
+from lada_tf.evaluation.reporting import (
+    describe_images,
+    figure_class,
+    format_table,
+    plot_records,
+)
 from lada_tf.io import check_output
 from lada_tf.models.latents import MAX_SEED
 from lada_tf.runtime import without_tf32
@@ -34,6 +52,8 @@ app.DEFINE_path("run_dir", None, "Score the EMA generator of this run.")
 app.DEFINE_path("model", None, "Score this exported model instead.")
 flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
 app.DEFINE_safe_mode()
+flags.DEFINE_boolean("all_checkpoints", False, "Score every checkpoint of the run.")
+app.DEFINE_path("plot", None, "Plot the metrics of all checkpoints in this .png.")
 app.DEFINE_path("images", None, "Score the images of this directory or file instead.")
 flags.DEFINE_enum(
     "protocol", None, sorted(PROTOCOLS), "Repeat this evaluation of the paper."
@@ -70,7 +90,14 @@ app.DEFINE_path(
     "features",
     "inception",
     "Extract these features: inception (FID), keras_inception_v3, small_classifier "
-    "(offline), or those of a .keras file or SavedModel.",
+    "(offline), or those of a .keras or .onnx file or SavedModel.",
+)
+flags.DEFINE_string(
+    "features_input",
+    None,
+    "Feed an .onnx file with these settings: 'layout=nchw size=224 range=0,1 "
+    "mean=0.485,0.456,0.406 std=0.229,0.224,0.225 output=NAME', or some of them. The "
+    "default is the file's metadata.",
 )
 app.DEFINE_path(
     "inception_graph", None, "Read the 2015 Inception graph from this path."
@@ -81,7 +108,17 @@ flags.DEFINE_string(
 flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, MAX_SEED)
 flags.DEFINE_integer("batch_size", 64, "Process this many images at once.", 1)
 flags.DEFINE_integer(
-    "splits", None, "Split the images evenly for IS. The default is ADM's.", 1
+    "splits", 10, "Report IS of N equal parts too, next to ADM's chunks of 5,000.", 1
+)
+flags.DEFINE_integer(
+    "repeats", 1, "Score N seeds, and report means and standard deviations.", 1
+)
+flags.DEFINE_integer(
+    "resamples",
+    10,
+    "With one seed, estimate the spread of each metric from N random halves of the "
+    "images. 0 turns this off.",
+    0,
 )
 flags.DEFINE_enum(
     "precision_recall",
@@ -95,7 +132,28 @@ app.DEFINE_path(
     None,
     "Write the statistics of the real images to this ADM .npz.",
 )
-flags.DEFINE_boolean("overwrite", False, "Replace an existing --export_reference.")
+flags.DEFINE_boolean(
+    "memorization",
+    False,
+    "Report copies of training images too: those of the run, or of --real. This "
+    "generates the images once more.",
+)
+app.DEFINE_path(
+    "held_out",
+    None,
+    "For --memorization, compare with these images, which training did not see.",
+)
+app.DEFINE_path(
+    "memorization_picture",
+    None,
+    "Draw the closest pairs to this .png, and list all images in a .csv beside it. The "
+    "default is memorization.png, which is replaced.",
+)
+flags.DEFINE_boolean(
+    "overwrite",
+    False,
+    "Replace an existing --export_reference, --plot or --memorization_picture.",
+)
 FLAGS = flags.FLAGS
 
 
@@ -105,6 +163,14 @@ def main() -> None:
     if FLAGS.export_reference:
         path, overwrite = FLAGS.export_reference, FLAGS.overwrite
         check_output("export_reference", path, (".npz",), overwrite)
+    if FLAGS.plot:
+        if not FLAGS.all_checkpoints:
+            raise UserError("--plot needs --all_checkpoints")
+        check_output("plot", FLAGS.plot, (".png",), FLAGS.overwrite)
+        figure_class()  # raises if it is missing
+    if FLAGS.memorization_picture:
+        path, overwrite = FLAGS.memorization_picture, FLAGS.overwrite
+        check_output("memorization_picture", path, (".png",), overwrite)
     if FLAGS.run_dir:
         _read_settings_of_run()
     protocol = choose_protocol(
@@ -115,20 +181,106 @@ def main() -> None:
         "memory_limit": FLAGS.memory_limit_mb * 2**20,
         "download": FLAGS.download,
     }
-    record = evaluate(
-        _open_images(source_options),
+    if FLAGS.all_checkpoints:
+        images, image_sets = None, _open_checkpoints()
+    else:
+        images = _open_images(source_options)
+        image_sets = iter([images])
+    extractor = open_extractor(
+        FLAGS.features,
+        FLAGS.inception_graph,
+        FLAGS.inception_sha256,
+        FLAGS.features_input,
+    )
+    training = None
+    if FLAGS.memorization or FLAGS.held_out or FLAGS.memorization_picture:
+        if images is None:
+            raise UserError("--memorization: leave out --all_checkpoints")
+        training = _open_training_images(images, protocol.resize, source_options)
+    records = []
+    for record in evaluate_each(
+        image_sets,
         protocol,
-        open_extractor(FLAGS.features, FLAGS.inception_graph, FLAGS.inception_sha256),
+        extractor,
         splits=FLAGS.splits,
         arithmetic=FLAGS.precision_recall,
         batch_size=FLAGS.batch_size,
         cache_dir=FLAGS.cache_dir,
         export_reference=FLAGS.export_reference,
+        repeats=FLAGS.repeats,
+        resamples=FLAGS.resamples,
         **source_options,
-    )
-    record["seconds"] = round(time.time() - start, 1)
-    print(format_table(record["metrics"], protocol.paper), file=sys.stderr)
+    ):
+        if training and images:
+            record["memorization"] = _memorization(
+                images, record["num_generated"], extractor, *training
+            )
+        record["seconds"] = round(time.time() - start, 1)
+        start = time.time()
+        _print_record(record, protocol.paper)
+        records.append(record)
+    if FLAGS.plot:
+        plot_records(records, FLAGS.plot)
+
+
+def _print_record(record: dict, paper: dict[str, float]) -> None:
+    lines = [record["checkpoint"]] if "checkpoint" in record else []
+    lines.append(describe_images(record))
+    lines.append(format_table(record["metrics"], paper, record["spread"]))
+    lines += [f"note: {record['note']}"] if "note" in record else []
+    if "memorization" in record:
+        lines += ["", format_memorization(record["memorization"])]
+    print("\n".join(lines), file=sys.stderr)
     print(json.dumps(record), flush=True)
+
+
+def _open_training_images(
+    images: ImageSet, resize: str | None, source_options: dict
+) -> tuple[ImageSource, ImageSource | None]:
+    """Open the images that the generator was trained on, and held-out ones."""
+    data, options = FLAGS.real, source_options | {"cache_dir": FLAGS.cache_dir}
+    if FLAGS.run_dir:  # a protocol's real images can be others
+        from lada_tf.training.run_directory import RunDirectory
+
+        preset = RunDirectory(FLAGS.run_dir).read_preset()
+        data, resize = preset.data, preset.resize or None
+        options["subset"] = preset.subset
+    if not data or is_reference(data):
+        raise UserError(
+            "memorization needs the training images: set real=SOURCE to them, not to a "
+            "file of statistics"
+        )
+    size = images.image_size
+    name = "data" if FLAGS.run_dir else "real"
+    training = _open_as(name, data, size, resize=resize, **options)
+    if not FLAGS.held_out:
+        return training, None
+    options.pop("subset", None)
+    return training, _open_as(
+        "held_out", FLAGS.held_out, size, resize=resize, **options
+    )
+
+
+def _open_as(name: str, data: str, image_size: int, **options: Any) -> ImageSource:
+    try:
+        return open_source(data, image_size, **options)
+    except UserError as error:
+        raise UserError(str(error).replace("data=", f"{name}=", 1)) from error
+
+
+def _memorization(
+    images: ImageSet,
+    num_generated: int,
+    extractor: Extractor,
+    training: ImageSource,
+    held_out: ImageSource | None,
+) -> dict:
+    found = find_memorization(
+        images, num_generated, extractor, training, held_out, FLAGS.batch_size
+    )
+    picture = FLAGS.memorization_picture or "memorization.png"
+    write_report(found, images, training, picture)
+    return {**found.record, "picture": os.path.basename(picture)}
 
 
 def _open_images(source_options: dict) -> ImageSet:
@@ -153,6 +305,25 @@ def _open_images(source_options: dict) -> ImageSet:
         origin = {"run_dir": FLAGS.run_dir, "images_seen": int(gan.images_seen)}
     images = generated_images(generator, FLAGS.seed, FLAGS.batch_size)
     return dataclasses.replace(images, origin=origin | images.origin)
+
+
+def _open_checkpoints() -> Iterator[ImageSet]:
+    """Yield the images of each whole checkpoint of the run, the oldest first."""
+    if FLAGS.best or FLAGS.model or FLAGS.images or not FLAGS.run_dir:
+        raise UserError(
+            "--all_checkpoints needs --run_dir=RUN without --best, --model or --images"
+        )
+    from lada_tf.training.load import load_each_generator
+
+    images = None
+    for checkpoint, images_seen, generator in load_each_generator(FLAGS.run_dir):
+        images = images or generated_images(generator, FLAGS.seed, FLAGS.batch_size)
+        origin = {
+            "run_dir": FLAGS.run_dir,
+            "checkpoint": checkpoint,
+            "images_seen": images_seen,
+        }
+        yield dataclasses.replace(images, origin=origin | images.origin)
 
 
 def _read_settings_of_run() -> None:

@@ -4,6 +4,11 @@
 
 The same command resumes an interrupted run. It never overwrites other files. Train on
 the records with --data=ffhq128.
+
+    python -m lada_tf.prepare_data --source=ffhq/ --held_out=test/ --report
+
+writes a report on the images: sizes, damaged images and duplicates. Without --output,
+it writes nothing else.
 """
 
 from absl import flags
@@ -12,9 +17,11 @@ from lada_tf import app
 from lada_tf.data.loading import ON_BAD_IMAGE, BadImages
 from lada_tf.data.opening import open_reader
 from lada_tf.data.prepare import prepare_records
+from lada_tf.data.readers import Reader
 from lada_tf.data.records import verify
 from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
+from lada_tf.evaluation.dataset_report import format_report, scan, write_report
 
 app.DEFINE_path(
     "source",
@@ -49,11 +56,23 @@ flags.DEFINE_bool("download", False, "Let TFDS download a missing dataset.")
 flags.DEFINE_bool(
     "verify", False, "Only compare the shards in --output with their checksums."
 )
+flags.DEFINE_bool("report", False, "Write a report on the images to --report_dir.")
+app.DEFINE_path(
+    "report_dir",
+    "report",
+    "Write report.txt, report.json and report.png to this directory.",
+)
+app.DEFINE_path(
+    "held_out", None, "For --report, also look for these images in --source."
+)
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
+    only_report = FLAGS.report and not FLAGS.output
     required = ["output"] if FLAGS.verify else ["output", "source", "image_size"]
+    if only_report:
+        required = ["source"]
     for name in required:
         if FLAGS[name].value is None:
             raise UserError(f"--{name} is missing")
@@ -62,10 +81,15 @@ def main() -> None:
         print(f"{output}: {verify(output)} images, all checksums match")
         return
     bad_images = BadImages(FLAGS.on_bad_image)
-    try:
-        reader = open_reader(FLAGS.source, download=FLAGS.download)
-    except UserError as error:
-        raise UserError(str(error).replace("data=", "source=", 1)) from error
+    reader = _open("source", FLAGS.source)
+    if FLAGS.held_out and not FLAGS.report:
+        raise UserError("--held_out needs --report")
+    if FLAGS.report:
+        held_out = scan(_open("held_out", FLAGS.held_out)) if FLAGS.held_out else None
+        report = write_report(FLAGS.report_dir, scan(reader), held_out)
+        print(format_report(report))
+    if only_report:
+        return
     resize = FLAGS.resize or reader.default_resize
     manifest = prepare_records(
         reader, output, size, resize, bad_images, FLAGS.images_per_shard
@@ -76,6 +100,13 @@ def main() -> None:
         f"{output}: {manifest['count']} images of {size}x{size} in {shards} shards, "
         f"skipped {skipped} bad images"
     )
+
+
+def _open(flag: str, data: str) -> Reader:
+    try:
+        return open_reader(data, download=FLAGS.download)
+    except UserError as error:
+        raise UserError(str(error).replace("data=", f"{flag}=", 1)) from error
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ TOPICS = {
     "dry_run safe_mode",
     "Data": "resize subset flip on_bad_image memory_limit_mb cache_dir download",
     "Logs, samples and checkpoints": "log_images sample_images checkpoint_images "
-    "keep_checkpoints fd_images fd_samples logger callback",
+    "keep_checkpoints eval_images eval_features eval_samples best_by logger callback",
     "Devices, memory and speed": "precision jit_compile gradient_accumulation_steps "
     "gradient_checkpointing strategy cluster virtual_cpus sync_batch_norm",
     "Losses that are not finite": "on_nonfinite max_rollbacks",

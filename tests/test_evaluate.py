@@ -14,11 +14,14 @@ from lada_tf import evaluate, training
 from lada_tf.errors import UserError
 from lada_tf.evaluation import reference
 from lada_tf.evaluation.image_sets import generated_images
-from lada_tf.models import PRESETS
+from lada_tf.models import PRESETS, LadaGAN, get_preset
+from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.run_directory import RunDirectory
 from tests import runner
 from tests.evaluation.fakes import fake_generator
 from tests.evaluation.recipes import images
+from tests.evaluation.test_onnx_features import save
+from tests.small import SMALL
 
 
 @pytest.fixture
@@ -29,11 +32,12 @@ def run(capsys, tmp_path, monkeypatch):
 
     def run(*arguments):
         with flagsaver.flagsaver():
-            flags.FLAGS(["evaluate", "--features=small_classifier", *arguments])
+            options = ["--features=small_classifier", "--resamples=0"]
+            flags.FLAGS(["evaluate", *options, *arguments])
             evaluate.main()
         out, err = capsys.readouterr()
-        [line] = out.splitlines()
-        return json.loads(line), err
+        records = [json.loads(line) for line in out.splitlines()]
+        return records if "--all_checkpoints" in arguments else records[0], err
 
     return run
 
@@ -69,26 +73,71 @@ def start_run(tmp_path, fingerprint="", preset=PRESETS["tiny"], **settings):
 
 
 def test_a_run(run, real, run_dir):
-    record, table = run("--run_dir=runs/x", real, "--num_generated=150", "--seed=4")
+    options = "--num_generated=150", "--seed=4", "--resamples=3"
+    record, table = run("--run_dir=runs/x", real, *options)
     assert record["num_generated"] == 150
     assert record["seed"] == 4
     assert record["images_seen"] == 12_345
     assert record["reference"]["num_images"] == 200
-    assert list(record["metrics"]) == [
-        f"{name} (small classifier)" for name in ("FD", "precision", "recall")
-    ]
+    names = "FD", "KID", "KID std", "precision", "recall", "density", "coverage"
+    assert list(record["metrics"]) == [f"{name} (small classifier)" for name in names]
     assert "FD (small classifier)" in table
+    assert "150 generated images, 200 real images" in table
+    assert "over 3 random halves" in table
+    assert "prefer KID (small classifier)" in table
+
+
+def test_the_spread_over_seeds(run, real, run_dir):
+    arguments = ("--run_dir=runs/x", real, "--num_generated=100")
+    record, table = run(*arguments, "--seed=5", "--repeats=2")
+    singles = [run(*arguments, f"--seed={seed}")[0]["metrics"] for seed in (5, 6)]
+    for name, value in record["metrics"].items():
+        values = [single[name] for single in singles]
+        assert value == pytest.approx(np.mean(values))
+        if name in record["spread"]:
+            assert record["spread"][name] == pytest.approx(np.std(values, ddof=1))
+    assert (record["repeats"], record["spread_of"]) == (2, "2 seeds")
+    assert "100 generated images of each of 2 seeds" in table
+    assert singles[0] != singles[1]
+
+
+@pytest.mark.slow  # builds networks
+def test_all_checkpoints_of_a_run(run, real, tmp_path):
+    preset = get_preset("tiny", **SMALL)
+    start_run(tmp_path, preset=preset)
+    gan = LadaGAN.from_preset(preset)
+    gan.compile()
+    saved = Checkpoints(tmp_path / "runs/x/checkpoints", gan, keep=9)
+    for images_seen in (4, 8, 12):
+        gan.image_counter.assign(images_seen)
+        for weight in gan.ema_generator.weights:
+            weight.assign(weight * 1.5)
+        path = saved.save()
+        if images_seen == 8:
+            shutil.rmtree(path)
+            saved.save_best(1.0)
+    np.savez(tmp_path / "real.npz", arr_0=images(0, 60, 32))
+    arguments = "--num_generated=50", "--all_checkpoints", "--plot=curve.png"
+    records, table = run("--run_dir=runs/x", real, "--resamples=2", *arguments)
+    assert [r["images_seen"] for r in records] == [4, 8, 12]
+    assert [r["checkpoint"][:5] for r in records] == ["image", "best-", "image"]
+    assert len({r["metrics"]["FD (small classifier)"] for r in records}) == 3
+    last, _ = run("--run_dir=runs/x", real, "--num_generated=50")
+    assert last["metrics"] == records[-1]["metrics"]
+    assert table.count("measured") == 3
+    assert Image.open("curve.png").width == 1200
+    assert not any(tmp_path.glob(".*partial"))
 
 
 def test_tf32_is_off(run, real, run_dir, monkeypatch):
     rounded = tf.config.experimental.tensor_float_32_execution_enabled
-    original, within = evaluate.evaluate, []
+    original, within = evaluate.evaluate_each, []
 
     def watched(*args, **kwargs):
         within.append(rounded())
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate, "evaluate", watched)
+    monkeypatch.setattr(evaluate, "evaluate_each", watched)
     for before in (True, False):
         tf.config.experimental.enable_tensor_float_32_execution(before)
         run("--run_dir=runs/x", real, "--num_generated=100")
@@ -112,6 +161,17 @@ def test_the_result_is_repeatable_and_the_seed_matters(run, real, run_dir):
     first, again, other = run(*arguments), run(*arguments), run(*arguments, "--seed=1")
     assert first[0]["metrics"] == again[0]["metrics"]
     assert first[0]["metrics"] != other[0]["metrics"]
+
+
+def test_features_of_an_onnx_file(run, real, tmp_path):
+    onnx_file = save(tmp_path, metadata={"range": "0,1"})  # means of the colors
+    np.savez(tmp_path / "a.npz", arr_0=images(1, 150, 32))
+    arguments = "--images=a.npz", real, f"--features={onnx_file}"
+    record, table = run(*arguments)
+    again, _ = run(*arguments, "--features_input=range=0,2")
+    distance = record["metrics"]["FD (model)"]
+    assert again["metrics"]["FD (model)"] == pytest.approx(4 * distance, rel=1e-3)
+    assert "FID" not in table
 
 
 def test_an_exported_reference_replaces_the_images(run, real, tmp_path):
@@ -215,6 +275,15 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
     [
         ([], "protocol=NAME, or real=SOURCE"),
         (["--real=real.npz"], "one of --run_dir=RUN"),
+        (["--real=real.npz", "--images=a.npz", "--all_checkpoints"], "needs --run_dir"),
+        (["--real=real.npz", "--images=a.npz", "--plot=a.png"], "--all_checkpoints"),
+        (["--real=real.npz", "--images=a.npz", "--repeats=2"], "repeats=2"),
+        (["--run_dir=runs/x", "--all_checkpoints", "--plot=a.gif"], "plot=a.gif"),
+        (["--run_dir=runs/x", "--all_checkpoints", "--best"], "without --best"),
+        (
+            ["--run_dir=runs/x", "--all_checkpoints", "--memorization"],
+            "leave out --all_checkpoints",
+        ),
         (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "one of"),
         (["--real=real.npz", "--run_dir=runs/x"], "num_generated=N"),
         (["--real=real.npz", "--images=a.npz", "--num_generated=9"], "only 4"),
@@ -265,3 +334,47 @@ def test_real_images_are_resized(run, tmp_path):
         record, _ = run(*arguments, f"--resize={resize}")
         assert record["reference"]["num_images"] == 40
         assert f":{resize}:" in record["reference"]["source"]
+
+
+def test_memorization_of_images(run, real, tmp_path):
+    copies = np.concatenate([images(0, 200, 32)[:10], images(1, 40, 32)])
+    np.savez(tmp_path / "a.npz", arr_0=copies)
+    np.savez(tmp_path / "held_out.npz", arr_0=images(2, 60, 32))
+    arguments = "--images=a.npz", real, "--memorization", "--held_out=held_out.npz"
+    record, text = run(*arguments)
+    found = record["memorization"]
+    assert (found["exact_copies"], found["near_copies"]) == (10, 0)
+    assert (found["num_generated"], found["num_training"]) == (50, 200)
+    assert found["held_out"]["num_images"] == 60
+    assert "Near copies: none found by this test" in text
+    assert len((tmp_path / "memorization.csv").read_text().splitlines()) == 51
+    again, _ = run(*arguments)  # replaces the picture of the same name
+    assert again["memorization"] == found
+
+
+def test_memorization_of_a_run_is_about_its_own_data(run, real, run_dir, tmp_path):
+    np.savez(tmp_path / "own.npz", arr_0=images(3, 70, 32))
+    preset = dataclasses.replace(PRESETS["tiny"], data=str(tmp_path / "own.npz"))
+    start_run(tmp_path, preset=preset)
+    flags = "--num_generated=40", "--memorization", "--memorization_picture=p.png"
+    record, _ = run("--run_dir=runs/x", real, *flags)
+    assert record["reference"]["num_images"] == 200
+    assert record["memorization"]["num_training"] == 70
+    assert (tmp_path / "p.png").exists()
+    with pytest.raises(UserError, match="memorization_picture=p"):
+        run("--run_dir=runs/x", real, *flags)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--real=reference.npz"], "memorization needs the training images"),
+        (["--real=real.npz", "--held_out=none"], "held_out=none: not found"),
+        (["--real=real.npz", "--memorization_picture=p.jpg"], "expected .png"),
+    ],
+)
+def test_memorization_needs_images(run, real, tmp_path, arguments, message):
+    np.savez(tmp_path / "a.npz", arr_0=images(1, 150, 32))
+    run("--images=a.npz", real, "--export_reference=reference.npz")
+    with pytest.raises(UserError, match=message):
+        run("--images=a.npz", "--memorization", *arguments)

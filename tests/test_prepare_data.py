@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import time
@@ -88,3 +89,15 @@ def test_output_and_verification(tmp_path):
     assert "997 images of 16x16 in 1 shards, skipped 0 bad" in made.stdout
     verified = run("portraits", tmp_path / "out", "--verify")
     assert "997 images, all checksums match" in verified.stdout
+
+
+@pytest.mark.parametrize("output", [[], ["--output=out", "--image_size=32"]])
+def test_a_report_is_written_with_or_without_records(tmp_path, output):
+    pytest.importorskip("imagehash")
+    flags = "--source=portraits", "--held_out=portraits", "--report", *output
+    finished = runner.run("lada_tf.prepare_data", *flags, directory=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["images"] == report["held_out"]["num_exact_duplicates"] == 997
+    assert "Held-out images: 997" in finished.stdout
+    assert (tmp_path / "out").exists() == bool(output)

@@ -29,9 +29,9 @@ from experiments.study.train import RESULTS
 from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
-from lada_tf.evaluation.callback import real_features
 from lada_tf.evaluation.distances import frechet_distance
 from lada_tf.evaluation.extract_features import compute_features, open_extractor
+from lada_tf.evaluation.reference import compute_reference
 from lada_tf.models import Preset
 from lada_tf.sampling.grids import png_bytes, tile
 
@@ -70,8 +70,8 @@ def _train(preset: Preset, settings, images: Path, output: Path, seed: int) -> N
                 "seed": seed,
                 "steps": -(-preset.total_images // preset.batch_size),
                 "log_images": int(settings["log_images"]),
-                "sample_images": int(settings["fd_images"]),
-                "num_samples": int(settings["fd_samples"]),
+                "sample_images": int(settings["eval_images"]),
+                "num_samples": int(settings["eval_samples"]),
             }
         ),
         encoding="utf-8",
@@ -97,8 +97,8 @@ def _train(preset: Preset, settings, images: Path, output: Path, seed: int) -> N
 def _measure(source, settings, output: Path) -> None:
     """Append the distance of each set of samples to the metrics."""
     extractor = open_extractor("small_classifier")
-    count = int(settings["fd_samples"])
-    real = real_features(source, extractor, count)
+    count = int(settings["eval_samples"])
+    real = compute_reference(source, extractor, count, keep_images=False).features
     with (output / "metrics.jsonl").open("a", encoding="utf-8") as log:
         for file in sorted(output.glob("samples-*.npy")):
             features = compute_features(

@@ -1,16 +1,17 @@
-"""Keras callbacks that act at intervals, and the Fréchet distance during training."""
+"""Keras callbacks that act at intervals, and metrics during training."""
 
 import functools
 from collections.abc import Callable
 
 import keras
-import numpy as np
 
 from lada_tf.data import ImageSource
-from lada_tf.evaluation.distances import frechet_distance
+from lada_tf.evaluation.distances import frechet_distance_of_statistics
 from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.image_sets import ImageSet, generated_images
-from lada_tf.evaluation.statistics import split_rows
+from lada_tf.evaluation.metrics import kid
+from lada_tf.evaluation.reference import MANIFOLD_IMAGES, cached_reference
+from lada_tf.runtime import without_tf32
 
 SEED = 0
 
@@ -54,22 +55,29 @@ class IntervalCallback(keras.callbacks.Callback):
             self.act(self._acted_at)
 
 
-class FrechetDistanceCallback(IntervalCallback):
-    """Measure the Fréchet distance of the EMA generator at intervals and at the end.
+class EvaluationCallback(IntervalCallback):
+    """Measure the Fréchet distance and KID at intervals and at the end.
 
-    The real features are computed once. Every measurement uses the same latents, so the
-    curve shows the generator's progress and no sampling noise. The distance of few
-    images is biased upwards: compare it within a run, not with a FID of 50,000 images.
+    Every measurement compares images of the EMA generator from the same latents with
+    the same real images, so the curve shows the generator's progress and no sampling
+    noise. The Fréchet distance of few images is biased upwards: compare it within a
+    run, not with a FID of 50,000 images. KID has no such bias.
 
     Args:
-        source: real images.
+        source: real images. Their features are computed here, or read from the cache.
         extractor: feature extractor.
-        log: called with the number of images seen and a dict of the distance by name.
+        log: called with the number of images seen and a dict of the metrics by name.
         num_images: number of generated and real images; at most the source's size.
         every_images: number of images between two measurements.
-        on_best: called with every distance that is lower than all before it.
-        best: lowest distance before the run was resumed.
+        best_by: "fd" or "kid", the measure of the best generator.
+        on_best: called with the measure and `selector`, if it is the lowest up to now.
         batch_size: number of images per call of the generator and the extractor.
+        cache_dir: directory of cached features; by default `default_cache_dir()`.
+
+    Attributes:
+        selector: names all that measures must share to be compared.
+        best: lowest measure. Set it to that of the run that is resumed.
+        values: the last "fd" and "kid".
     """
 
     def __init__(
@@ -79,46 +87,47 @@ class FrechetDistanceCallback(IntervalCallback):
         log: Callable[[int, dict[str, float]], None],
         num_images: int = 1000,
         every_images: int = 100_000,
-        on_best: Callable[[float], None] | None = None,
-        best: float = float("inf"),
+        best_by: str = "fd",
+        on_best: Callable[[float, str], None] | None = None,
         batch_size: int = 64,
+        cache_dir: str | None = None,
     ):
         super().__init__(every_images)
-        self._source = source
         self._extractor = extractor
         self._log = log
         self._num_images = min(num_images, len(source))
+        self._best_by = best_by
         self._on_best = on_best
-        self.best = best
         self._batch_size = batch_size
+        self.best = float("inf")
+        self.values: dict[str, float] = {}
+        self.selector = f"{best_by} of {self._num_images} images: {extractor.identity}"
+        with without_tf32():
+            self._real = cached_reference(
+                source, extractor, cache_dir, self._num_images, batch_size, False
+            )
 
+    @without_tf32()
     def act(self, images_seen: int) -> None:
-        """Measure and log the distance."""
+        """Measure and log the distances."""
         batches = self._generated.batches(self._num_images)
-        generated = compute_features(batches, self._num_images, self._extractor)
-        distance = frechet_distance(self._real, generated.features)
-        self._log(images_seen, {self._extractor.metric_name("FID"): distance})
-        if distance < self.best:
-            self.best = distance
-            if self._on_best:
-                self._on_best(distance)
-
-    @functools.cached_property
-    def _real(self) -> np.ndarray:
-        return real_features(
-            self._source, self._extractor, self._num_images, self._batch_size
+        generated = compute_features(
+            batches, self._num_images, self._extractor, MANIFOLD_IMAGES
         )
+        distance = frechet_distance_of_statistics(self._real.pool, generated.pool)
+        assert self._real.features is not None
+        mean, _ = kid(self._real.features, generated.features)
+        self.values.update(fd=distance, kid=mean)
+        names = {"fd": "FID", "kid": "KID"}
+        self._log(
+            images_seen,
+            {self._extractor.metric_name(names[k]): v for k, v in self.values.items()},
+        )
+        if self.values[self._best_by] < self.best:
+            self.best = self.values[self._best_by]
+            if self._on_best:
+                self._on_best(self.best, self.selector)
 
     @functools.cached_property
     def _generated(self) -> ImageSet:
         return generated_images(self.model.ema_generator, SEED, self._batch_size)
-
-
-def real_features(
-    source: ImageSource, extractor: Extractor, num_images: int, batch_size: int = 64
-) -> np.ndarray:
-    """Return the features of random, but always the same images: (num_images, d)."""
-    order = np.random.default_rng(SEED).permutation(len(source))
-    parts = split_rows(order[:num_images], batch_size)
-    batches = (source.images(part) for part in parts)
-    return compute_features(batches, num_images, extractor).features

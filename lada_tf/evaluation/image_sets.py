@@ -22,12 +22,16 @@ class ImageSet:
         num_images: number of images; None if unlimited.
         batches: maps a number of images to an iterator of uint8 arrays
             (n, image_size, image_size, 3).
+        select: returns the images of some indices as one such array.
+        of_seed: maps a seed to such a set; None if the images have no seed.
     """
 
     origin: dict
     image_size: int
     num_images: int | None
     batches: Callable[[int], Iterator[np.ndarray]]
+    select: Callable[[np.ndarray], np.ndarray]
+    of_seed: Callable[[int], "ImageSet"] | None = None
 
 
 def generated_images(generator: Any, seed: int = 0, batch_size: int = 64) -> ImageSet:
@@ -40,11 +44,20 @@ def generated_images(generator: Any, seed: int = 0, batch_size: int = 64) -> Ima
     """
     sampler = Sampler(generator)
 
-    def batches(num_images: int) -> Iterator[np.ndarray]:
-        samples = Samples.of_seed(seed, num_images)
-        return (batch.images for batch in sampler.batches(samples, batch_size))
+    def of_seed(seed: int) -> ImageSet:
+        def batches(num_images: int) -> Iterator[np.ndarray]:
+            samples = Samples.of_seed(seed, num_images)
+            return (batch.images for batch in sampler.batches(samples, batch_size))
 
-    return ImageSet({"seed": seed}, generator.image_size, None, batches)
+        def select(indices: np.ndarray) -> np.ndarray:
+            samples = Samples(np.full(len(indices), seed), np.asarray(indices))
+            parts = [batch.images for batch in sampler.batches(samples, batch_size)]
+            return np.concatenate(parts)
+
+        origin, size = {"seed": seed}, generator.image_size
+        return ImageSet(origin, size, None, batches, select, of_seed)
+
+    return of_seed(seed)
 
 
 def stored_images(images: str, batch_size: int = 64, **source_options: Any) -> ImageSet:
@@ -73,4 +86,4 @@ def stored_images(images: str, batch_size: int = 64, **source_options: Any) -> I
             yield source.images(part)
 
     origin = {"images": source.fingerprint}
-    return ImageSet(origin, source.image_size, len(source), batches)
+    return ImageSet(origin, source.image_size, len(source), batches, source.images)

@@ -30,6 +30,15 @@ def inception_score(probabilities: ArrayLike, splits: int | None = None) -> floa
     Raises:
         UserError: rows that are not probabilities, NaN, or fewer images than `splits`.
     """
+    return float(np.mean(chunk_scores(probabilities, splits)))
+
+
+def chunk_scores(probabilities: ArrayLike, splits: int | None = None) -> np.ndarray:
+    """Return the score of each chunk. Args and errors: see `inception_score`.
+
+    The original implementation reports their mean and their standard deviation, as
+    `torch-fidelity` does. The latter shuffles the images first, by default.
+    """
     probabilities = as_features(probabilities, "probabilities", minimum=1)
     images = len(probabilities)
     if splits is None:
@@ -38,11 +47,12 @@ def inception_score(probabilities: ArrayLike, splits: int | None = None) -> floa
         bounds = [i * images // splits for i in range(splits + 1)]
     else:
         raise UserError(f"splits={splits} must be between 1 and the {images} images")
-    scores = [
-        _chunk_score(probabilities[start:end].astype(np.float64))
-        for start, end in itertools.pairwise(bounds)
-    ]
-    return float(np.mean(scores))
+    return np.array(
+        [
+            _chunk_score(probabilities[start:end].astype(np.float64))
+            for start, end in itertools.pairwise(bounds)
+        ]
+    )
 
 
 def _chunk_score(probabilities: np.ndarray) -> float:

@@ -1,127 +1,129 @@
-"""The five metrics of a set of images, and those of `LadaGAN.evaluate`."""
+"""The metrics of a set of images, and a record of how they were computed."""
 
 import importlib
-import warnings
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
+import tqdm
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation.distances import (
-    frechet_distance,
-    frechet_distance_of_statistics,
-    kernel_distance,
-)
-from lada_tf.evaluation.extract_features import (
-    Extractor,
-    Features,
-    FeatureSet,
-    compute_features,
-    open_extractor,
-)
-from lada_tf.evaluation.image_sets import ImageSet, generated_images
-from lada_tf.evaluation.inception_score import inception_score
-from lada_tf.evaluation.precision_recall import precision_recall
+from lada_tf.evaluation.distances import frechet_distance_of_statistics, kernel_distance
+from lada_tf.evaluation.extract_features import Extractor, FeatureSet, compute_features
+from lada_tf.evaluation.image_sets import ImageSet
+from lada_tf.evaluation.inception_score import chunk_scores, inception_score
+from lada_tf.evaluation.precision_recall import density_coverage, precision_recall
 from lada_tf.evaluation.protocols import Protocol
 from lada_tf.evaluation.reference import Reference, open_reference, save_reference
-from lada_tf.sampling.grids import to_uint8
+from lada_tf.models.latents import MAX_SEED
 
-NEAREST_K = 3
-MAX_SUBSET = 1000  # images per subset of KID, as usual
-SUBSETS = 100
-NO_DISTANCES = {"kid": float("nan"), "fd": float("nan")}
+NEAREST_K = 3  # of precision and recall
+BALLS_K = 5  # of density and coverage
+KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
+# With fewer images, the bias of FID is as large as differences between good models.
+UNBIASED_IMAGES = 10_000
+MIN_HALVED = 40  # images that are enough for every metric of a half
+DEVIATION = " std"  # end of the names of deviations
+Settings = tuple[Reference, Extractor, int, str]  # of `compute_metrics`
 PACKAGES = ("lada_tf", "keras", "numpy", "scipy", "tensorflow")
 
 
 def evaluate(
-    images: ImageSet,
+    images: ImageSet, protocol: Protocol, extractor: Extractor, **options: Any
+) -> dict:
+    """Compare a set of images with the real images of a protocol.
+
+    Args and errors: see `evaluate_each`.
+
+    Returns:
+        A record of JSON values: the metrics, and everything needed to repeat them.
+    """
+    [record] = evaluate_each([images], protocol, extractor, **options)
+    return record
+
+
+def evaluate_each(
+    image_sets: Iterable[ImageSet],
     protocol: Protocol,
     extractor: Extractor,
     *,
-    splits: int | None = None,
+    splits: int = 10,
     arithmetic: str = "float64",
     batch_size: int = 64,
     cache_dir: str | None = None,
     export_reference: str | None = None,
+    repeats: int = 1,
+    resamples: int = 10,
     **source_options: Any,
-) -> dict:
-    """Compare a set of images with the real images of a protocol.
+) -> Iterator[dict]:
+    """Yield the record of each set of images, compared with the same real images.
 
     Args:
-        images: the generated images.
+        image_sets: the generated images. All sets have images of one size.
         protocol: the real images, and the number of images on both sides.
         extractor: the feature extractor.
-        splits: as for `inception_score`.
+        splits: number of parts of the original Inception score.
         arithmetic: as for `precision_recall`.
         batch_size: real images per batch.
         cache_dir: directory of cached statistics; by default `default_cache_dir()`.
         export_reference: path of an ADM reference file to write for the real images.
+        repeats: number of seeds: that of the set and the next ones. The metrics are
+            means over them, and their spread is the standard deviation.
+        resamples: number of random halves of the generated images to estimate this
+            spread from, if there is one seed. See `spread_of_halves`.
         source_options: how to open the real images: the arguments on_bad_image,
             memory_limit and download of `open_source`.
 
-    Returns:
-        A record of JSON values: the metrics, and everything needed to repeat them.
-
     Raises:
-        UserError: the two sides have different sizes, or an image set is too small.
+        UserError: the two sides have different sizes, an image set is too small, or
+            `repeats` is above 1 and the images have no seed.
     """
-    num_generated = protocol.num_generated or images.num_images
-    if num_generated is None:
-        raise UserError("set num_generated=N (50000 is usual) or a protocol")
-    if images.num_images is not None and num_generated > images.num_images:
-        raise UserError(
-            f"{num_generated} generated images are needed, but images has only "
-            f"{images.num_images}"
-        )
-    _check_size(images.image_size, protocol.image_size)
-    reference = open_reference(
-        protocol,
-        images.image_size,
-        extractor,
-        cache_dir,
-        batch_size,
-        **source_options,
-    )
-    if reference.images is not None:
-        _check_size(images.image_size, reference.images.shape[1])
-    if export_reference:
-        save_reference(reference, export_reference, extractor)
-    features = compute_features(
-        images.batches(num_generated), num_generated, extractor, progress="generated"
-    )
-    num_manifold = None if reference.features is None else len(reference.features)
-    return {
-        "metrics": compute_metrics(features, reference, extractor, splits, arithmetic),
-        "protocol": protocol.name,
-        "num_generated": num_generated,
-        **images.origin,
-        "reference": {
-            "source": reference.origin,
-            "num_images": reference.pool.count,
-            "num_manifold_images": num_manifold,
-        },
-        "features": extractor.identity,
-        "inception_score": f"{splits} splits" if splits else "chunks of 5,000",
-        "precision_recall": {"nearest_k": NEAREST_K, "arithmetic": arithmetic},
-        "versions": {
-            name: importlib.import_module(name).__version__ for name in PACKAGES
-        },
-    }
+    reference = None
+    for images in image_sets:
+        num_generated = _check_number(images, protocol)
+        seeds = _of_seeds(images, repeats)
+        if reference is None:
+            _check_size(images.image_size, protocol.image_size)
+            reference = open_reference(
+                protocol,
+                images.image_size,
+                extractor,
+                cache_dir,
+                batch_size,
+                **source_options,
+            )
+            if reference.images is not None:
+                _check_size(images.image_size, reference.images.shape[1])
+            if export_reference:
+                save_reference(reference, export_reference, extractor)
+        settings = reference, extractor, splits, arithmetic
+        yield {
+            **_measure(seeds, num_generated, settings, resamples),
+            "protocol": protocol.name,
+            "num_generated": num_generated,
+            "repeats": repeats,
+            **images.origin,
+            **_describe(reference, extractor, num_generated),
+            "inception_score": f"chunks of 5,000; {splits} splits",
+            "precision_recall": {"nearest_k": NEAREST_K, "arithmetic": arithmetic},
+            "density_coverage": {"nearest_k": BALLS_K},
+            "versions": {
+                name: importlib.import_module(name).__version__ for name in PACKAGES
+            },
+        }
 
 
 def compute_metrics(
     generated: FeatureSet,
     reference: Reference,
     extractor: Extractor,
-    splits: int | None = None,
+    splits: int = 10,
     arithmetic: str = "float64",
 ) -> dict[str, float]:
-    """Compute FID, sFID, Inception score, precision and recall.
+    """Compute FID, sFID, KID, Inception scores, precision, recall, density, coverage.
 
     Metrics whose features the extractor or the reference lacks are left out. The other
-    arguments are those of `evaluate`.
+    arguments are those of `evaluate_each`.
 
     Returns:
         The value of each metric by its name, `extractor.metric_name("FID")` etc.
@@ -131,96 +133,145 @@ def compute_metrics(
         metrics["sFID"] = frechet_distance_of_statistics(
             reference.spatial, generated.spatial
         )
-    if generated.probabilities is not None:
-        metrics["IS"] = inception_score(generated.probabilities, splits)
+    probabilities = generated.probabilities
+    if probabilities is not None:
+        metrics["IS"] = inception_score(probabilities)
+        if len(probabilities) >= splits:
+            name, scores = f"IS of {splits} splits", chunk_scores(probabilities, splits)
+            metrics[name], metrics[name + DEVIATION] = scores.mean(), scores.std()
     if reference.features is not None:
+        sides = reference.features, generated.features
+        metrics["KID"], metrics["KID" + DEVIATION] = kid(*sides)
         metrics["precision"], metrics["recall"] = precision_recall(
-            reference.features, generated.features, NEAREST_K, arithmetic
+            *sides, NEAREST_K, arithmetic
         )
-    return {extractor.metric_name(name): value for name, value in metrics.items()}
+        metrics["density"], metrics["coverage"] = density_coverage(*sides, BALLS_K)
+    return {extractor.metric_name(name): float(v) for name, v in metrics.items()}
 
 
-def format_table(metrics: dict[str, float], paper: dict[str, float]) -> str:
-    """Format metrics next to those of the paper that have the same name."""
-    width = max(map(len, metrics))
-    lines = [f"{'':{width}}{'measured':>12}{'paper':>8}"]
-    for name, value in metrics.items():
-        published = f"{paper[name]:8.2f}" if name in paper else ""
-        lines.append(f"{name:{width}}{value:12.4f}{published}")
-    return "\n".join(lines)
+def kid(real: np.ndarray, generated: np.ndarray) -> tuple[float, float]:
+    """Return `kernel_distance` of the usual 100 subsets of 1,000 images.
 
-
-class FeatureDistances:
-    """KID and Fréchet distance of a generator to real images that come in batches.
-
-    Args:
-        features: name or path as for `open_extractor`, an `Extractor`, or a callable,
-            uint8 images (n, height, width, 3) → array (n, d).
+    Subsets are smaller if there are fewer images. The mean has no bias for any size.
     """
-
-    def __init__(self, features: str | Extractor | Callable):
-        if isinstance(features, str):
-            self._extractor = open_extractor(features)
-        elif isinstance(features, Extractor):
-            self._extractor = features
-        elif callable(features):
-            self._extractor = CallableFeatures(features)
-        else:
-            raise UserError(f"features={features!r} is not a name or callable")
-        self._generator: keras.Model | None = None
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the real images."""
-        self._real: list[np.ndarray] = []
-        self._results: dict[str, float] | None = None
-
-    def update(self, images: np.ndarray) -> None:
-        """Add real images, float (n, height, width, 3) in [-1, 1]."""
-        if len(images):
-            self._real.append(self._extractor(np.asarray(to_uint8(images))).pool)
-            self._results = None
-
-    def results(self, generator: keras.Model, latent_dim: int) -> dict[str, float]:
-        """Return "kid" and "fd" for as many generated images as there are real ones."""
-        if self._results is None:
-            self._results = self._compute(generator, latent_dim)
-        return self._results
-
-    def _compute(self, generator, latent_dim):
-        real = np.concatenate(self._real) if self._real else np.zeros((0, 1))
-        count = len(real)
-        if count < 2:
-            return NO_DISTANCES
-        if self._generator is not generator:  # keep the graph for the next epoch
-            self._generator = generator
-            self._generated = generated_images(generator, latent_dim)
-        batches = self._generated.batches(count)
-        try:
-            generated = compute_features(batches, count, self._extractor).features
-        except UserError as error:  # callbacks decide what to do after a divergence
-            warnings.warn(f"kid and fd are NaN: {error}", stacklevel=2)
-            return NO_DISTANCES
-        subsets = SUBSETS if count > MAX_SUBSET else 1
-        kid, _ = kernel_distance(real, generated, subsets, min(count, MAX_SUBSET))
-        return {"kid": kid, "fd": frechet_distance(real, generated)}
+    size = min(KID_SUBSET_SIZE, len(real), len(generated))
+    all_equal = len(real) == len(generated) == size
+    return kernel_distance(real, generated, 1 if all_equal else KID_SUBSETS, size)
 
 
-class CallableFeatures(Extractor):
-    """Extract features with a function of the user."""
+def spread_of_halves(
+    generated: FeatureSet,
+    reference: Reference,
+    extractor: Extractor,
+    splits: int = 10,
+    arithmetic: str = "float64",
+    resamples: int = 10,
+) -> dict[str, float]:
+    """Estimate how much each metric changes with other images of the same generator.
 
-    def __init__(self, function: Callable):
-        self._function = function
-        self.label = self.identity = getattr(function, "__name__", "callable")
+    Half of the images, drawn without replacement, differ from all of them by as much as
+    all of them differ from the population, so the standard deviation over random halves
+    estimates that of a metric (McCarthy 1969). A bootstrap with replacement would not
+    do: copies are their own nearest neighbors.
 
-    def extract(self, images: np.ndarray) -> Features:
-        features = np.asarray(self._function(images), np.float32)
-        if features.ndim != 2 or len(features) != len(images):
-            raise UserError(
-                f"features={self.label}: must return an array ({len(images)}, d), not "
-                f"of the shape {features.shape}"
-            )
-        return Features(features)
+    Returns:
+        The standard deviation of each metric by name. Empty for few images.
+    """
+    count = generated.pool.count or 0
+    if resamples < 2 or count < MIN_HALVED:
+        return {}
+    random = np.random.default_rng(0)
+    results = []
+    for _ in tqdm.trange(resamples, desc="resampling", delay=2, disable=None):
+        half = generated.subset(np.sort(random.permutation(count)[: count // 2]))
+        results.append(compute_metrics(half, reference, extractor, splits, arithmetic))
+    return _deviations(results)
+
+
+def _measure(
+    seeds: list[ImageSet], num_generated: int, settings: Settings, resamples: int
+) -> dict:
+    """Return the metrics and their spread."""
+    results = []
+    for images in seeds:
+        features = compute_features(
+            images.batches(num_generated),
+            num_generated,
+            settings[1],
+            progress="generated",
+            keep_spatial=len(seeds) == 1 and resamples > 0,
+        )
+        results.append(compute_metrics(features, *settings))
+    if len(seeds) > 1:
+        spread, spread_of = _deviations(results), f"{len(seeds)} seeds"
+    else:
+        spread = spread_of_halves(features, *settings, resamples)
+        spread_of = f"{resamples} random halves"
+    names = results[0]
+    return {
+        "metrics": {name: float(np.mean([r[name] for r in results])) for name in names},
+        "spread": spread,
+        "spread_of": spread_of if spread else None,
+    }
+
+
+def _describe(reference: Reference, extractor: Extractor, num_generated: int) -> dict:
+    """Return the part of the record on the real images and the features."""
+    num_real = reference.pool.count
+    few = None if reference.features is None else len(reference.features)
+    record = {
+        "reference": {
+            "source": reference.origin,
+            "num_images": num_real,
+            "num_manifold_images": few,
+        },
+        "features": extractor.identity,
+    }
+    if few is not None:
+        size = min(KID_SUBSET_SIZE, num_generated, few)
+        record["kid"] = {"subsets": KID_SUBSETS, "subset_size": size}
+    if min(num_generated, num_real or num_generated) < UNBIASED_IMAGES:
+        record["note"] = (
+            f"{extractor.metric_name('FID')} of fewer than {UNBIASED_IMAGES:,} images "
+            f"is biased upwards: prefer {extractor.metric_name('KID')}, which is not"
+        )
+    return record
+
+
+def _deviations(results: list[dict[str, float]]) -> dict[str, float]:
+    if len(results) < 2:
+        return {}
+    deviations = {}
+    for name in results[0]:
+        values = [result[name] for result in results if name in result]
+        is_deviation = name.partition(" (")[0].endswith(DEVIATION)
+        if len(values) == len(results) and not is_deviation:
+            deviations[name] = float(np.std(values, ddof=1))
+    return deviations
+
+
+def _of_seeds(images: ImageSet, repeats: int) -> list[ImageSet]:
+    if repeats == 1:
+        return [images]
+    if images.of_seed is None:
+        raise UserError(f"repeats={repeats}: stored images have no other seeds")
+    seed = images.origin["seed"]
+    if seed + repeats - 1 > MAX_SEED:
+        raise UserError(f"repeats={repeats}: seed={seed} is too large")
+    return [images.of_seed(seed + number) for number in range(repeats)]
+
+
+def _check_number(images: ImageSet, protocol: Protocol) -> int:
+    """Return the number of generated images."""
+    number = protocol.num_generated or images.num_images
+    if number is None:
+        raise UserError("set num_generated=N (50000 is usual) or a protocol")
+    if images.num_images is not None and number > images.num_images:
+        raise UserError(
+            f"{number} generated images are needed, but images has only "
+            f"{images.num_images}"
+        )
+    return number
 
 
 def _check_size(generated: int, real: int | None) -> None:

@@ -1,9 +1,13 @@
-"""Improved precision and recall (Kynkäänniemi et al. 2019) in bounded memory.
+"""Precision and recall, and density and coverage, in bounded memory.
 
 The manifold of a set is the union of balls around its features. The radius of a ball is
 the distance to the k-th nearest neighbor in the same set. Precision is the share of
 generated features inside the real manifold; recall is the share of real features inside
-the generated manifold.
+the generated manifold (Kynkäänniemi et al. 2019).
+
+Density and coverage (Naeem et al. 2020) use the real balls only. Density is the number
+of balls around a generated feature, divided by k; coverage is the share of balls with a
+generated feature inside. One outlier moves them less.
 """
 
 from collections.abc import Callable
@@ -74,6 +78,43 @@ def precision_recall(
             generated_inside[columns] |= (block <= real_radii[rows, None]).any(axis=0)
             real_inside[rows] |= (block <= generated_radii[columns]).any(axis=1)
     return float(generated_inside.mean()), float(real_inside.mean())
+
+
+def density_coverage(
+    real_features: ArrayLike, generated_features: ArrayLike, nearest_k: int = 5
+) -> tuple[float, float]:
+    """Compute density and coverage.
+
+    As in the authors' package `prdc`, distances are L2, the k-th neighbor does not
+    count the feature itself, and the border does not belong to the ball. Computed in
+    float64.
+
+    Args:
+        real_features: array (N, d), N > nearest_k.
+        generated_features: array (M, d), M >= 1.
+        nearest_k: which neighbor sets the radius; the paper uses 5.
+
+    Returns:
+        (density, coverage). Density can exceed 1; coverage is in [0, 1].
+
+    Raises:
+        UserError: too few images, NaN, or different widths.
+    """
+    if nearest_k < 1:
+        raise UserError(f"nearest_k={nearest_k} must be at least 1")
+    real = as_features(real_features, "real_features", nearest_k + 1)
+    generated = as_features(generated_features, "generated_features", 1)
+    check_same_width(real, generated)
+    radii = _squared_radii(real, nearest_k, _float64_distances, BLOCK_ROWS)
+    radii -= TOLERANCE * (radii + _squared_norms(real))  # no border by rounding
+    inside, covered = 0, np.zeros(len(real), bool)
+    for rows in _blocks(real, BLOCK_ROWS):
+        for columns in _blocks(generated, BLOCK_ROWS):
+            block = _float64_distances(real[rows], generated[columns])
+            is_inside = block < radii[rows, None]
+            inside += int(np.count_nonzero(is_inside))
+            covered[rows] |= is_inside.any(axis=1)
+    return inside / (nearest_k * len(generated)), float(covered.mean())
 
 
 def _as_float32(features: ArrayLike, name: str, nearest_k: int) -> np.ndarray:

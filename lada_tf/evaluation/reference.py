@@ -99,10 +99,12 @@ def compute_reference(
     extractor: Extractor,
     num_images: int | None = None,
     batch_size: int = 64,
+    keep_images: bool = True,
 ) -> Reference:
     """Compute the reference of a source, with at most 10,000 images in memory.
 
-    It covers `num_images` images, chosen at random with a fixed seed, or all.
+    It covers `num_images` images, chosen at random with a fixed seed, or all. Without
+    `keep_images` it has their features, but not the images.
     """
     if num_images is not None and num_images > len(source):
         raise UserError(
@@ -115,7 +117,7 @@ def compute_reference(
     computed = compute_features(
         batches, len(order), extractor, MANIFOLD_IMAGES, progress="real"
     )
-    images = source.images(order[:MANIFOLD_IMAGES])
+    images = source.images(order[:MANIFOLD_IMAGES]) if keep_images else None
     return Reference(
         computed.pool, computed.spatial, computed.features, images, source.fingerprint
     )
@@ -127,16 +129,23 @@ def cached_reference(
     cache_dir: str | None = None,
     num_images: int | None = None,
     batch_size: int = 64,
+    keep_images: bool = True,
 ) -> Reference:
     """Return `compute_reference`, cached on disk."""
     key = f"{source.fingerprint}|{extractor.identity}|{num_images}|{SEED}"
+    key += "" if keep_images else "|features"
     digest = hashlib.sha256(key.encode()).hexdigest()[:20]
     directory = user_path(cache_dir) if cache_dir else default_cache_dir()
     path = os.path.join(directory, f"reference-{digest}.npz")
     if os.path.exists(path):
-        stored = load_reference(path, extractor)
-        return dataclasses.replace(stored, origin=source.fingerprint)
-    reference = compute_reference(source, extractor, num_images, batch_size)
+        try:
+            stored = load_reference(path, extractor)
+            return dataclasses.replace(stored, origin=source.fingerprint)
+        except UserError as error:  # a damaged disk must not stop a run
+            logging.warning("the statistics are computed again: %s", error)
+    reference = compute_reference(
+        source, extractor, num_images, batch_size, keep_images
+    )
     try:
         save_reference(reference, path, extractor)
     except UserError as error:  # a read-only home directory, for example

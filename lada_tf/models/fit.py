@@ -338,7 +338,7 @@ class ImageTrainer(keras.Model):
         """Return the distances of the generator to the images of an evaluation."""
         if self._distances is None:
             return {}
-        return self._distances.results(self.ema_generator, self.latent_dim)
+        return self._distances.results(self.ema_generator)
 
     def save(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Save the model, see `keras.Model.save`. HDF5 files have no optimizers."""
@@ -380,8 +380,8 @@ class ImageTrainer(keras.Model):
     def _open_distances(self):
         if self._distances is None and self.features is not None:
             # By name, because models import nothing of evaluation.
-            metrics = importlib.import_module("lada_tf.evaluation.metrics")
-            self._distances = metrics.FeatureDistances(self.features)
+            validation = importlib.import_module("lada_tf.evaluation.validation")
+            self._distances = validation.FeatureDistances(self.features)
 
     def _check(self, batch):
         images = next(_on_replicas(batch), None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import lada_tf
 from lada_tf.errors import UserError
+from lada_tf.evaluation.memorization_report import format_memorization
 from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.networks import make_networks
@@ -39,7 +40,7 @@ def describe_run(
         run_dir: path of the run directory.
         gan: the `LadaGAN` loaded from it.
         evaluation: path of a file with the JSON line of `lada_tf.evaluate`. The default
-            is the last Fréchet distance measured during training.
+            are the last distances measured during training.
         data_license: license of the training data, if it is not a named data set.
 
     Returns:
@@ -57,11 +58,13 @@ def describe_run(
     # Cards are published: do not include the directories of a local path.
     data = preset.data if preset.data in LICENSES else Path(preset.data).name
     settings = dataclasses.asdict(preset) | {"data": data}
+    memorization = "Not tested: run `lada_tf.evaluate --memorization`."
     if evaluation:
-        metrics, metrics_source = _read_evaluation(evaluation)
+        metrics, metrics_source, found = _read_evaluation(evaluation)
+        memorization = found or memorization
     else:
         metrics, metrics_source = _read_log(run, gan)
-    metric_lines = [f"- {name}: {value:.4g}" for name, value in metrics.items()]
+    metric_lines = [f"- {name}: {value}" for name, value in metrics.items()]
     template = resources.files("lada_tf.serving").joinpath("model_card.md")
     return string.Template(template.read_text("utf-8")).safe_substitute(
         data=data,
@@ -76,6 +79,7 @@ def describe_run(
         commit=_commit(),
         metrics="\n".join(metric_lines) or "None measured.",
         metrics_source=metrics_source,
+        memorization=memorization,
         settings="\n".join(f"| {k} | {json.dumps(v)} |" for k, v in settings.items()),
     )
 
@@ -99,23 +103,29 @@ def _preset_name(preset: Preset) -> str:
     return ", with other ".join(filter(None, (name, ", ".join(changes[name]))))
 
 
-def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str]:
+def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str, str]:
+    """Return the metrics, how they were computed, and the text on memorization."""
     try:
         record = json.loads(read_text(path).strip().splitlines()[-1])
-        metrics = {name: float(value) for name, value in record["metrics"].items()}
+        metrics = {n: f"{float(v):.4g}" for n, v in record["metrics"].items()}
+        for name, deviation in (record.get("spread") or {}).items():
+            metrics[name] += f" ± {deviation:.2g}"
+        memorization = record.get("memorization")
+        text = format_memorization(memorization) if memorization else ""
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
             f"evaluation={path}: no JSON line of lada_tf.evaluate ({error})"
         ) from error
-    return metrics, f"Computed by `lada_tf.evaluate`: `{json.dumps(record)}`"
+    return metrics, f"Computed by `lada_tf.evaluate`: `{json.dumps(record)}`", text
 
 
 def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
-    """Return the last Fréchet distance measured up to the number of images seen."""
+    """Return the last distances measured up to the number of images seen."""
     for record in reversed(read_metrics(run.metrics_file)):
-        metrics = {name: v for name, v in record.items() if name.startswith("FD")}
+        names = [n for n in record if n.startswith(("FID", "FD", "KID"))]
+        metrics = {name: f"{record[name]:.4g}" for name in names}
         if metrics and record["images"] <= gan.images_seen:
-            samples = run.read_setting("fd_samples", UNKNOWN)
+            samples = run.read_setting("eval_samples", UNKNOWN)
             return metrics, (
                 f"Measured during training at {record['images']:,} images seen, with "
                 f"{samples} generated images against the training data."

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
@@ -37,11 +38,17 @@ class _Stderr(ObjectWrapper):
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Shows images seen, images per second, time left, and the two losses."""
+    """Shows images seen, images per second, time left, losses, and other values.
 
-    def __init__(self, total_images: int):
+    Args:
+        total_images: number of images at the end.
+        values: other values by name, which may change.
+    """
+
+    def __init__(self, total_images: int, values: Mapping[str, float] | None = None):
         super().__init__()
         self.total_images = total_images
+        self.values = {} if values is None else values
 
     def on_train_begin(self, logs=None):
         self._bar = tqdm(
@@ -57,7 +64,8 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self._bar.set_description("training", refresh=False)
         losses = {name: f"{logs[name]:.3f}" for name in ("d_loss", "g_loss")}
-        self._bar.set_postfix(losses, refresh=False)
+        others = {name: f"{value:.4g}" for name, value in self.values.items()}
+        self._bar.set_postfix(losses | others, refresh=False)
         self._bar.update(self.model.images_seen - self._bar.n)
 
     def on_train_end(self, logs=None):

@@ -1,9 +1,9 @@
 """Checkpoints of a LadaGAN: written atomically and verified by checksum.
 
 A checkpoint is a directory `images-<count>` with TensorFlow's files and a manifest.
-`best-<count>` is the checkpoint with the lowest Fréchet distance so far. A checkpoint
-counts as whole if its manifest is of this count and all checksums match. Everything
-else in the directory is reported and left alone.
+`best-<count>` is the best one so far, see `TrainingOptions.best_by`. A checkpoint is
+whole if its manifest is of this count and all checksums match. Everything else in the
+directory is reported and left alone.
 """
 
 import contextlib
@@ -88,21 +88,30 @@ class Checkpoints:
         newest = whole.index(path)
         oldest = whole[newest:][: self.keep][-1]
         older = [p for p in self.paths() if _count(p) < _count(oldest)]
-        for old in whole[:newest] + older:
+        # Not earlier: a run that resumes before a new best one needs the old one.
+        best = checkpoint_paths(self.path, "best")
+        best = [p for p in best if _count(p) <= self.gan.images_seen]
+        if len(best) > 1:
+            best = [p for p in best if not validation_error(p)]
+        for old in whole[:newest] + older + best[1:]:
             shutil.rmtree(old)
         return path
 
-    def save_best(self, distance: float) -> None:
-        """Write the best checkpoint and delete the previous one. Errors: see `save`."""
-        path = self._write(f"best-{self.gan.images_seen:010d}", distance=distance)
-        for old in checkpoint_paths(self.path, "best"):
-            if old != path:
-                shutil.rmtree(old)
+    def save_best(self, distance: float, selector: str = "") -> None:
+        """Write the best checkpoint. `save` deletes the one before. Errors: see `save`.
 
-    def best_distance(self) -> float:
-        """Return the distance of the best checkpoint, or infinity if there is none."""
-        best = whole_checkpoints(self.path, "best")
-        return min((read_manifest(p)["distance"] for p in best), default=float("inf"))
+        Args:
+            distance: its measure. Lower is better.
+            selector: names all that measures must share to be compared.
+        """
+        name = f"best-{self.gan.images_seen:010d}"
+        self._write(name, distance=distance, selector=selector)
+
+    def best_distance(self, selector: str = "") -> float:
+        """Return the lowest measure of this selector, or infinity if there is none."""
+        manifests = map(read_manifest, whole_checkpoints(self.path, "best"))
+        measures = [m["distance"] for m in manifests if m["selector"] == selector]
+        return min(measures, default=float("inf"))
 
     def restore(self, best: bool = False) -> Path | None:
         """Restore the newest whole checkpoint, or the best one, and return its path.
@@ -245,7 +254,7 @@ def read_manifest(checkpoint: Path) -> dict[str, Any]:
     Raises:
         UserError: if it cannot be read, or is not the one of this checkpoint.
     """
-    manifest = {"rollbacks": 0, "distance": float("inf")}
+    manifest = {"rollbacks": 0, "distance": float("inf"), "selector": ""}
     manifest |= read_json(checkpoint / MANIFEST)
     checksums = manifest.get("sha256")
     if (

@@ -72,17 +72,28 @@ class TrainingOptions:
         interval=COUNT,
     )
     keep_checkpoints: int = setting("Keep this many of the newest checkpoints.", 2)
-    fd_images: int = setting(
-        "Measure the Fréchet distance over a small classifier's features (not FID) "
-        "every N images, and keep the checkpoint with the lowest distance. 0 turns "
-        "this off.",
+    eval_images: int = setting(
+        "Measure the Fréchet distance and KID every N images, and keep the best "
+        "checkpoint. 0 turns this off.",
         0,
         interval=COUNT,
     )
-    fd_samples: int = setting(
-        "Measure the Fréchet distance with this many images.",
+    eval_features: str = setting(
+        "Measure these features: inception (FID), keras_inception_v3, "
+        "small_classifier, or those of a .keras or .onnx file or SavedModel. Empty "
+        "selects inception if its graph is in the cache directory, and otherwise "
+        "small_classifier for images up to 64x64.",
+        "",
+    )
+    eval_samples: int = setting(
+        "Measure with this many generated and real images.",
         1_000,
         interval="[2, 1e18]",
+    )
+    best_by: str = setting(
+        "Keep the checkpoint with the lowest Fréchet distance (fd) or KID (kid).",
+        "fd",
+        choices=("fd", "kid"),
     )
     precision: str = setting(
         "Compute the networks in this dtype.",

@@ -11,7 +11,13 @@ from lada_tf.layers.attentions import trusting
 from lada_tf.models import Generator, LadaGAN
 from lada_tf.models.networks import check_sizes, copy_without_weights, make_networks
 from lada_tf.models.pretrained import weights_of_at_most
-from lada_tf.training.checkpoints import Checkpoints, find_checkpoint, read_variables
+from lada_tf.training.checkpoints import (
+    Checkpoints,
+    find_checkpoint,
+    read_manifest,
+    read_variables,
+    whole_checkpoints,
+)
 from lada_tf.training.configuration import parse_field
 from lada_tf.training.run_directory import RunDirectory
 
@@ -26,8 +32,8 @@ def load_run(
 
     Args:
         run_dir: path of a run directory.
-        best: whether to load the checkpoint with the lowest Fréchet distance (see
-            `TrainingOptions.fd_images`) instead of the newest one.
+        best: whether to load the best checkpoint (see `TrainingOptions.best_by`)
+            instead of the newest one.
         custom_objects: your own attention layers, by the names in the run's flags.cfg.
         safe_mode: whether to refuse a run that names an attention `module:Class`, which
             loading would import.
@@ -39,9 +45,10 @@ def load_run(
         UserError: if there is no run, or no such checkpoint.
     """
     directory = RunDirectory(run_dir)
+    checkpoint = _find(directory, best)
     with trusting(custom_objects, safe_mode):
         preset = directory.read_preset()
-        with _weights_as_stored(directory):
+        with _weights_of(checkpoint):
             check_sizes(preset)
         gan = LadaGAN.from_preset(
             preset,
@@ -51,7 +58,7 @@ def load_run(
             ),
         )
     gan.compile()
-    _require(Checkpoints(directory.checkpoints, gan).restore(best), run_dir, best)
+    Checkpoints(directory.checkpoints, gan).restore(best)
     return gan
 
 
@@ -72,30 +79,51 @@ def load_generator(
         UserError: see `load_run`.
     """
     directory = RunDirectory(run_dir)
-    with trusting(custom_objects, safe_mode):
+    checkpoint = _find(directory, best)
+    with trusting(custom_objects, safe_mode), _weights_of(checkpoint):
         generator, _ = make_networks(directory.read_preset())
-        with _weights_as_stored(directory):
-            generator = copy_without_weights(generator, precision)
-    path = _require(find_checkpoint(directory.checkpoints, best), run_dir, best)
-    read_variables(path, "ema_generator", generator.weights)
+        generator = copy_without_weights(generator, precision)
+    read_variables(checkpoint, "ema_generator", generator.weights)
     return generator
 
 
+def load_each_generator(
+    run_dir: str | os.PathLike,
+) -> Iterator[tuple[str, int, Generator]]:
+    """Yield the name, number of images, and EMA generator of each whole checkpoint.
+
+    The oldest comes first. The generator is always the same object with other weights.
+
+    Raises:
+        UserError: see `load_run`.
+    """
+    generator = load_generator(run_dir)
+    directory = RunDirectory(run_dir).checkpoints
+    paths = {}
+    for kind in ("best", "images"):  # both can have the same number of images
+        for path in whole_checkpoints(directory, kind):
+            paths[read_manifest(path)["images"]] = path
+    for images_seen, path in sorted(paths.items()):
+        read_variables(path, "ema_generator", generator.weights)
+        yield path.name, images_seen, generator
+
+
 @contextlib.contextmanager
-def _weights_as_stored(directory: RunDirectory) -> Iterator[None]:
-    """Refuse networks in the body that have more weights than the checkpoints."""
-    sizes = [file.stat().st_size for file in directory.checkpoints.rglob("*")]
-    if not sizes:
-        _require(None, directory.path, best=False)
+def _weights_of(checkpoint: Path) -> Iterator[None]:
+    """Raise a UserError if networks of the body have more weights than the files."""
+    size = sum(file.stat().st_size for file in checkpoint.iterdir())
     try:
-        with weights_of_at_most(sum(sizes)):
+        with weights_of_at_most(size):
             yield
     except ValueError as error:
-        raise UserError(f"{directory.flags_file}: {error}") from error
+        raise UserError(f"{checkpoint}: {error}") from error
 
 
-def _require(checkpoint: Path | None, run_dir: str | os.PathLike, best: bool) -> Path:
+def _find(directory: RunDirectory, best: bool) -> Path:
+    """Return the newest or the best checkpoint of a run."""
+    directory.settings()  # raises if there is no run
+    checkpoint = find_checkpoint(directory.checkpoints, best)
     if checkpoint is None:
         kind = "best checkpoint" if best else "checkpoint"
-        raise UserError(f"run_dir={run_dir}: no {kind} yet")
+        raise UserError(f"run_dir={directory.path}: no {kind} yet")
     return checkpoint

@@ -14,8 +14,12 @@ from absl import logging
 
 from lada_tf.data import ImageSource, batch_indices
 from lada_tf.errors import TrainingDiverged, UserError
-from lada_tf.evaluation.callback import FrechetDistanceCallback, IntervalCallback
-from lada_tf.evaluation.extract_features import open_extractor
+from lada_tf.evaluation.callback import EvaluationCallback, IntervalCallback
+from lada_tf.evaluation.extract_features import (
+    Extractor,
+    choose_features,
+    open_extractor,
+)
 from lada_tf.models import LadaGAN, Preset
 from lada_tf.models.networks import check_sizes
 from lada_tf.training import distribution
@@ -85,9 +89,8 @@ def check(
         strategy.num_replicas_in_sync,
     )
     check_sizes(preset)
-    if source is not None:
-        _check_distance(options, source)
     if distribution.is_chief(strategy):
+        _open_extractor(_choose_features(options, preset), source)
         fingerprint = source.fingerprint if source is not None else ""
         RunDirectory(run_dir).check(preset, dataclasses.asdict(options), fingerprint)
 
@@ -178,7 +181,10 @@ def train(
     preset = dataclasses.replace(preset, resize=source.resize)
     options = options or TrainingOptions()
     strategy = strategy or tf.distribute.get_strategy()
-    _check_distance(options, source)
+    extractor = None
+    if distribution.is_chief(strategy):
+        options = _choose_features(options, preset)
+        extractor = _open_extractor(options, source)
     directory = RunDirectory(run_dir)
     with strategy.scope(), reporting_lost_workers(strategy):
         gan = build(preset, options)
@@ -189,7 +195,16 @@ def train(
     settings = dataclasses.asdict(options) | (source_settings or {})
     settings["logger"] = loggers
     run = _Run(
-        preset, source, directory, options, settings, strategy, gan, checkpoints, stop
+        preset,
+        source,
+        directory,
+        options,
+        settings,
+        strategy,
+        gan,
+        checkpoints,
+        stop,
+        extractor,
     )
     try:
         with reporting_lost_workers(strategy), directory.reporting_errors(True):
@@ -208,12 +223,31 @@ def train(
     return gan
 
 
-def _check_distance(options: TrainingOptions, source: ImageSource) -> None:
-    if options.fd_images and len(source) < 2:
+def _choose_features(options: TrainingOptions, preset: Preset) -> TrainingOptions:
+    """Return the options with the name of the features, if there are evaluations."""
+    if not options.eval_images or options.eval_features:
+        return options
+    features = choose_features(preset.image_size)
+    return dataclasses.replace(options, eval_features=features)
+
+
+def _open_extractor(
+    options: TrainingOptions, source: ImageSource | None
+) -> Extractor | None:
+    if not options.eval_images:
+        return None
+    if source is not None and len(source) < 2:
         raise UserError(
-            f"fd_images={options.fd_images}: a Fréchet distance needs at least 2 "
-            f"images, and the dataset has {len(source)}. Set fd_images=0"
+            f"eval_images={options.eval_images}: a Fréchet distance needs at least 2 "
+            f"images, and the dataset has {len(source)}. Set eval_images=0"
         )
+    try:
+        return open_extractor(options.eval_features)
+    except UserError as error:
+        prefix = f"features={options.eval_features}"
+        text = str(error).removeprefix(prefix).replace(" set inception_graph=FILE,", "")
+        separator = "" if str(error).startswith(prefix) else ": "
+        raise UserError(f"eval_{prefix}{separator}{text}") from error
 
 
 @dataclasses.dataclass
@@ -229,6 +263,7 @@ class _Run:
     gan: LadaGAN
     checkpoints: Checkpoints
     stop: StopSignal
+    extractor: Extractor | None  # of the chief, if there are evaluations
     user_callbacks: list[keras.callbacks.Callback] = dataclasses.field(
         default_factory=list
     )
@@ -321,18 +356,21 @@ class _Run:
             MetricsLog(self.directory, options.log_images),
             SampleGrids(self.directory, options.sample_images, options.seed),
         ]
-        if options.fd_images:
-            callbacks.append(
-                FrechetDistanceCallback(
-                    self.source,
-                    open_extractor("small_classifier"),
-                    self.directory.log_metrics,
-                    num_images=options.fd_samples,
-                    every_images=options.fd_images,
-                    on_best=checkpoints.save_best,
-                    best=checkpoints.best_distance(),
-                )
+        values: dict[str, float] = {}
+        if self.extractor is not None:
+            evaluation = EvaluationCallback(
+                self.source,
+                self.extractor,
+                self.directory.log_metrics,
+                num_images=options.eval_samples,
+                every_images=options.eval_images,
+                best_by=options.best_by,
+                on_best=checkpoints.save_best,
+                cache_dir=self.settings.get("cache_dir"),
             )
+            evaluation.best = checkpoints.best_distance(evaluation.selector)
+            values = evaluation.values
+            callbacks.append(evaluation)
         if self.user_callbacks:
             callbacks.append(
                 UserCallbacks(self.user_callbacks, self.directory, options.log_images)
@@ -343,5 +381,5 @@ class _Run:
             # Later, so that a checkpoint includes what the other callbacks have reset.
             CheckpointEvery(checkpoints, interval, self.stop),
             # Last, because it fails if the terminal is gone.
-            ProgressBar(self.preset.total_images),
+            ProgressBar(self.preset.total_images, values),
         ]

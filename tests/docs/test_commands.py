@@ -26,7 +26,7 @@ MODULE = re.compile(r"python -m ((?:lada_tf|experiments|benchmarks)\.[\w.]+)")
 BLOCKS = [block for block in blocks() if block.language in (*SHELL, "python")]
 TINY = " ".join(as_flags(SMALL)) + (
     " --total_images=16 --log_images=8 --sample_images=16 --checkpoint_images=16"
-    " --fd_images=0"
+    " --eval_images=0"
 )
 SMALLER = {  # part of a train command: the flags to append
     "--preset=celeba64": f"{TINY} --d_widths=4,4,8",

@@ -5,9 +5,8 @@ import pathlib
 
 import numpy as np
 
-GOLDEN = json.loads(
-    (pathlib.Path(__file__).parents[1] / "data/evaluation/golden.json").read_text()
-)
+DATA = pathlib.Path(__file__).parents[1] / "data/evaluation"
+GOLDEN = json.loads((DATA / "golden.json").read_text())
 
 
 def normal(seed, rows, columns):

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from lada_tf.evaluation import frechet_distance
-from lada_tf.evaluation.callback import FrechetDistanceCallback
+from lada_tf.evaluation import frechet_distance, kernel_distance
+from lada_tf.evaluation.callback import EvaluationCallback
 from lada_tf.evaluation.image_sets import generated_images
 from tests.evaluation.fakes import FakeExtractor, FakeSource, fake_generator
 
@@ -30,19 +30,28 @@ class FakeGan(keras.Model):
 
 
 @pytest.fixture
-def train():
-    """Trains; returns ([(images, values)], [best distances], callback)."""
+def train(tmp_path):
+    """Trains; returns ([(images, values)], [best measures], callback)."""
 
-    def train(steps=10, steps_per_execution=1, gan=None, source=None, **options):
+    def train(
+        steps=10,
+        steps_per_execution=1,
+        gan=None,
+        source=None,
+        best_before=None,
+        **options,
+    ):
         logged, best = [], []
         options = {"every_images": 24, "num_images": 40} | options
-        callback = FrechetDistanceCallback(
+        callback = EvaluationCallback(
             source or FakeSource(),
             FakeExtractor(),
             lambda images, values: logged.append((images, values)),
-            on_best=best.append,
+            on_best=lambda measure, selector: best.append((measure, selector)),
+            cache_dir=str(tmp_path / "cache"),
             **options,
         )
+        callback.best = callback.best if best_before is None else best_before
         gan = gan or FakeGan()
         gan.compile(optimizer=None, steps_per_execution=steps_per_execution)
         gan.fit(
@@ -83,12 +92,21 @@ def test_the_value_is_the_distance_of_the_ema_generator(train):
     [(_, values)] = logged
     assert values["FID"] == pytest.approx(expected, rel=1e-9)
     assert callback.best == values["FID"]
+    # 40 images of both: each subset of KID is all of them.
+    expected, _ = kernel_distance(
+        extractor(source.array).pool, extractor(images).pool, 1, 40
+    )
+    assert values["KID"] == pytest.approx(expected, rel=1e-9)
+    assert callback.values == {"fd": values["FID"], "kid": values["KID"]}
 
 
-def test_the_real_images_are_read_once(train):
+def test_the_real_images_are_read_once_for_all_runs(train):
     source = FakeSource()
-    train(source=source)
+    first, _, _ = train(source=source)
     assert source.reads == 40
+    again, _, _ = train(source=source)
+    assert source.reads == 40
+    assert again == first
 
 
 class GrowingContrast(FakeGan):
@@ -112,10 +130,31 @@ def test_the_generator_of_today_is_scored(train):
     distances = [values["FID"] for _, values in logged]
     assert distances == sorted(distances, reverse=True)
     assert len(set(distances)) == 4
-    assert best == distances
+    assert [measure for measure, _ in best] == distances
 
 
 def test_an_earlier_best_is_not_beaten_by_worse(train):
-    _, best, callback = train(best=1e-9)
+    _, best, callback = train(best_before=1e-9)
     assert best == []
     assert callback.best == 1e-9
+
+
+def test_the_best_is_that_of_the_chosen_measure(train):
+    logged, best, _ = train(gan=GrowingContrast(), best_by="kid")
+    assert best[-1][0] == min(values["KID"] for _, values in logged)
+    assert best[-1][1] == "kid of 40 images: inception_graph:fake"
+
+
+@pytest.mark.parametrize(
+    "options", [{"best_by": "kid"}, {"num_images": 41}, {"identity": "other"}]
+)
+def test_measures_that_cannot_be_compared_have_other_selectors(tmp_path, options):
+    def selector(identity="one", **options):
+        options = {"num_images": 40} | options
+        extractor = FakeExtractor(identity=f"inception_graph:{identity}")
+        return EvaluationCallback(
+            FakeSource(), extractor, print, cache_dir=str(tmp_path), **options
+        ).selector
+
+    assert selector() == selector()
+    assert selector(**options) != selector()

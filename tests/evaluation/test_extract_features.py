@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation.extract_features import compute_features, open_extractor
+from lada_tf.evaluation.extract_features import (
+    choose_features,
+    compute_features,
+    open_extractor,
+)
 from tests.evaluation.fakes import FakeExtractor
 from tests.evaluation.recipes import images
 
@@ -57,3 +61,14 @@ def test_batches_of_another_shape_or_dtype(batch):
 def test_an_unknown_extractor():
     with pytest.raises(UserError, match="features=unknown does not exist"):
         open_extractor("unknown")
+
+
+def test_the_features_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert choose_features(64) == "small_classifier"
+    with pytest.raises(UserError, match=r"image_size=128.*eval_features=small_class"):
+        choose_features(128)
+    path = tmp_path / "lada_tf" / "classify_image_graph_def.pb"
+    path.parent.mkdir()
+    path.touch()
+    assert {choose_features(size) for size in (32, 128)} == {"inception"}

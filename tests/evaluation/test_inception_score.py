@@ -3,6 +3,7 @@ import pytest
 
 from lada_tf import evaluation
 from lada_tf.errors import UserError
+from lada_tf.evaluation.inception_score import chunk_scores
 from tests.evaluation.recipes import GOLDEN, logits_case, softmax
 
 
@@ -37,3 +38,12 @@ def test_a_short_last_chunk_weighs_as_much():
 def test_bad_input(probabilities, splits, message):
     with pytest.raises(UserError, match=message):
         evaluation.inception_score(probabilities, splits)
+
+
+def test_the_deviation_of_10_splits_is_that_of_the_formula():
+    probabilities = softmax(logits_case("b_C10_N50000")[:1000])
+    scores = [
+        np.exp((part * np.log(part / part.mean(axis=0))).sum(axis=1).mean())
+        for part in np.split(probabilities, 10)
+    ]
+    np.testing.assert_allclose(chunk_scores(probabilities, 10), scores, rtol=1e-12)

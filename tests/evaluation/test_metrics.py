@@ -6,11 +6,20 @@ import pytest
 
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import compute_features
-from lada_tf.evaluation.image_sets import stored_images
-from lada_tf.evaluation.metrics import compute_metrics, evaluate, format_table
+from lada_tf.evaluation.image_sets import generated_images, stored_images
+from lada_tf.evaluation.metrics import (
+    compute_metrics,
+    evaluate,
+    kid,
+)
 from lada_tf.evaluation.protocols import Protocol
 from lada_tf.evaluation.reference import compute_reference
-from tests.evaluation.fakes import FakeExtractor, FakeSource
+from lada_tf.evaluation.reporting import describe_images
+from tests.evaluation.fakes import FakeExtractor, FakeSource, fake_generator
+from tests.evaluation.recipes import features
+
+NAMES = ["FID", "sFID", "IS", "IS of 10 splits", "IS of 10 splits std", "KID"]
+NAMES += ["KID std", "precision", "recall", "density", "coverage"]
 
 
 def measure(images, reference, extractor=None):
@@ -26,11 +35,12 @@ def reference():
 
 def test_the_same_images_are_at_distance_zero(reference):
     metrics = measure(FakeSource().array, reference)
-    assert list(metrics) == ["FID", "sFID", "IS", "precision", "recall"]
+    assert list(metrics) == NAMES
     # 1e-8: rounding in float64, with traces of 1e5.
     assert metrics["FID"] == pytest.approx(0, abs=1e-8)
     assert metrics["sFID"] == pytest.approx(0, abs=1e-8)
-    assert (metrics["precision"], metrics["recall"]) == (1, 1)
+    assert metrics["KID"] < 0  # without bias, for the same images
+    assert [metrics[name] for name in NAMES[-4:]] == [1, 1, 1, 1]
 
 
 def test_pool_and_spatial_features_are_not_mixed_up(reference):
@@ -51,9 +61,7 @@ def test_precision_and_recall_are_not_swapped(reference):
 def test_another_label_is_in_every_name(reference):
     extractor = FakeExtractor(label="net")
     metrics = measure(FakeSource().array, reference, extractor)
-    assert list(metrics) == [
-        f"{name} (net)" for name in ("FD", "sFD", "IS", "precision", "recall")
-    ]
+    assert list(metrics) == [f"{n.replace('FID', 'FD')} (net)" for n in NAMES]
 
 
 @pytest.fixture
@@ -73,7 +81,12 @@ def test_the_record_is_json_and_complete(image_set, protocol, tmp_path):
         image_set, protocol, FakeExtractor(), cache_dir=str(tmp_path / "cache")
     )
     record = json.loads(json.dumps(record))
-    assert list(record["metrics"]) == ["FID", "sFID", "IS", "precision", "recall"]
+    assert list(record["metrics"]) == NAMES
+    assert list(record["spread"]) == [n for n in NAMES if not n.endswith("std")]
+    assert all(deviation > 0 for deviation in record["spread"].values())
+    assert record["spread_of"] == "10 random halves"
+    assert "FID of fewer than 10,000 images is biased" in record["note"]
+    assert record["kid"] == {"subsets": 100, "subset_size": 60}
     assert record["num_generated"] == 60
     assert record["images"].startswith("npy:")
     assert record["reference"].pop("source").startswith("npy:")
@@ -104,10 +117,54 @@ def test_an_unlimited_set_needs_a_number(image_set, protocol):
         evaluate(unlimited, protocol, FakeExtractor())
 
 
-def test_only_the_same_metric_stands_beside_the_papers():
-    text = format_table({"FID": 3.5, "FD (net)": 1.0}, {"FID": 3.29})
-    assert [line.split() for line in text.splitlines()] == [
-        ["measured", "paper"],
-        ["FID", "3.5000", "3.29"],
-        ["FD", "(net)", "1.0000"],
-    ]
+def test_the_spread_is_that_over_seeds(protocol, tmp_path):
+    """Halves of one set estimate what many sets show."""
+    protocol = dataclasses.replace(protocol, num_generated=400)
+    images = generated_images(fake_generator())
+    options = {"cache_dir": str(tmp_path / "cache")}
+    halves = evaluate(images, protocol, FakeExtractor(), **options, resamples=30)
+    seeds = evaluate(images, protocol, FakeExtractor(), **options, repeats=12)
+    assert seeds["spread_of"] == "12 seeds"
+    assert halves["num_generated"] == seeds["num_generated"] == 400
+    for name in ("FID", "sFID", "IS", "KID", "precision", "density"):
+        ratio = halves["spread"][name] / seeds["spread"][name]
+        assert 0.4 < ratio < 2.5, name
+        difference = abs(halves["metrics"][name] - seeds["metrics"][name])
+        assert difference < 4 * seeds["spread"][name], name
+
+
+def test_stored_images_have_no_seeds(image_set, protocol):
+    with pytest.raises(UserError, match="repeats=2: stored images"):
+        evaluate(image_set, protocol, FakeExtractor(), repeats=2)
+
+
+def test_few_images_have_no_spread(image_set, protocol, tmp_path):
+    protocol = dataclasses.replace(protocol, num_generated=20)
+    record = evaluate(
+        image_set, protocol, FakeExtractor(), cache_dir=str(tmp_path / "cache")
+    )
+    assert record["spread"] == {}
+    assert record["spread_of"] is None
+    assert "±" not in describe_images(record)
+
+
+def test_kid_is_that_of_subsets_of_1000():
+    """The unbiased estimate, written as in the paper, for equal subsets."""
+    x, y = features(0, 300, 6), features(1, 200, 6, 0.1)
+
+    def kernel(a, b):
+        return (a @ b.T / 6 + 1) ** 3
+
+    random = np.random.RandomState(2020)
+    values = []
+    for _ in range(100):
+        a = x[random.choice(300, 200, replace=False)]
+        b = y[random.choice(200, 200, replace=False)]
+        within = [
+            (kernel(s, s).sum() - np.trace(kernel(s, s))) / 200 / 199 for s in (a, b)
+        ]
+        values.append(sum(within) - 2 * kernel(a, b).mean())
+    assert kid(x, y) == pytest.approx((np.mean(values), np.std(values)), rel=1e-9)
+    whole, deviation = kid(y, y[::-1])
+    assert whole < 0
+    assert deviation == 0

@@ -89,3 +89,57 @@ def test_one_far_outlier():
 def test_bad_input(real, generated, options, message):
     with pytest.raises(UserError, match=message):
         evaluation.precision_recall(real, generated, **options)
+
+
+def prdc(real, generated, nearest_k):
+    """The definitions of Naeem et al. (2020), equations 5 and 6, without blocks."""
+
+    def distances(a, b):
+        return np.sqrt(np.square(a[:, None] - b[None]).sum(axis=2))
+
+    radii = np.sort(distances(real, real), axis=1)[:, nearest_k]
+    inside = distances(real, generated) < radii[:, None]
+    return inside.sum() / (nearest_k * len(generated)), inside.any(axis=1).mean()
+
+
+@pytest.mark.parametrize("nearest_k", [1, 5])
+@pytest.mark.parametrize("case", ["d16", "disjoint", "dup_vs_other"])
+def test_density_and_coverage_are_those_of_prdc(monkeypatch, case, nearest_k):
+    module = importlib.import_module("lada_tf.evaluation.precision_recall")
+    monkeypatch.setattr(module, "BLOCK_ROWS", 77)
+    real, generated = (x[:400, :16] for x in manifold_case(case))
+    expected = prdc(real, generated, nearest_k)
+    assert evaluation.density_coverage(real, generated, nearest_k) == expected
+
+
+def test_the_border_is_outside_despite_rounding():
+    """Copies of the real images are exactly as far away as the k-th neighbor."""
+    real = np.random.default_rng(0).standard_normal((300, 64)) * 100 + 1000
+    density, coverage = evaluation.density_coverage(real, real)
+    assert (density, coverage) == (1, 1)  # each ball: its center and 4 neighbors
+
+
+def test_coverage_falls_with_lost_modes():
+    random = np.random.default_rng(0)
+    modes = random.standard_normal((10, 8)) * 100
+    real, generated = (
+        modes[np.arange(2000) % 10] + random.standard_normal((2000, 8))
+        for _ in range(2)
+    )
+    _, full = evaluation.density_coverage(real, generated)
+    _, partial = evaluation.density_coverage(real, generated[np.arange(2000) % 10 < 7])
+    assert full - partial == pytest.approx(0.3, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "nearest_k", "message"),
+    [
+        (features(0, 5, 4), features(1, 9, 4), 5, "at least 6 images"),
+        (features(0, 9, 4), features(1, 9, 5), 5, "same extractor"),
+        (features(0, 9, 4), np.full((9, 4), np.nan), 5, "NaN"),
+        (features(0, 9, 4), features(1, 9, 4), 0, "at least 1"),
+    ],
+)
+def test_bad_input_of_density_and_coverage(real, generated, nearest_k, message):
+    with pytest.raises(UserError, match=message):
+        evaluation.density_coverage(real, generated, nearest_k)

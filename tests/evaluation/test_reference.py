@@ -73,6 +73,22 @@ def test_the_cache_tells_sources_and_extractors_apart(
     assert len(os.listdir(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("keep_images", [True, False])
+def test_a_damaged_cache_is_replaced(tmp_path, keep_images):
+    def cached():
+        options = str(tmp_path), None, 64, keep_images
+        return cached_reference(FakeSource(), FakeExtractor(), *options)
+
+    first = cached()
+    assert (first.images is not None) == keep_images
+    [file] = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-100])
+    for _ in range(2):
+        again = cached()
+        np.testing.assert_array_equal(again.features, first.features)
+    assert is_reference(str(file))
+
+
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def fail(file, **arrays):
         file.write(b"half")

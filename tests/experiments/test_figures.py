@@ -14,8 +14,8 @@ from tests.small import SMALL_FLAGS
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "run-0"
-    flags = "--total_images=16 --log_images=4 --sample_images=8 --fd_images=8"
-    flags += f" --fd_samples=32 --run_dir={path}"
+    flags = "--total_images=16 --log_images=4 --sample_images=8 --eval_images=8"
+    flags += f" --eval_samples=32 --run_dir={path}"
     succeed("lada_tf.train", *SMALL_FLAGS, *flags.split())
     return path
 

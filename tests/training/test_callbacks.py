@@ -142,3 +142,17 @@ def test_other_threads_leave_the_handlers_alone():
     thread.start()
     thread.join()
     assert inside == [before]
+
+
+def test_the_progress_bar_shows_the_last_measurement(capfd):
+    values = {}
+    bar = ProgressBar(8, values)
+    bar.set_model(types.SimpleNamespace(images_seen=0))
+    bar.on_train_begin()
+    logs = {"d_loss": 1.0, "g_loss": 2.0}
+    bar.on_train_batch_end(0, logs)
+    assert bar._bar.postfix == "d_loss=1.000, g_loss=2.000"
+    values["kid"] = 0.0125
+    bar.on_train_batch_end(1, logs)
+    assert bar._bar.postfix == "d_loss=1.000, g_loss=2.000, kid=0.0125"
+    bar.on_train_end()

@@ -329,6 +329,22 @@ def test_rollbacks_without_progress_go_further_back(save, small, tmp_path):
     assert [checkpoints.roll_back().name[-2:] for _ in range(2)] == ["06", "04"]
 
 
+def test_a_run_that_resumes_before_a_new_best_has_the_old_one(save, small, tmp_path):
+    checkpoints = Checkpoints(tmp_path, small)
+    for images, distance in ((4, 5.0), (8, 4.0)):
+        small.image_counter.assign(images)
+        checkpoints.save_best(distance, "fd")
+        if images == 4:
+            checkpoints.save()  # the process dies before it saves at 8 images
+    resumed = Checkpoints(tmp_path, small)
+    resumed.restore()
+    resumed.save()
+    resumed.remove_leftovers()
+    assert resumed.best_distance("fd") == 5.0
+    assert resumed.best_distance("kid") == float("inf")
+    assert names(tmp_path) == ["04", "best-0000000004"]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_refused(value, save, small, tmp_path):
     variable = small.ema_generator.weights[-1]

@@ -178,7 +178,13 @@ def test_automatic_intervals_suit_the_run(name, total_images, log, sample, check
 
 @pytest.mark.parametrize(
     "argument",
-    ["--seed=-1", "--log_images=-1", "--fd_samples=1", "--precision=int8", "--flip=x"],
+    [
+        "--seed=-1",
+        "--log_images=-1",
+        "--eval_samples=1",
+        "--precision=int8",
+        "--flip=x",
+    ],
 )
 def test_bad_options_are_rejected(argument):
     name = argument[2:].partition("=")[0]

@@ -11,9 +11,16 @@ import tensorflow as tf
 from lada_tf.data import batch_indices, open_source
 from lada_tf.data.source import MemorySource
 from lada_tf.errors import TrainingDiverged, UserError, WorkerLost
+from lada_tf.evaluation import callback
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.training import trainer
+from lada_tf.training.checkpoints import (
+    PREFIX,
+    checkpoint_paths,
+    read_manifest,
+)
 from lada_tf.training.configuration import TrainingOptions
+from lada_tf.training.run_directory import RunDirectory, read_metrics
 from lada_tf.training.trainer import SEED_STRIDE
 from tests.small import SMALL
 
@@ -178,8 +185,79 @@ def test_a_worker_lost_before_the_first_step_is_reported(
 
 def test_one_image_has_no_distance(tmp_path):
     source = MemorySource(np.zeros((1, 32, 32, 3), np.uint8), "one")
-    with pytest.raises(UserError, match=r"^fd_images=8: .* at least 2 images"):
+    with pytest.raises(UserError, match=r"^eval_images=8: .* at least 2 images"):
         trainer.train(
-            get_preset("tiny"), source, tmp_path / "run", TrainingOptions(fd_images=8)
+            get_preset("tiny"), source, tmp_path / "run", TrainingOptions(eval_images=8)
         )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("size", [32, 128])
+def test_the_features_are_chosen_and_checked_before_training(
+    tmp_path, monkeypatch, size
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    preset = get_preset("tiny" if size == 32 else "ffhq128", data="x")
+    strategy = tf.distribute.get_strategy()
+
+    def check(**options):
+        options = TrainingOptions(eval_images=8, **options)
+        trainer.check(preset, tmp_path / "run", options, strategy)
+
+    for features in ("none.onnx", "inception"):
+        with pytest.raises(UserError, match=f"^eval_features={features}") as error:
+            check(eval_features=features)
+        assert "inception_graph" not in str(error.value)
+    check(eval_features="small_classifier")
+    if size == 32:
+        check()
+    else:
+        with pytest.raises(UserError, match=r"^eval_features .*image_size=128"):
+            check()
+    trainer.check(preset, tmp_path / "run", TrainingOptions(), strategy)
+    assert not (tmp_path / "run").exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_an_evaluation_resumes_bit_for_bit(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    options = {"eval_images": 4, "eval_samples": 8, "best_by": "kid"}
+
+    def state(run):
+        """Return the metrics, the checkpoints, and the best measure of a run."""
+        found = {"log": (run / "metrics.jsonl").read_text()}
+        for path in checkpoint_paths(run / "checkpoints", "(images|best)"):
+            reader = tf.train.load_checkpoint(str(path / PREFIX))
+            names = [n for n in reader.get_variable_to_shape_map() if "GRAPH" not in n]
+            values = {name: reader.get_tensor(name).tobytes() for name in names}
+            found[path.name] = values, read_manifest(path)["distance"]
+        return found
+
+    expected = train(tmp_path / "whole", 16, **options)
+    plain = train(tmp_path / "plain", 16)  # measurements change no step
+    for one, other in zip(expected.weights, plain.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    lines = read_metrics(tmp_path / "whole" / "metrics.jsonl")
+    assert sum("KID (small classifier)" in line for line in lines) == 4
+    settings = RunDirectory(tmp_path / "whole").settings()
+    assert settings["eval_features"] == "small_classifier"
+
+    calls = []
+
+    def kid(*features):
+        calls.append(features)
+        if len(calls) == 3:
+            raise Killed
+        return original(*features)
+
+    original, run = callback.kid, tmp_path / "killed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callback, "kid", kid)
+        with pytest.raises(Killed):
+            train(run, 16, **options)
+    train(run, 16, **options)
+    assert state(run) == state(tmp_path / "whole")

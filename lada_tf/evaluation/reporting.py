@@ -1,0 +1,83 @@
+"""Evaluation records as text, and as a plot over the checkpoints of a run."""
+
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from lada_tf.errors import UserError
+from lada_tf.io import write_atomically
+
+COLUMNS = 3
+
+
+def format_table(
+    metrics: dict[str, float],
+    paper: dict[str, float],
+    spread: dict[str, float] | None = None,
+) -> str:
+    """Format metrics, their spread, and those of the paper that have the same name."""
+    width = max(map(len, metrics))
+    lines = [f"{'':{width}}{'measured':>12}{'±':>10}{'paper':>8}"]
+    for name, value in metrics.items():
+        deviation = f"{spread[name]:10.2g}" if spread and name in spread else ""
+        published = f"{paper[name]:8.2f}" if name in paper else ""
+        line = f"{name:{width}}{value:#12.5g}{deviation:10}{published}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def describe_images(record: dict) -> str:
+    """Return the numbers of images that a record compares, as text."""
+    reference = record["reference"]
+    total, few = reference["num_images"], reference["num_manifold_images"]
+    text = f"{record['num_generated']:,} generated images"
+    if record["repeats"] > 1:
+        text += f" of each of {record['repeats']} seeds"
+    text += f", {total:,} real images" if total else ", published statistics"
+    if few and few != total:
+        text += f" ({few:,} for KID, precision, recall, density and coverage)"
+    if record["spread_of"]:
+        text += f"; ± is the standard deviation over {record['spread_of']}"
+    return text
+
+
+def figure_class() -> Any:
+    """Return Matplotlib's `Figure`.
+
+    Raises:
+        UserError: Matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError(
+            "plots need matplotlib: pip install 'lada_tf[experiments]'"
+        ) from None
+    return Figure
+
+
+def plot_records(records: Sequence[dict], path: str) -> None:
+    """Plot each metric, with its spread, over the number of images seen.
+
+    Args:
+        records: records of `lada_tf.evaluation.metrics.evaluate_each` that have
+            `images_seen`.
+        path: path of the picture.
+    """
+    names = [name for name in records[0]["metrics"] if name in records[0]["spread"]]
+    names = names or list(records[0]["metrics"])
+    rows = -(-len(names) // COLUMNS)
+    figure = figure_class()(figsize=(4 * COLUMNS, 3 * rows), layout="constrained")
+    images = [record["images_seen"] for record in records]
+    for number, name in enumerate(names, 1):
+        axes = figure.add_subplot(rows, COLUMNS, number)
+        values = [record["metrics"][name] for record in records]
+        errors = [record["spread"].get(name, 0.0) for record in records]
+        axes.errorbar(images, values, errors, marker="o", capsize=3)
+        axes.set(title=name, xlabel="images seen")
+        axes.grid(alpha=0.3)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=100)
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    write_atomically(path, picture.getvalue())
