@@ -244,6 +244,7 @@ def _open_training_images(
 
         preset = RunDirectory(FLAGS.run_dir).read_preset()
         data, resize = preset.data, preset.resize or None
+        _check_data_of_run(data)
         options["subset"] = preset.subset
     if not data or is_reference(data):
         raise UserError(
@@ -326,12 +327,17 @@ def _open_checkpoints() -> Iterator[ImageSet]:
         yield dataclasses.replace(images, origin=origin | images.origin)
 
 
-def _read_settings_of_run() -> None:
-    """Make the settings by which the run read its data the defaults of the flags.
+def _check_data_of_run(data: str) -> None:
+    """Refuse data that can run code, because the run can be somebody else's."""
+    if data.startswith("tfds:") and FLAGS.safe_mode:
+        raise UserError(
+            f"run_dir={FLAGS.run_dir}: its data={data} can run code. If you trust it, "
+            "set safe_mode=false"
+        )
 
-    Raises:
-        UserError: if a run, which can be somebody else's, names data that can run code.
-    """
+
+def _read_settings_of_run() -> None:
+    """Make the settings by which the run read its data the defaults of the flags."""
     from lada_tf.training.run_directory import RunDirectory
 
     run = RunDirectory(FLAGS.run_dir)
@@ -343,12 +349,8 @@ def _read_settings_of_run() -> None:
         resize = re.search(r":\d+px:(\w+):", stored.get("data fingerprint", ""))
         settings["resize"] = resize[1] if resize else stored.get("resize", "")
         settings["real"] = stored.get("data", "")
-        is_code = settings["real"].startswith("tfds:") and FLAGS.safe_mode
-        if is_code and not FLAGS.real:
-            raise UserError(
-                f"run_dir={FLAGS.run_dir}: its data can run code. If you trust it, set "
-                f"real={settings['real']}"
-            )
+        if not FLAGS.real:
+            _check_data_of_run(settings["real"])
     for name, value in settings.items():
         if value:
             FLAGS.set_default(name, value)

@@ -7,9 +7,6 @@ Run the same command again to resume from the last checkpoint. For an existing r
 --run_dir alone is enough: the other flags have the values of that run.
 """
 
-import os
-import sys
-
 from absl import flags
 
 from lada_tf import app
@@ -101,7 +98,6 @@ def main() -> None:
     if not preset.data:
         raise UserError("--data is missing: this preset has no dataset of its own")
     check_loggers(FLAGS.logger)
-    sys.path.append(os.getcwd())  # as `python -m` does
     callbacks = [make_callback(name) for name in FLAGS.callback]
     # Before the data is decoded, which can take an hour.
     trainer.check(preset, FLAGS.run_dir, options, strategy)

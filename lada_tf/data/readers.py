@@ -197,7 +197,9 @@ class LmdbReader(Reader):
 
     def _entries(self, start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield the number of entries and b"", then the keys and values."""
-        command = [sys.executable, "-c", _READ_LMDB, self._path, f"{start}", f"{stop}"]
+        numbers = [f"{start}", f"{stop}"]
+        # -P: no module from the current directory, which can be that of the data.
+        command = [sys.executable, "-P", "-c", _READ_LMDB, self._path, *numbers]
         missing = stop - start + 1
         try:
             with open_file(self.files[0]) as file:
@@ -210,8 +212,8 @@ class LmdbReader(Reader):
                     while head := child.stdout.read(8):
                         key_bytes, value_bytes = struct.unpack("<II", head)
                         left -= key_bytes + value_bytes
-                        if left < 0:
-                            raise ValueError("its values overlap")
+                        if left < 0 or value_bytes > MAX_FILE_BYTES:
+                            raise ValueError("its values overlap or are too large")
                         entry = child.stdout.read(key_bytes + value_bytes)
                         missing -= 1
                         yield entry[:key_bytes], entry[key_bytes:]

@@ -186,6 +186,10 @@ class ImageTrainer(keras.Model):
         )
 
     def get_compile_config(self) -> dict:
+        if not (self.features is None or self.features in FEATURES):
+            warnings.warn(
+                "features is not saved: pass it to compile after loading", stacklevel=2
+            )
         return {
             "g_optimizer": keras.saving.serialize_keras_object(self.g_optimizer),
             "d_optimizer": keras.saving.serialize_keras_object(self.d_optimizer),

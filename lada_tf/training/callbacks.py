@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import keras
 import tensorflow as tf
@@ -25,8 +25,8 @@ ATTENTION_IMAGES = 8
 CHECKPOINT_SECONDS = 600  # the longest time between two checkpoints
 
 
-class _Stderr(ObjectWrapper):
-    """The standard error, which can be closed: training goes on without a reader."""
+class _Unbreakable(ObjectWrapper):
+    """A stream whose reader can leave."""
 
     def write(self, text):
         with contextlib.suppress(OSError, ValueError):
@@ -35,6 +35,17 @@ class _Stderr(ObjectWrapper):
     def flush(self):
         with contextlib.suppress(OSError, ValueError):
             self._wrapped.flush()
+
+
+@contextlib.contextmanager
+def unbreakable_streams() -> Iterator[None]:
+    """Print in the body without errors if the terminal or the reader of a pipe is gone.
+
+    Training goes on without them.
+    """
+    stdout, stderr = _Unbreakable(sys.stdout), _Unbreakable(sys.stderr)
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        yield
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -52,7 +63,6 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._bar = tqdm(
-            file=_Stderr(sys.stderr),
             total=self.total_images,
             initial=self.model.images_seen,
             unit=" images",

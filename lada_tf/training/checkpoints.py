@@ -77,25 +77,41 @@ class Checkpoints:
     def save(self) -> Path:
         """Write a checkpoint, delete old ones, and return the new path.
 
-        Only whole ones count as kept. Those of more images are deleted too: a rollback
-        has undone their steps.
-
         Raises:
             UserError: if the write fails. The existing checkpoints are unchanged.
         """
         path = self._write(f"images-{self.gan.images_seen:010d}")
+        self._delete_old(path)
+        return path
+
+    def keep_restored(self, path: Path) -> None:
+        """Finish what a kill interrupted: give a checkpoint its name, delete old ones.
+
+        Args:
+            path: what `restore` returned.
+        """
+        if path.name.startswith("."):
+            name = self.path / f"images-{self.gan.images_seen:010d}"
+            shutil.rmtree(name, ignore_errors=True)  # a damaged one
+            path = path.rename(name)
+        self._delete_old(path)
+
+    def _delete_old(self, path: Path) -> None:
+        """Delete all but the `keep` newest whole checkpoints up to `path`.
+
+        Those of more images are deleted too, because a rollback has undone their steps.
+        """
         whole = [p for p in self.paths() if p == path or not validation_error(p)]
-        newest = whole.index(path)
-        oldest = whole[newest:][: self.keep][-1]
-        older = [p for p in self.paths() if _count(p) < _count(oldest)]
+        index = whole.index(path)
+        undone, kept = whole[:index], whole[index : index + self.keep]
+        older = [p for p in self.paths() if _count(p) < _count(kept[-1])]
         # Not earlier: a run that resumes before a new best one needs the old one.
         best = checkpoint_paths(self.path, "best")
         best = [p for p in best if _count(p) <= self.gan.images_seen]
         if len(best) > 1:
             best = [p for p in best if not validation_error(p)]
-        for old in whole[:newest] + older + best[1:]:
+        for old in undone + older + best[1:]:
             shutil.rmtree(old)
-        return path
 
     def save_best(self, distance: float, selector: str = "") -> None:
         """Write the best checkpoint. `save` deletes the one before. Errors: see `save`.
@@ -139,9 +155,15 @@ class Checkpoints:
         done, whole = self.rollbacks, list(whole_checkpoints(self.path))
         if not whole:
             raise UserError(f"{self.path}: no checkpoint is whole. Cannot roll back")
-        failed = done - read_manifest(whole[0])["rollbacks"]
-        path = whole[min(failed, len(whole) - 1)]
-        self._read(path)
+        since = done - read_manifest(whole[0])["rollbacks"]
+        for path in whole[min(since, len(whole) - 1) :]:
+            try:
+                self._read(path)
+                break
+            except UserError as error:  # such as weights that are not finite
+                if path == whole[-1]:
+                    raise
+                logging.warning("%s", error)
         self.rollbacks = done + 1
         return path
 

@@ -16,7 +16,6 @@ from lada_tf.errors import TrainingDiverged
 from lada_tf.models import LadaGAN
 from lada_tf.models.losses import METRICS
 from lada_tf.runtime import without_garbage_collection, without_grappler
-from lada_tf.training.distribution import count_workers
 
 # Target duration of one call of the graph. Signals and the progress bar wait for it.
 CALL_SECONDS = 0.5
@@ -118,7 +117,8 @@ class TrainingLoop:
         with grappler(), contextlib.ExitStack() as tracing:
             callback_list.on_train_begin()
             tracing.enter_context(without_garbage_collection())
-            while done < steps and not self._is_stopped():
+            while done < steps and not getattr(self.gan, "stop_training", False):
+                callback_list.on_train_batch_begin(done)
                 size = min(size, steps - done, max_steps_per_call())
                 start = time.monotonic()
                 values = self._call(iterator, size).numpy()
@@ -132,11 +132,6 @@ class TrainingLoop:
                 if not self._one_step_per_call:
                     size = max(1, min(2 * size, int(size * CALL_SECONDS / seconds)))
             callback_list.on_train_end()
-
-    def _is_stopped(self) -> bool:
-        """Return whether a callback set `stop_training`, which has one worker only."""
-        is_stopped = getattr(self.gan, "stop_training", False)
-        return is_stopped and count_workers(self.strategy) == 1
 
     def _call(self, iterator, steps: int) -> tf.Tensor:
         """Run the graph and return the metrics of its last step."""

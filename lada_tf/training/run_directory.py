@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,6 +183,7 @@ class RunDirectory:
 
     def truncate_metrics(self, images: int) -> None:
         """Delete the lines after `images` images. The resumed run writes them again."""
+        self.new_metrics.clear()
         if self.metrics_file.exists():
             records = read_metrics(self.metrics_file)
             kept = [f"{json.dumps(r)}\n" for r in records if r["images"] <= images]
@@ -216,12 +218,13 @@ class RunDirectory:
             yield
         except (OSError, tf.errors.OpError) as error:
             reason = failure_reason(error)
-            is_own = reason in DISK_FULL_ERRORS or str(self.path) in reason
+            own_path = rf"(?<![\w./-]){re.escape(str(self.path))}(?![\w.-])"
+            is_own = reason in DISK_FULL_ERRORS or re.search(own_path, reason)
             if isinstance(error, LadaError) or (only_own and not is_own):
                 raise
             raise UserError(
-                f"run_dir={self.path}: cannot be written ({reason}). Mend that, and "
-                "run the same command again; it resumes from the last checkpoint"
+                f"run_dir={self.path}: cannot be written ({reason}). Fix this and run "
+                "the same command again; it resumes from the last checkpoint, if any"
             ) from error
 
     def _check_writable(self) -> None:

@@ -29,13 +29,14 @@ from lada_tf.training.callbacks import (
     ProgressBar,
     SampleGrids,
     StopSignal,
+    unbreakable_streams,
 )
 from lada_tf.training.checkpoints import Checkpoints, find_checkpoint
 from lada_tf.training.configuration import TrainingOptions, flagfile_text
 from lada_tf.training.distribution import reporting_lost_workers
 from lada_tf.training.loop import NonFiniteStep, TrainingLoop
 from lada_tf.training.run_directory import RunDirectory
-from lada_tf.training.user_callbacks import UserCallbacks, open_loggers
+from lada_tf.training.user_callbacks import UserCallbacks, check_loggers, open_loggers
 
 # Difference between the seeds of a run before and after a rollback.
 SEED_STRIDE = 1_000_003
@@ -181,6 +182,12 @@ def train(
     preset = dataclasses.replace(preset, resize=source.resize)
     options = options or TrainingOptions()
     strategy = strategy or tf.distribute.get_strategy()
+    check_loggers(loggers)
+    if callbacks and distribution.count_workers(strategy) > 1:
+        raise UserError(
+            "callback: not with several workers, because callbacks run on the first "
+            "one only and can change its weights"
+        )
     extractor = None
     if distribution.is_chief(strategy):
         options = _choose_features(options, preset)
@@ -207,7 +214,11 @@ def train(
         extractor,
     )
     try:
-        with reporting_lost_workers(strategy), directory.reporting_errors(True):
+        with (
+            unbreakable_streams(),
+            directory.reporting_errors(True),
+            reporting_lost_workers(strategy),
+        ):
             run.start()
             with stop, run.open_loggers(loggers) as logging_callbacks:
                 run.user_callbacks = [*callbacks, *logging_callbacks]
@@ -277,7 +288,7 @@ class _Run:
         distribution.check_same_state(self.strategy, self.gan.steps)
         if restored and distribution.is_chief(self.strategy):
             # The process can have died while it replaced or deleted checkpoints.
-            self.checkpoints.save()
+            self.checkpoints.keep_restored(restored)
             self.checkpoints.remove_leftovers()
         total = self.preset.total_images
         if self.gan.images_seen >= total:
@@ -380,6 +391,5 @@ class _Run:
             *callbacks,
             # Later, so that a checkpoint includes what the other callbacks have reset.
             CheckpointEvery(checkpoints, interval, self.stop),
-            # Last, because it fails if the terminal is gone.
             ProgressBar(self.preset.total_images, values),
         ]

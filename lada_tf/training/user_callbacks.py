@@ -6,6 +6,8 @@ the interval between two log lines.
 
 import contextlib
 import importlib
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -48,17 +50,22 @@ class UserCallbacks(IntervalCallback):
             prepared(self._callbacks), model=self.model
         )
         self._list.on_train_begin()
-        self._list.on_epoch_begin(self.model.images_seen // self.interval)
+        self._is_new_epoch = True
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._is_new_epoch:
+            self._list.on_epoch_begin(self.model.images_seen // self.interval)
+        self._is_new_epoch = False
+        self._list.on_train_batch_begin(batch)
 
     def on_train_batch_end(self, batch, logs=None):
         self._list.on_train_batch_end(batch, dict(logs))
         super().on_train_batch_end(batch, logs)
 
     def act(self, images_seen):
-        epoch = images_seen // self.interval
         logs, self._directory.new_metrics = self._directory.new_metrics, {}
-        self._list.on_epoch_end(epoch - 1, logs)
-        self._list.on_epoch_begin(epoch)
+        self._list.on_epoch_end(images_seen // self.interval - 1, logs)
+        self._is_new_epoch = True
 
     def on_train_end(self, logs=None):
         self._list.on_train_end(logs)
@@ -84,17 +91,21 @@ def check_loggers(names: Sequence[str]) -> None:
 def make_callback(name: str) -> keras.callbacks.Callback:
     """Import `module:Class`, or a function instead of a class, and call it.
 
+    The module may lie in the current directory.
+
     Raises:
         UserError: if there is no such object, or it returns no Keras callback.
     """
     module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         make = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
             f"callback={name}: cannot be imported ({error}). Expected module:Class"
         ) from error
-    callback = make() if callable(make) else make
+    callback = make() if callable(make) else None
     if not isinstance(callback, keras.callbacks.Callback):
         raise UserError(f"callback={name}: is not a Keras callback")
     return callback

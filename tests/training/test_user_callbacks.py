@@ -76,7 +76,7 @@ def test_callbacks_of_keras(tmp_path):
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
     rates = [float(o.learning_rate) for o in (gan.g_optimizer, gan.d_optimizer)]
     preset = get_preset("tiny")
-    halved = np.array([preset.g_learning_rate, preset.d_learning_rate]) / 8
+    halved = np.array([preset.g_learning_rate, preset.d_learning_rate]) / 4
     np.testing.assert_allclose(rates, halved)
 
 
