@@ -209,9 +209,10 @@ def test_real_images_are_read_as_the_run_read_them(run, run_dir, opened, tmp_pat
         "data": "wide",
         "resize": "lsun",
         "on_bad_image": "skip",
-        "memory_limit": 7 * 2**20,
-        "cache_dir": "/cache",
-        "download": True,
+        # Not the run's: a run of somebody else must not write or download anything.
+        "memory_limit": 4096 * 2**20,
+        "cache_dir": None,
+        "download": False,
     }
     assert opened[0] == expected
     flags = {
@@ -236,6 +237,16 @@ def test_real_images_are_read_as_the_run_read_them(run, run_dir, opened, tmp_pat
         "cache_dir": "mine",
         "download": False,
     }
+
+
+def test_a_run_cannot_name_data_that_runs_code(run, run_dir, opened, tmp_path):
+    start_run(tmp_path, "", dataclasses.replace(PRESETS["tiny"], data="tfds:mine"))
+    arguments = "--run_dir=runs/x", "--num_generated=9"
+    with pytest.raises(UserError, match="can run code"):
+        run(*arguments)
+    with pytest.raises(UserError, match="stop"):
+        run(*arguments, "--real=other")
+    assert [call["data"] for call in opened] == ["other"]
 
 
 def test_the_default_resize_of_the_run_is_kept(run, run_dir, opened, tmp_path):

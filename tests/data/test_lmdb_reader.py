@@ -138,3 +138,12 @@ def test_a_damaged_lmdb_never_ends_the_process(tmp_path):
             position = page * 4096 + random.integers(0, 160)
             damaged[position] = random.integers(0, 256)
         try_to_read(tmp_path / "a.mdb", bytes(damaged))
+
+
+def test_modules_beside_the_data_are_not_imported(tmp_path, monkeypatch):
+    write_lmdb(tmp_path / "data", {b"a": encode(picture(), "PNG")})
+    monkeypatch.chdir(tmp_path)
+    for name in ("lmdb", "struct"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')", "utf-8")
+    assert len(entries(tmp_path / "data")) == 1
+    assert not (tmp_path / "ran").exists()

@@ -1,7 +1,9 @@
 """LadaGAN as a Keras model: evaluation, callbacks, optimizers, and its checks."""
 
+import contextlib
 import json
 import multiprocessing
+import re
 from concurrent.futures import ProcessPoolExecutor
 
 import keras
@@ -124,7 +126,10 @@ def test_features(features):
     gan = make(features=chosen.get(features), run_eagerly=True)
     values = gan.evaluate(IMAGES[:3], verbose=0, return_dict=True)
     assert set(values) - set(TEST_METRICS) == ({"kid", "fd"} if features else set())
-    gan.compile_from_config(gan.get_compile_config())  # never other features
+    is_own = features in ("callable", "extractor")
+    with pytest.warns(match="not saved") if is_own else contextlib.nullcontext():
+        config = gan.get_compile_config()
+    gan.compile_from_config(config)  # never other features
     assert gan.features == ("small_classifier" if features == "name" else None)
 
 
@@ -442,7 +447,8 @@ def test_summary_names_each_network_and_its_shape(gan, capsys):
         ("discriminator", "(None, 25)"),
         ("diff_augment", "(None, 32, 32, 3)"),
     ):
-        (row,) = [row for row in rows.splitlines() if f" {name} (" in row]
+        pattern = rf" {name}(_\d+)? \("  # Keras numbers objects of one class
+        (row,) = [row for row in rows.splitlines() if re.search(pattern, row)]
         assert shape in row
     assert "unbuilt" not in rows
     assert all(layer.built for layer in gan.layers)

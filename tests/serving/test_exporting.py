@@ -173,13 +173,17 @@ def test_endings_of_other_formats_are_refused(name, format, export, tmp_path):
 
 @pytest.mark.parametrize("name", ["model", "model.keras"])
 def test_leftovers_of_killed_exports_are_removed(name, export, tmp_path):
-    left = tmp_path / f".{name}.0123.partial"
+    """But not those of an export to a longer name."""
+    left = tmp_path / f".{name}.0123456789ab.partial"
     (left / "variables").mkdir(parents=True)
-    (tmp_path / f".{name}.md.0123.partial").write_text("")
-    (tmp_path / ".other.0123.partial").mkdir()
+    (tmp_path / f".{name}.md.0123456789ab.partial").write_text("")
+    (tmp_path / f".{name}.tmp_name.partial").mkdir()
+    others = {f".{name}.onnx.0123456789ab.partial", ".other.0123456789ab.partial"}
+    for other in others:
+        (tmp_path / other).mkdir()
     export(tmp_path / name, "keras")
     names = {path.name for path in tmp_path.iterdir()}
-    assert names - {name, f"{name}.md"} == {".other.0123.partial"}
+    assert names - {name, f"{name}.md"} == others
 
 
 def test_a_model_of_another_format_is_replaced(export, tmp_path):

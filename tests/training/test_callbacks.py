@@ -2,13 +2,19 @@
 
 import errno
 import signal
+import sys
 import threading
 import types
 
 import pytest
 
 from lada_tf.training import callbacks
-from lada_tf.training.callbacks import CheckpointEvery, ProgressBar, StopSignal
+from lada_tf.training.callbacks import (
+    CheckpointEvery,
+    ProgressBar,
+    StopSignal,
+    unbreakable_streams,
+)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -76,12 +82,16 @@ def test_training_goes_on_without_a_reader(error, monkeypatch):
 
     gone = types.SimpleNamespace(write=fail, flush=fail, isatty=lambda: False)
     monkeypatch.setattr("sys.stderr", gone)
-    bar = ProgressBar(8)
-    bar.set_model(types.SimpleNamespace(images_seen=0))
-    bar.on_train_begin()
-    bar.model.images_seen = 8
-    bar.on_train_batch_end(0, {"d_loss": 1.0, "g_loss": 1.0})
-    bar.on_train_end()
+    monkeypatch.setattr("sys.stdout", gone)
+    with unbreakable_streams():
+        print("resuming")  # as callbacks of Keras do with verbose=1
+        bar = ProgressBar(8)
+        bar.set_model(types.SimpleNamespace(images_seen=0))
+        bar.on_train_begin()
+        bar.model.images_seen = 8
+        bar.on_train_batch_end(0, {"d_loss": 1.0, "g_loss": 1.0})
+        bar.on_train_end()
+    assert sys.stdout is gone
 
 
 def test_a_second_interrupt_stops_at_once():

@@ -307,10 +307,11 @@ def test_a_kill_during_a_replacement_loses_nothing(
         with pytest.raises(Killed):
             save(4)
     checkpoints = Checkpoints(tmp_path, small, keep=1)
-    assert checkpoints.restore() is not None
+    path = checkpoints.restore()
+    assert path is not None
     restored = weight(small).numpy()
     assert np.array_equal(restored, value) or np.array_equal(restored, value + 1)
-    checkpoints.save()
+    checkpoints.keep_restored(path)
     checkpoints.remove_leftovers()
     assert names(tmp_path) == ["04"]
 
@@ -343,6 +344,17 @@ def test_a_run_that_resumes_before_a_new_best_has_the_old_one(save, small, tmp_p
     assert resumed.best_distance("fd") == 5.0
     assert resumed.best_distance("kid") == float("inf")
     assert names(tmp_path) == ["04", "best-0000000004"]
+
+
+def test_a_rollback_passes_over_weights_that_are_not_finite(save, small, tmp_path):
+    save(4, keep=2)
+    weight = small.ema_generator.weights[-1]
+    before = weight.numpy()
+    weight.assign(np.full(3, np.nan))
+    save(8, keep=2)
+    checkpoints = Checkpoints(tmp_path, small)
+    assert checkpoints.roll_back().name == "images-0000000004"
+    np.testing.assert_array_equal(weight, before)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
