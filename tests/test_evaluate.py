@@ -15,6 +15,7 @@ from lada_tf.errors import UserError
 from lada_tf.evaluation import reference
 from lada_tf.evaluation.image_sets import generated_images
 from lada_tf.models import PRESETS, LadaGAN, get_preset
+from lada_tf.sampling import Samples, write_samples
 from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.run_directory import RunDirectory
 from tests import runner
@@ -154,6 +155,13 @@ def test_a_run_scores_like_its_images_on_disk(run, real, run_dir, tmp_path):
         Image.fromarray(image).save(directory / f"{index:04}.png")
     on_disk, _ = run("--images=samples", real, "--batch_size=150")
     assert direct["metrics"] == on_disk["metrics"]
+
+
+def test_an_npz_of_sample_scores_like_its_generator(run, real, run_dir):
+    direct, _ = run("--run_dir=runs/x", real, "--num_generated=100", "--seed=4")
+    write_samples(run_dir, Samples.of_seed(4, 100), "samples.npz")
+    stored, _ = run("--images=samples.npz", real)
+    assert direct["metrics"] == stored["metrics"]
 
 
 def test_the_result_is_repeatable_and_the_seed_matters(run, real, run_dir):
