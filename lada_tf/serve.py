@@ -18,7 +18,7 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
-from lada_tf.serving.predictor import PredictionQueue, ServedModel
+from lada_tf.serving.served_model import PredictionQueue, ServedModel
 
 app.DEFINE_path(
     "model", None, "Serve this SavedModel or directory of versions.", required=True

@@ -14,10 +14,9 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 from lada_tf.serving.predictor import (
     DEFAULT_SIGNATURE,
     BadRequest,
-    PredictionQueue,
     Predictor,
-    ServedModel,
 )
+from lada_tf.serving.served_model import PredictionQueue, ServedModel
 
 MAX_REPEATED = 2**20  # elements that a request may give as one repeated number
 REQUEST_SECONDS = 10  # for a request to arrive

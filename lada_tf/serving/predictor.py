@@ -1,29 +1,18 @@
-"""Run exported SavedModels for a server's clients: check requests, follow versions."""
+"""Run an exported SavedModel for a server's clients: check requests, return arrays."""
 
-import asyncio
-import os
 import re
-import threading
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from lada_tf import runtime
 from lada_tf.errors import UserError
-from lada_tf.io import utf8_path
 from lada_tf.serving.exported import SAVED_MODEL, first_line
 
-Result = TypeVar("Result")
-
 DEFAULT_SIGNATURE = "serving_default"
-QUEUE_SECONDS = 30  # after which a request that still waits is refused
-POLL_SECONDS = 3  # between two looks for new versions
 
 
 class BadRequest(Exception):
@@ -59,7 +48,7 @@ class Predictor:
 
     def __init__(self, path: Path):
         self.path = path
-        self.version = _version(path) or 1
+        self.version = version_of(path) or 1
         if not (path / SAVED_MODEL).is_file():
             raise UserError(f"model={path}: no {SAVED_MODEL} found")
         try:
@@ -188,136 +177,7 @@ def _assertion_message(error: tf.errors.InvalidArgumentError) -> str:
     return " ".join(re.findall(r"\[(.*?)\]", match.group(1)))
 
 
-class ServedModel:
-    """The newest version of a model that can be loaded.
-
-    Args:
-        model: path of a SavedModel, or of a directory of numbered versions.
-
-    Attributes:
-        current: the `Predictor` of the version. A request keeps the one it began with.
-
-    Raises:
-        UserError: if no version can be loaded.
-    """
-
-    def __init__(self, model: str | os.PathLike):
-        self._path = utf8_path("model", model)
-        # Files of versions: at the last look, and when they could not be loaded.
-        self._seen: dict[Path, list] = {}
-        self._failed: dict[Path, list] = {}
-        self.current: Predictor | None = None
-        self.refresh()
-        if self.current is None:
-            raise UserError(
-                f"model={self._path}: no SavedModel that can be loaded found. Expected "
-                f"{SAVED_MODEL}, or directories of numbered versions"
-            )
-
-    def follow(self) -> None:
-        """Look for new versions from now on, in a thread."""
-
-        def poll():
-            while True:
-                time.sleep(POLL_SECONDS)
-                self.refresh()
-
-        threading.Thread(target=poll, daemon=True).start()
-
-    def refresh(self) -> None:
-        """Load the newest version, if it is not the current one and can be loaded.
-
-        A version whose files still change waits for the next call. One that failed is
-        tried again after its files changed.
-        """
-        for path in self._versions():
-            if self.current and path == self.current.path:
-                break
-            files = _files(path)
-            if self._failed.get(path) == files:
-                continue
-            if self.current and self._seen.get(path) != files:
-                self._seen[path] = files
-                continue
-            try:
-                self.current = Predictor(path)
-                logging.info("serving version %d", self.current.version)
-                return
-            except UserError as error:
-                self._failed[path] = files
-                logging.warning("%s. Trying the version before", error)
-        if self.current and not self.current.works:
-            try:
-                self.current.try_default()
-            except Exception as error:  # TensorFlow raises exceptions of many types
-                logging.warning("the model fails: %s", first_line(error))
-
-    def _versions(self) -> list[Path]:
-        """Return the directories of versions, the newest one first."""
-        try:
-            if (self._path / SAVED_MODEL).is_file():
-                return [self._path.resolve()]
-            paths = [path for path in self._path.iterdir() if _version(path)]
-        except OSError:  # absent or unreadable
-            return []
-        return sorted(paths, key=lambda path: (_version(path), path), reverse=True)
-
-    def find(self, version: int | str | None = None) -> Predictor:
-        """Return the current version.
-
-        Raises:
-            BadRequest: if `version` is given and another one.
-        """
-        assert self.current
-        current = self.current.version
-        if version is not None and str(version) != str(current):
-            raise BadRequest(f"there is no version {version}, only {current}", 404)
-        return self.current
-
-
-def _version(path: Path) -> int:
+def version_of(path: Path) -> int:
     """Return the version that a directory is named after, or 0."""
     match = re.fullmatch("[0-9]{1,18}", path.name)
     return int(path.name) if match and path.is_dir() else 0
-
-
-def _files(path: Path) -> list:
-    """Return the names, sizes and times of a version's files, to notice a change."""
-    try:
-        files = [(file, file.stat()) for file in sorted(path.rglob("*"))]
-    except OSError:  # changed meanwhile, or unreadable
-        return []
-    return [(file, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for file, s in files]
-
-
-class PredictionQueue:
-    """Threads that answer requests in turn, with a limit of those that wait.
-
-    TensorFlow uses all cores for each request, so more threads would not help.
-
-    Args:
-        max_requests: maximum number of requests that wait or run.
-    """
-
-    def __init__(self, max_requests: int):
-        self.executor = ThreadPoolExecutor(os.cpu_count())
-        self._free = threading.BoundedSemaphore(max_requests)
-
-    async def run(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Call a function in a thread. If cancelled before its turn, it never runs.
-
-        Raises:
-            BadRequest: if too many requests wait, or this one has waited too long.
-        """
-        if not self._free.acquire(blocking=False):
-            raise BadRequest("too many requests wait. Try again later", 503)
-        future = self.executor.submit(function, *args)
-        future.add_done_callback(lambda _: self._free.release())
-        try:
-            result = asyncio.wrap_future(future)
-            await asyncio.wait([result], timeout=QUEUE_SECONDS)
-            if not result.done() and future.cancel():
-                raise BadRequest("the request has waited for too long", 503)
-            return await result
-        finally:
-            future.cancel()

@@ -34,10 +34,9 @@ from lada_tf.serving.guard import cross_site_reason
 from lada_tf.serving.predictor import (
     DEFAULT_SIGNATURE,
     BadRequest,
-    PredictionQueue,
     Predictor,
-    ServedModel,
 )
+from lada_tf.serving.served_model import PredictionQueue, ServedModel
 
 IDLE_SECONDS = 10  # for a request's header, and between requests
 REQUEST_SECONDS = 600  # for a request, from its header to its answer

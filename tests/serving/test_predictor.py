@@ -10,10 +10,10 @@ from lada_tf.errors import UserError
 from lada_tf.serving.predictor import (
     BadRequest,
     Predictor,
-    ServedModel,
     to_array,
 )
 from lada_tf.serving.saved_model import write_saved_model
+from lada_tf.serving.served_model import ServedModel
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_newest_version_that_can_be_loaded(tmp_path, monkeypatch, caplog):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
-    monkeypatch.setattr("lada_tf.serving.predictor.Predictor", Fake)
+    monkeypatch.setattr("lada_tf.serving.served_model.Predictor", Fake)
     with pytest.raises(UserError, match="no SavedModel"):
         ServedModel(tmp_path)
     (tmp_path / "²").mkdir()

@@ -17,9 +17,9 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.serving.grpc_service import PredictionService, grpc_server
-from lada_tf.serving.predictor import PredictionQueue
 from lada_tf.serving.rest import RestService, rest_server
 from lada_tf.serving.saved_model import write_saved_model
+from lada_tf.serving.served_model import PredictionQueue
 
 
 @pytest.fixture(scope="session")
