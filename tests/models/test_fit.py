@@ -323,6 +323,7 @@ def test_every_callback_of_keras_is_tried():
     assert public == set(CALLBACKS)
 
 
+@pytest.mark.filterwarnings("ignore:features is not saved")  # a function
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Could not reach RemoteMonitor")
 @pytest.mark.filterwarnings("ignore:kid and fd are NaN")
