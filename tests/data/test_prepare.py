@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import resource
 import threading
 
 import numpy as np
@@ -221,6 +220,7 @@ def test_leftovers_of_a_killed_run_are_removed(image_directory, tmp_path):
 def test_a_full_disk_is_one_line_and_the_run_can_be_repeated(image_directory, tmp_path):
     directory, _ = image_directory
     out = tmp_path / "out"
+    resource = pytest.importorskip("resource", reason="Windows cannot limit files")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
     try:
