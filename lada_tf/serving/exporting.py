@@ -196,7 +196,9 @@ def check_export(
     endings = (form.suffix, "") if form and form.suffix else ("",)
     ending = check_output("output", output, endings, overwrite)
     card = Path(f"{output}.md") if ending else Path(output, CARD_FILE)
-    if card.exists() and not (overwrite and CARD_MARK in read_text(card)):
+    # A card of ours without its model is that of an export which was killed.
+    may_replace = overwrite or (ending and not Path(output).exists())
+    if card.exists() and not (may_replace and CARD_MARK in read_text(card)):
         raise UserError(
             f"output={output}: the model card {card} exists already. Choose another "
             "path, or move that file"

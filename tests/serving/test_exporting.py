@@ -186,6 +186,13 @@ def test_leftovers_of_killed_exports_are_removed(name, export, tmp_path):
     assert names - {name, f"{name}.md"} == others
 
 
+def test_a_card_that_a_killed_export_left_is_replaced(export, tmp_path):
+    export(tmp_path / "model.keras", "keras")
+    (tmp_path / "model.keras").unlink()  # the card is moved into place first
+    export(tmp_path / "model.keras", "keras")
+    assert (tmp_path / "model.keras").exists()
+
+
 def test_a_model_of_another_format_is_replaced(export, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_text("stale")
