@@ -7,8 +7,8 @@ Training that keeps 1 or 2 checkpoints, `prepare_data` and `export` run once wit
 fault, to count their operations: files that are opened, synced, renamed or removed,
 directories, and what TensorFlow writes. Then SIGKILL ends a command just before one of
 these operations, evenly spaced or every one of them. The same command must then
-succeed, or find its export complete, with the same bits: checkpoints, metrics, pictures,
-records, models, and no other file. Prints one line per command, and the totals.
+succeed, or find its export complete, with the same bits: checkpoints, metrics,
+pictures, records, models, and no other file. Prints one line per command, and totals.
 
 Cost: 100 kills take about 10 minutes on 2 CPU cores.
 Expected: `identical` equals `kills`.
