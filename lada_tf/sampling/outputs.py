@@ -14,7 +14,7 @@ import numpy as np
 
 from lada_tf.errors import UserError
 from lada_tf.io import check_output, replacing, replacing_directory, user_files
-from lada_tf.runtime import progress_bar
+from lada_tf.runtime import parallel_map, progress_bar
 from lada_tf.sampling import video
 from lada_tf.sampling.generate import Batch, Sampler, Samples
 from lada_tf.sampling.grids import (
@@ -156,8 +156,13 @@ def _write_directory(
 ) -> None:
     is_old = directory.is_dir() and any(user_files(directory))
     with replacing_directory(directory, overwrite=is_old, sync=False) as temporary:
-        for i, png in _png_files(batches):
-            Path(temporary, _name(samples, i) + ".png").write_bytes(png)
+
+        def write(numbered: tuple[int, np.ndarray]) -> None:
+            path = Path(temporary, _name(samples, numbered[0]) + ".png")
+            path.write_bytes(_encode(numbered[1]))
+
+        for _ in parallel_map(write, enumerate(_images(batches))):
+            pass
 
 
 def _write_zip(path: str, samples: Samples, batches: Iterator[Batch]) -> None:
@@ -206,8 +211,15 @@ WRITERS: dict[str, Callable[[str, Samples, Iterator[Batch]], None]] = {
 
 
 def _png_files(batches: Iterator[Batch]) -> Iterator[tuple[int, bytes]]:
-    images = (image for batch in batches for image in batch.images)
-    return enumerate(map(png_bytes, images))
+    return enumerate(parallel_map(_encode, _images(batches)))
+
+
+def _encode(image: np.ndarray) -> bytes:
+    return png_bytes(image, compress_level=1)
+
+
+def _images(batches: Iterator[Batch]) -> Iterator[np.ndarray]:
+    return (image for batch in batches for image in batch.images)
 
 
 def _name(samples: Samples, i: int) -> str:
