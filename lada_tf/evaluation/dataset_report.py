@@ -40,7 +40,7 @@ TILE, COLUMNS, ROWS = 96, 12, 2  # of the picture: pixels, and images per part
 RULE = (
     f"Near duplicates, mirrored or not, differ in at most {MAX_HASH_DISTANCE} of "
     f"{HASH_BITS} bits of their pHash and by an RMS of at most {MAX_RMS} levels as "
-    f"gray images of {GRAY_SIDE}x{GRAY_SIDE}."
+    f"gray images of {GRAY_SIDE}x{GRAY_SIDE} without their mean brightness."
 )
 
 

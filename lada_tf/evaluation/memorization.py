@@ -1,4 +1,4 @@
-"""Does a generator copy its training images? Distances and tests, in bounded memory.
+"""Test whether a generator copies its training images, in bounded memory.
 
 - AuthPct (Alaa et al. 2022, arXiv:2102.08921) asks whether an image is farther from its
   nearest training image than that one is from its own nearest training image.

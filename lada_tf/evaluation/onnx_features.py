@@ -1,8 +1,8 @@
 """Features of an ONNX file, such as DINOv2 or CLIP, in ONNX Runtime.
 
-What the file's input and output do not tell comes from settings, in the form of
-"range=0,1 mean=0.485,0.456,0.406 std=0.229,0.224,0.225", or from the file's metadata
-(`metadata_props`) with the same keys:
+Settings describe the input and output where their names and shapes do not. Pass them as
+"range=0,1 mean=0.485,0.456,0.406 std=0.229,0.224,0.225", or store them in the file's
+metadata (`metadata_props`) with the same keys:
 
     layout   nchw or nhwc
     size     side of the images in pixels, if the input has no fixed size

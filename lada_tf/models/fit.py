@@ -284,7 +284,7 @@ class ImageTrainer(keras.Model):
 
             They are NaN for a single image. The list is in this order.
         """
-        if not kwargs:  # `fit` has checked its data, and passes one
+        if not kwargs:  # Only `fit` passes some, and it has checked the data.
             x, first = _with_first_batch(x)
             self._check(first)
         self._open_distances()

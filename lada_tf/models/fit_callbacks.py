@@ -12,7 +12,7 @@ MINIMIZED = ("kid", "fd", "d_loss", "g_loss", "d_total_loss")
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras' progress bar, with `SHOWN_BY_FIT` only out of `METRICS`.
+    """Keras' progress bar, but of `METRICS` it shows only `SHOWN_BY_FIT`.
 
     `fit` returns the others in its history, and passes them to callbacks.
     """
@@ -27,7 +27,7 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 
 
 class CompleteLogs(keras.callbacks.Callback):
-    """Add to the logs, for the callbacks after it, what the steps do not return."""
+    """Add the total loss and the distances to the logs, for the callbacks after it."""
 
     async_safe = True
 

@@ -32,7 +32,7 @@ def check_encoder(ending: str) -> None:
 def write_video(
     path: str | os.PathLike, ending: str, frames: Iterator[np.ndarray], fps: float
 ) -> None:
-    """Write uint8 frames (H, W, 3) of one size as a video that repeats.
+    """Write uint8 frames (H, W, 3) of equal size as a video. A GIF repeats forever.
 
     Args:
         path: path of the file.

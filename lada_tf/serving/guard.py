@@ -167,7 +167,7 @@ class _RefusedError(Exception):
 
 
 async def _checked_body(receive: Callable) -> Callable:
-    """Read a call of the page's functions; return a `receive` of what they need."""
+    """Read and check a call of a page function. Return a `receive` for the result."""
     body, more = b"", True
     try:
         async with asyncio.timeout(BODY_SECONDS):

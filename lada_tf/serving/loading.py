@@ -25,8 +25,8 @@ def load_generator(
     Args:
         source: path of a run directory; of a directory that `save_pretrained` or
             `lada_tf.export --format=hub` wrote; or of an exported model in any format.
-        best: whether to load the checkpoint of a run with the lowest Fréchet distance
-            instead of the newest one.
+        best: whether to load the best checkpoint of a run (see
+            `TrainingOptions.best_by`) instead of the newest one.
         precision: dtype of a run's generator, `"float32"` (the default) or
             `"bfloat16"`. An exported model has its own.
         custom_objects: your own attention layers, by the names that the files use.

@@ -1,4 +1,4 @@
-"""What a server's protocols share: the newest version of a model, and a queue."""
+"""The newest version of a model and a request queue, for the REST and gRPC servers."""
 
 import asyncio
 import os
@@ -100,7 +100,7 @@ class ServedModel:
         """Return the current version.
 
         Raises:
-            BadRequest: if `version` is given and another one.
+            BadRequest: if `version` is given and is not the current one.
         """
         assert self.current
         current = self.current.version
@@ -119,9 +119,10 @@ def _files(path: Path) -> list:
 
 
 class PredictionQueue:
-    """Threads that answer requests in turn, with a limit of those that wait.
+    """A pool of threads that answers requests, and refuses them when too many wait.
 
-    TensorFlow uses all cores for each request, so more threads would not help.
+    It has one thread per core. TensorFlow already uses all cores for each request, so
+    more threads would not help.
 
     Args:
         max_requests: maximum number of requests that wait or run.

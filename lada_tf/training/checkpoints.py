@@ -2,8 +2,8 @@
 
 A checkpoint is a directory `images-<count>` with TensorFlow's files and a manifest.
 `best-<count>` is the best one so far, see `TrainingOptions.best_by`. A checkpoint is
-whole if its manifest is of this count and all checksums match. Everything else in the
-directory is reported and left alone.
+whole if its manifest is of this count and all checksums match. Other names in the
+directory are reported and left alone, unless they are hidden.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """The user's Keras callbacks in `lada_tf.train`, and loggers of other projects.
 
-They run after each call of the training loop, on the chief only. For them, an epoch is
-the interval between two log lines.
+Batch hooks run before and after each call of the compiled steps. An epoch is the
+interval between two log lines. With several workers, `--callback` is refused, and
+loggers run on the chief only.
 """
 
 import contextlib
