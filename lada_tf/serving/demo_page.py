@@ -38,8 +38,12 @@ footer {display: none !important}
 
 def theme() -> gr.themes.Base:
     """Return the theme, with fonts of the visitor's system: none is downloaded."""
-    fonts = {"font": ("system-ui", "sans-serif"), "font_mono": ("monospace",)}
-    return gr.themes.Soft(primary_hue="orange", neutral_hue="stone", **fonts)
+    return gr.themes.Soft(
+        primary_hue="orange",
+        neutral_hue="stone",
+        font=("system-ui", "sans-serif"),
+        font_mono=("monospace",),
+    )
 
 
 def make_app(
@@ -68,7 +72,8 @@ def make_app(
         """Return how many requests of a client wait; Gradio has no such function."""
         waiting = page._queue.event_queue_per_concurrency_id.values()
         events = [event for queue in list(waiting) for event in list(queue.queue)]
-        return sum(event.request.client.host == client for event in events)
+        clients = [event.request.client for event in events]
+        return sum(each.host == client for each in clients if each)
 
     app = gr.mount_gradio_app(
         fastapi.FastAPI(openapi_url=None),
