@@ -178,14 +178,16 @@ class RestService:
 
     async def _read(self, request: Request) -> bytes:
         """Read a request's body within limits of size and time."""
-        length = int(request.headers.get("content-length", 0))  # h11 has checked it
-        body = bytearray()
+        body, length = bytearray(), 0
         try:
             async with asyncio.timeout(_transfer_seconds(self._max_bytes)):
                 parts = request.stream()
-                while length <= self._max_bytes and (part := await anext(parts, b"")):
-                    body += part
-                    length = max(length, len(body))
+                # Read more than allowed: most clients see an answer only when they have
+                # sent all.
+                limit = 4 * self._max_bytes
+                while length <= limit and (part := await anext(parts, b"")):
+                    length += len(part)
+                    body += part if length <= self._max_bytes else b""
         except TimeoutError:
             raise BadRequest("the request took too long to arrive", 408) from None
         if length > self._max_bytes:
