@@ -6,7 +6,7 @@ python -m lada_tf.sample --model=models/c10.onnx --num_images=50000 --output=c10
 python -m lada_tf.sample --model=runs/demo --num_images=4 --interpolate=24 \\
     --output=loop.gif
 
-The ending of --output decides what is written: .png is one picture; .npz one array
+The ending of --output selects the format: .png is one picture; .npz one array
 `arr_0` (uint8, NHWC) for ADM's and our evaluation; .zip and .tar (WebDataset) have one
 PNG file per image, and so does a directory, a path without an ending; .gif and .mp4 are
 videos. Image i of a seed is the same in every program of lada_tf.

@@ -46,7 +46,7 @@ RULE = (
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scan:
-    """What is kept of the usable images of a dataset, and its damaged images.
+    """Summaries of the usable images of a dataset, and its damaged images.
 
     Attributes:
         reader: the dataset.

@@ -109,7 +109,7 @@ class Memorization:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Side:
-    """What is kept of a set of images: all that the comparisons need."""
+    """The parts of a set of images that the comparisons need."""
 
     features: np.ndarray  # float32 (n, d)
     thumbnails: np.ndarray  # uint8 (n, 32, 32, 3)
@@ -213,7 +213,7 @@ def draw_closest(
 def write_report(
     found: Memorization, images: ImageSet, training: ImageSource, picture: str
 ) -> None:
-    """Write the closest pairs as a `.png`, and a `.csv` of all images beside it."""
+    """Write the closest pairs as a `.png`, and all images as a `.csv` next to it."""
     write_atomically(picture, png_bytes(draw_closest(found, images, training)))
     write_atomically(picture[: -len(".png")] + ".csv", found.csv())
 

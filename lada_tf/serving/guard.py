@@ -36,8 +36,8 @@ def cross_site_reason(scope: dict, hosts: Collection[str]) -> str | None:
     """Return why a request may come from a web page of another site, or None.
 
     The header `Host` must be an IP address or one of `hosts`, so that a page cannot
-    reach the server by a DNS name of its own. `Origin`, which browsers add, must be the
-    same host.
+    reach the server by a DNS name that it controls. `Origin`, which browsers add, must
+    be the same host.
 
     Args:
         scope: ASGI scope of the request.

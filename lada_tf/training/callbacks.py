@@ -41,7 +41,7 @@ class _Unbreakable(ObjectWrapper):
 def unbreakable_streams() -> Iterator[None]:
     """Print in the body without errors if the terminal or the reader of a pipe is gone.
 
-    Training goes on without them.
+    Training continues without them.
     """
     stdout, stderr = _Unbreakable(sys.stdout), _Unbreakable(sys.stderr)
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
