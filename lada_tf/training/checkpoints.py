@@ -140,7 +140,7 @@ class Checkpoints:
         """
         path = find_checkpoint(self.path, best)
         if path is not None:
-            self._read(path)
+            self.read(path)
         return path
 
     def roll_back(self) -> Path:
@@ -158,7 +158,7 @@ class Checkpoints:
         since = done - read_manifest(whole[0])["rollbacks"]
         for path in whole[min(since, len(whole) - 1) :]:
             try:
-                self._read(path)
+                self.read(path)
                 break
             except UserError as error:  # such as weights that are not finite
                 if path == whole[-1]:
@@ -181,7 +181,8 @@ class Checkpoints:
         """Return the paths of the checkpoints, newest first."""
         return checkpoint_paths(self.path, "images")
 
-    def _read(self, path: Path) -> None:
+    def read(self, path: Path) -> None:
+        """Restore a whole checkpoint. Errors: see `restore`."""
         with _reporting_misfits(path):
             status = self.state.read(str(path / PREFIX))
             status.assert_existing_objects_matched().assert_consumed()

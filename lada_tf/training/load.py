@@ -58,7 +58,7 @@ def load_run(
             ),
         )
     gan.compile()
-    Checkpoints(directory.checkpoints, gan).restore(best)
+    Checkpoints(directory.checkpoints, gan).read(checkpoint)
     return gan
 
 
