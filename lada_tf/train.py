@@ -81,7 +81,8 @@ TOPICS = {
     "Losses and optimizers": "loss augment r1_gamma r1_interval bcr_real bcr_fake "
     "g_learning_rate d_learning_rate g_betas d_betas ema_decay",
     "Generator": "g_widths output_head decoder_widths base_resolution latent_dim "
-    "g_heads g_mlp_dim g_attention g_norm g_mlp_residual lee_convolution g_initializer",
+    "g_heads g_mlp_dim g_attention g_norm g_mlp_residual lee_convolution g_initializer "
+    "icnr",
     "Discriminator": "d_widths d_out_widths d_heads d_mlp_dim d_attention d_batch_norm "
     "score d_initializer",
 }

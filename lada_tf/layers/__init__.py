@@ -5,6 +5,7 @@ from lada_tf.layers.diff_augment import DiffAugment
 from lada_tf.layers.dot_product_attention import DotProductAttention
 from lada_tf.layers.fast_conv2d import FastConv2D, UpSamplingConv2D
 from lada_tf.layers.fastformer_attention import FastformerAttention
+from lada_tf.layers.icnr import ICNR
 from lada_tf.layers.lada_attention import LadaAttention
 from lada_tf.layers.ladaformer import Ladaformer
 from lada_tf.layers.lee import LEE, PixelShuffle
@@ -15,6 +16,7 @@ from lada_tf.layers.space_to_depth import SpaceToDepth
 from lada_tf.layers.window_attention import WindowAttention
 
 __all__ = [
+    "ICNR",
     "LEE",
     "SLN",
     "BatchNormLeakyReLU",

@@ -84,13 +84,19 @@ def check_input(name: str, x: kernels.Tensor, shape: tuple, advice: str) -> None
 
 
 def dense(
-    owner: keras.layers.Layer, units: int, name: str, activation: str | None = None
+    owner: keras.layers.Layer,
+    units: int,
+    name: str,
+    activation: str | None = None,
+    kernel_initializer: dict | None = None,
 ) -> "TokenDense":
-    """Return a Dense sublayer with its owner's kernel initializer and dtype policy."""
+    """Return a Dense sublayer with its owner's dtype policy and, by default, kernel
+    initializer.
+    """
     return TokenDense(
         units,
         activation=activation,
-        kernel_initializer=owner.kernel_initializer,
+        kernel_initializer=kernel_initializer or owner.kernel_initializer,
         dtype=owner.dtype_policy,
         name=name,
     )

@@ -39,6 +39,8 @@ class Ladaformer(keras.layers.Layer):
             in 8×8 windows), or your own, see `lada_tf.layers.attentions`.
         epsilon: float, added to the variance in the normalizations.
         kernel_initializer: initializer of every kernel.
+        output_initializer: initializer of the MLP's output kernel, such as `ICNR`. By
+            default `kernel_initializer`.
 
     Call arguments:
         inputs: float tensor h (B, N, D), any N.
@@ -76,6 +78,7 @@ class Ladaformer(keras.layers.Layer):
         attention: str = "lada",
         epsilon: float = 1e-6,
         kernel_initializer: str | dict = "orthogonal",
+        output_initializer: str | dict | keras.initializers.Initializer | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -90,6 +93,12 @@ class Ladaformer(keras.layers.Layer):
         self.attention_name = attention
         self.epsilon = epsilon
         self.kernel_initializer = initializer_config(kernel_initializer)
+        # Not a second `initializer_config`, which would change the seeds that follow.
+        self.output_initializer = (
+            self.kernel_initializer
+            if output_initializer is None
+            else initializer_config(output_initializer)
+        )
 
     def build(self, inputs_shape: tuple, latents_shape: tuple | None = None) -> None:
         self._check_latents(latents_shape)
@@ -104,7 +113,9 @@ class Ladaformer(keras.layers.Layer):
         self.attention.build(inputs_shape)
         self.mlp_hidden = dense(self, self.mlp_dim, "mlp_hidden")
         self.mlp_hidden.build(inputs_shape)
-        self.mlp_output = dense(self, width, "mlp_output")
+        self.mlp_output = dense(
+            self, width, "mlp_output", kernel_initializer=self.output_initializer
+        )
         self.mlp_output.build((*inputs_shape[:-1], self.mlp_dim))
         self.attention_norm = self._make_norm("attention_norm")
         self.mlp_norm = self._make_norm("mlp_norm")
@@ -159,6 +170,7 @@ class Ladaformer(keras.layers.Layer):
             "attention": self.attention_name,
             "epsilon": self.epsilon,
             "kernel_initializer": self.kernel_initializer,
+            "output_initializer": self.output_initializer,
         }
 
     @classmethod

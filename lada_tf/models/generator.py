@@ -17,6 +17,7 @@ from lada_tf.layers._common import (
 from lada_tf.layers.attentions import check_trusted
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
 from lada_tf.layers.fast_conv2d import FastConv2D, UpSamplingConv2D
+from lada_tf.layers.icnr import ICNR
 from lada_tf.layers.ladaformer import Ladaformer
 from lada_tf.layers.lee import LEE, PixelShuffle
 from lada_tf.layers.position_embedding import PositionEmbedding
@@ -57,6 +58,8 @@ class Generator(keras.Model):
         lee_convolution: bool. If False, only pixel shuffle doubles the grid, and each
             width must be a quarter of the one before.
         initializer: initializer of every kernel and embedding.
+        icnr: bool. If True, each layer in front of a pixel shuffle starts with the same
+            weights for all sub-pixels (see `lada_tf.layers.ICNR`).
         sync_batch_norm: bool. If True, batch normalization uses the statistics of all
             replicas of a `tf.distribute` strategy.
         dtype: dtype policy. If None, Keras' global policy if it is for mixed precision,
@@ -104,6 +107,7 @@ class Generator(keras.Model):
         mlp_residual: bool = False,
         lee_convolution: bool = True,
         initializer: str | dict = "orthogonal",
+        icnr: bool = False,
         sync_batch_norm: bool = False,
         dtype: str | dict | keras.DTypePolicy | None = None,
         **kwargs,
@@ -127,6 +131,7 @@ class Generator(keras.Model):
         self.mlp_residual = mlp_residual
         self.lee_convolution = lee_convolution
         self.initializer = initializer_config(initializer)
+        self.icnr = icnr
         self.sync_batch_norm = sync_batch_norm
         self.resolutions = [base_resolution * 2**i for i in range(len(self.widths))]
         self._check_sizes()
@@ -154,11 +159,16 @@ class Generator(keras.Model):
                 score=score,
                 attention=attention,
                 kernel_initializer=self.initializer,
+                output_initializer=ICNR(self.initializer, factor) if icnr else None,
                 dtype=dtype,
                 name=f"block_{side}",
             )
-            for heads, hidden, side in zip(
-                self.num_heads, self.mlp_dim, self.resolutions, strict=True
+            for heads, hidden, side, factor in zip(
+                self.num_heads,
+                self.mlp_dim,
+                self.resolutions,
+                self._shuffle_factors(),
+                strict=True,
             )
         ]
         self.expansions = [
@@ -254,6 +264,13 @@ class Generator(keras.Model):
         latents = keras.InputSpec("float32", (None, self.latent_dim), name="latents")
         super().export(filepath, *args, **{"input_signature": [latents], **kwargs})
 
+    def _shuffle_factors(self):
+        """Return the factor of the pixel shuffle after each stage, 1 without one."""
+        last = 1
+        if self.output_head == "patch":
+            last = self.image_size // self.resolutions[-1]
+        return [2] * (len(self.widths) - 1) + [last]
+
     def _check_sizes(self):
         if self.output_head not in OUTPUT_HEADS:
             raise ValueError(
@@ -320,6 +337,7 @@ class Generator(keras.Model):
             "mlp_residual": self.mlp_residual,
             "lee_convolution": self.lee_convolution,
             "initializer": self.initializer,
+            "icnr": self.icnr,
             "sync_batch_norm": self.sync_batch_norm,
         }
 

@@ -35,6 +35,7 @@ GENERATOR_FIELDS = {
     "mlp_residual": "g_mlp_residual",
     "lee_convolution": "lee_convolution",
     "initializer": "g_initializer",
+    "icnr": "icnr",
     "score": "score",
 }
 DISCRIMINATOR_FIELDS = {

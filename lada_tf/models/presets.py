@@ -136,6 +136,11 @@ class Preset:
     )
     g_initializer: str = setting("Use this initializer.", "orthogonal")
     d_initializer: str = setting("Use this initializer.", "orthogonal")
+    icnr: bool = setting(
+        "Start all sub-pixels of a pixel shuffle with the same weights (ICNR), against "
+        "a checkerboard.",
+        False,
+    )
     loss: str = setting(
         "Train with this adversarial loss.", "non_saturating", choices=tuple(LOSSES)
     )
