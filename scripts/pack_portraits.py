@@ -1,11 +1,13 @@
-"""Pack about 1,000 emoji portraits into lada_tf/data/embedded/portraits.npz.
+"""Pack emoji of people into a file such as lada_tf/data/embedded/portraits.npz.
 
 The images are Google's Noto emoji from the npm package `emoji-datasource-google`: 64x64
-PNGs with alpha. We keep the designs of people (base designs and skin tones), put them
-on white and average 2x2 pixels to get 32x32.
+PNGs with alpha. We keep some groups of people (base designs and skin tones), put them
+on white and average 2x2 pixels to get 32x32. Without flags, these are the portraits.
 
     python scripts/pack_portraits.py                  # downloads with `npm pack`
     python scripts/pack_portraits.py --tarball=emoji-datasource-google-16.0.0.tgz
+    python scripts/pack_portraits.py --groups=person-activity,person-sport \
+        --output=activities.npz
 """
 
 import hashlib
@@ -24,11 +26,12 @@ from PIL import Image
 
 PACKAGE = "emoji-datasource-google@16.0.0"
 CATEGORY = "People & Body"
-SUBCATEGORIES = ("person", "person-role", "person-fantasy", "person-gesture")
+PORTRAITS = ["person", "person-role", "person-fantasy", "person-gesture"]
 IMAGE_SIZE = 32
 EMBEDDED = pathlib.Path(__file__).parents[1] / "lada_tf" / "data" / "embedded"
 
 TARBALL = flags.DEFINE_string("tarball", None, f"{PACKAGE} as `npm pack` names it.")
+GROUPS = flags.DEFINE_list("groups", PORTRAITS, "Subcategories of emoji.json to pack.")
 OUTPUT = flags.DEFINE_string("output", str(EMBEDDED / "portraits.npz"), "File to make.")
 
 
@@ -67,7 +70,7 @@ def image_names(emoji: list[dict]) -> list[str]:
     people = (
         entry
         for entry in emoji
-        if entry["category"] == CATEGORY and entry["subcategory"] in SUBCATEGORIES
+        if entry["category"] == CATEGORY and entry["subcategory"] in GROUPS.value
     )
     return [
         variant["image"]
