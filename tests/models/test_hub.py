@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard, constants
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN, hub
 from lada_tf.models.pretrained import FILES
+from tests.fake_hub import NOWHERE, use_endpoint
 from tests.small import SMALL
 
 OURS = {"README.md", "config.json", "model.weights.h5", "discriminator.weights.h5"}
@@ -26,7 +27,7 @@ def assert_same_images(loaded, gan):
     np.testing.assert_array_equal(loaded.generate(0, 2), gan.generate(0, 2))
 
 
-def test_push_and_load(gan, fake_hub):
+def test_push_and_load(gan, fake_hub, monkeypatch):
     url = gan.push_to_hub("user/repo", private=True, commit_message="First")
     assert url == f"{fake_hub.endpoint}/user/repo"
     assert fake_hub.private == {"user/repo"}
@@ -41,7 +42,7 @@ def test_push_and_load(gan, fake_hub):
     assert_same_images(LadaGAN.from_pretrained("user/repo"), gan)
     assert set(fake_hub.downloads) == OURS - {"README.md"}  # and no code
 
-    fake_hub.is_online = False  # the cache remains
+    use_endpoint(NOWHERE, monkeypatch)  # the cache remains
     assert_same_images(LadaGAN.from_pretrained("hf://user/repo"), gan)
 
 
@@ -52,30 +53,36 @@ def test_keras_loads_the_generator(gan, fake_hub):
     np.testing.assert_array_equal(generator(latents), gan.ema_generator(latents))
 
 
-def test_revisions(gan, fake_hub):
-    gan.push_to_hub("user/repo", revision="v1")
+def test_revisions(fake_hub, tmp_path):
+    (tmp_path / "config.json").write_text("v1")
+    hub.upload(tmp_path, "user/repo", revision="v1")
     commit = fake_hub.branches["user/repo", "v1"]
-    assert set(fake_hub.files("user/repo", "v1")) >= OURS
-    assert not OURS & set(fake_hub.files("user/repo"))
-    assert_same_images(LadaGAN.from_pretrained("user/repo", revision=commit), gan)
-    directory = hub.download("hf://user/repo@v1", FILES)
-    assert OURS - {"README.md"} == set(os.listdir(directory))
+    (tmp_path / "config.json").write_text("v2")
+    hub.upload(tmp_path, "user/repo", revision="v1")
+    assert "config.json" not in fake_hub.files("user/repo")
+    for revision, expected in ((commit, "v1"), ("v1", "v2")):
+        directory = hub.download(f"hf://user/repo@{revision}", FILES)
+        assert (directory / "config.json").read_text() == expected
 
 
-def test_a_repository_keeps_its_own_card(gan, fake_hub):
+def test_a_repository_keeps_its_own_card(fake_hub, tmp_path):
+    (tmp_path / "README.md").write_text("new")
     fake_hub.add("user/repo", {"README.md": b"mine"})
-    gan.push_to_hub("user/repo")
+    hub.upload(tmp_path, "user/repo", keep=["README.md"])
     assert fake_hub.files("user/repo")["README.md"] == b"mine"
-    gan.push_to_hub("user/repo", card="new")
+    hub.upload(tmp_path, "user/repo")
     assert fake_hub.files("user/repo")["README.md"] == b"new"
 
 
-def test_a_local_directory_goes_first(gan, fake_hub, tmp_path, monkeypatch):
+def test_names_of_sources(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    gan.save_pretrained("user/repo")
-    assert_same_images(LadaGAN.from_pretrained("user/repo"), gan)
-    with pytest.raises(UserError, match="revision=v1"):
-        LadaGAN.from_pretrained("user/repo", revision="v1")
+    (tmp_path / "user" / "local").mkdir(parents=True)
+    assert hub.as_source("user/repo", "v1") == "hf://user/repo@v1"
+    assert hub.as_source("hf://user/local") == "hf://user/local"
+    for local in ("user/local", "portraits", "runs/a/b", "../repo"):
+        assert hub.as_source(local) == local
+        with pytest.raises(UserError, match="revision=v1"):
+            hub.as_source(local, "v1")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +111,7 @@ def test_mistakes(source, message, fake_hub, monkeypatch):
 
 @pytest.mark.parametrize("is_offline", [False, True])
 def test_no_network(is_offline, fake_hub, tmp_path, monkeypatch):
-    fake_hub.is_online = False
+    use_endpoint(NOWHERE, monkeypatch)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", is_offline)
     with pytest.raises(UserError, match=r"user/repo: cannot be reached .* HF_HUB_OFF"):
         LadaGAN.from_pretrained("user/repo")

@@ -1,6 +1,5 @@
 """Every place from which a LadaGAN can be loaded."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +7,12 @@ import pytest
 
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN, get_preset, pretrained
+from lada_tf.training import official_checkpoint
 from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.official_checkpoint import import_official_checkpoint
 from lada_tf.training.run_directory import RunDirectory
-from lada_tf.training.sources import load_source
+from lada_tf.training.sources import find_pretrained, load_source
+from tests.fake_hub import NOWHERE, use_endpoint
 from tests.small import SMALL
 
 OFFICIAL = Path(__file__).parents[1] / "data" / "official" / "pixel32"
@@ -31,6 +32,7 @@ def assert_same_generator(loaded, gan):
 
 
 def test_a_run(gan, tmp_path):
+    gan.compile()
     run = RunDirectory(tmp_path / "run")
     run.start(get_preset("tiny", **SMALL), {"seed": 0})
     Checkpoints(run.checkpoints, gan).save()
@@ -43,14 +45,16 @@ def test_a_run(gan, tmp_path):
 def test_pretrained_models(gan, fake_hub, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "BUNDLED", tmp_path / "bundled")
     gan.save_pretrained(tmp_path / "bundled" / "faces")
-    gan.push_to_hub("user/repo")
-    for source in (tmp_path / "bundled" / "faces", "faces", "hf://user/repo"):
-        loaded = load_source(source)
-        assert_same_generator(loaded, gan)
-        assert not loaded.compiled
+    directory = tmp_path / "bundled" / "faces"
+    files = {path.name: path.read_bytes() for path in directory.iterdir()}
+    fake_hub.add("user/repo", files)
+    assert_same_generator(load_source("hf://user/repo"), gan)
+    assert find_pretrained(directory) == directory
     monkeypatch.chdir(tmp_path)
     Path("faces").mkdir()  # holds no model
-    assert_same_generator(load_source("faces"), gan)
+    assert find_pretrained("faces") == directory
+    (tmp_path / "faces" / "config.json").touch()
+    assert find_pretrained("faces") == Path("faces")
 
 
 @pytest.mark.parametrize(
@@ -90,16 +94,14 @@ def test_the_weights_of_the_authors(authors, tmp_path):
     assert_same_generator(load_source(run), gan)
 
 
-def test_the_configuration_next_to_a_checkpoint(tmp_path):
-    shutil.copytree(OFFICIAL, tmp_path / "theirs")
-    for name in ("after", "after/ckpt-12"):
-        checkpoint = tmp_path / "theirs" / name
-        gan = import_official_checkpoint(checkpoint, None, tmp_path / name)
-        assert gan.images_seen > 0
+@pytest.mark.parametrize("name", ["after", "after/ckpt-12"])
+def test_the_configuration_next_to_a_checkpoint(name):
+    _, config = official_checkpoint._find(OFFICIAL / name, None)
+    assert config == OFFICIAL / "config.json"
 
 
-def test_the_weights_of_the_authors_without_network(fake_hub):
-    fake_hub.is_online = False
+def test_the_weights_of_the_authors_without_network(fake_hub, monkeypatch):
+    use_endpoint(NOWHERE, monkeypatch)
     with pytest.raises(UserError) as raised:
         load_source("official:ffhq_128")
     for text in (
