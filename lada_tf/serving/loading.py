@@ -47,6 +47,8 @@ def load_generator(
         if value:
             raise UserError(f"{name}={value}: {source} is not a run directory")
     if (path / CONFIG).exists():
-        gan = LadaGAN.from_pretrained(path, custom_objects, safe_mode)
+        gan = LadaGAN.from_pretrained(
+            path, custom_objects=custom_objects, safe_mode=safe_mode
+        )
         return gan.ema_generator
     return load_exported(path)

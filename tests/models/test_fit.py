@@ -474,12 +474,12 @@ def test_presets(gan, tmp_path):
     assert untrained.get_config() == gan.get_config()
     assert untrained.steps == 0
     assert np.abs(untrained(latents) - gan(latents)).max() > 0
-    with pytest.raises(UserError, match="not an empty directory"):
+    with pytest.raises(UserError, match="already exists"):
         gan.save_to_preset(tmp_path / "saved")
     with pytest.raises(ValueError, match="leave out"):
         LadaGAN.from_preset(tmp_path / "saved", r1_gamma=1.0)
-    with pytest.raises(ValueError, match="'tiny' has no weights"):
-        LadaGAN.from_preset("tiny", load_weights=True)
+    with pytest.raises(ValueError, match="'cifar10' has no weights"):
+        LadaGAN.from_preset("cifar10", load_weights=True)
 
 
 def test_quantize():
