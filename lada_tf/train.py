@@ -84,7 +84,7 @@ TOPICS = {
     "g_heads g_mlp_dim g_attention g_norm g_mlp_residual lee_convolution g_initializer "
     "icnr",
     "Discriminator": "d_widths d_out_widths d_heads d_mlp_dim d_attention d_batch_norm "
-    "score d_initializer",
+    "score d_initializer freeze_d",
 }
 
 

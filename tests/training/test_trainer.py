@@ -158,14 +158,17 @@ def test_build_rejects_options_that_do_not_fit():
         {"d_attention": "module:Class"},
         {"g_initializer": "orthogonaal"},
         {"total_images": 0},
+        {"freeze_d": 3},
     ],
 )
 def test_a_preset_that_cannot_be_built_is_refused_by_its_field(tmp_path, change):
     (name,) = change
     preset = get_preset("tiny", **change)
     strategy = tf.distribute.get_strategy()
-    with pytest.raises(UserError, match=rf"\b{name}="):
+    with pytest.raises(UserError, match=rf"\b{name}=") as error:
         trainer.check(preset, tmp_path / "run", TrainingOptions(), strategy)
+    if name == "freeze_d":
+        assert "2 stages" in str(error.value)
 
 
 @pytest.mark.parametrize("function", ["build", "distribution.check_same_state"])
