@@ -15,6 +15,7 @@ from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.networks import make_networks
 from lada_tf.models.presets import Preset
+from lada_tf.training.lineage import describe_origin
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 
 UNKNOWN = "not recorded"
@@ -65,11 +66,14 @@ def describe_run(
     else:
         metrics, metrics_source = _read_log(run, gan)
     metric_lines = [f"- {name}: {value}" for name, value in metrics.items()]
+    base_model, origin = describe_origin(run)
     template = resources.files("lada_tf.serving").joinpath("model_card.md")
     return string.Template(template.read_text("utf-8")).safe_substitute(
         data=data,
         fingerprint=run.read_setting("data fingerprint", UNKNOWN),
         license_id=license_id,
+        base_model=f"base_model: {base_model}\n" if base_model else "",
+        origin=f"\n- {origin}" if origin else "",
         license_text=license_text,
         preset=_preset_name(preset),
         image_size=preset.image_size,
