@@ -197,7 +197,7 @@ class Discriminator(keras.Model):
             Mo et al., "Freeze the discriminator: a simple baseline for fine-tuning
             GANs", arXiv:2002.10964.
         """
-        stages = [self.input_convolution, *self.down_blocks]
+        stages: list[keras.Layer] = [self.input_convolution, *self.down_blocks]
         if num_stages > len(stages):
             raise UserError(
                 f"freeze_d={num_stages}: this discriminator has {len(stages)} stages "

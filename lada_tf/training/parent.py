@@ -143,7 +143,7 @@ class Parent:
         checksum = hashlib.sha256()
         for name in NETWORKS:
             for value in self.weights[name]:
-                checksum.update(np.ascontiguousarray(value))
+                checksum.update(np.ascontiguousarray(value).data)
         return checksum.hexdigest()
 
     def __str__(self) -> str:
