@@ -52,18 +52,16 @@ class Parent:
     weights: Mapping[str, list[np.ndarray]]
 
     @classmethod
-    def load(cls, source: str | os.PathLike, seed: int = 0) -> "Parent":
-        """Load a parent.
+    def load(cls, source: str | os.PathLike) -> "Parent":
+        """Load a parent from a run, a directory, the Hub, or the package.
 
         Args:
-            source: see `load_source`.
-            seed: seed of the new discriminator, if the source has none.
+            source: see `lada_tf.training.sources`.
 
         Raises:
             UserError: if there is no such source, or it cannot be loaded.
         """
         source = os.fspath(source)
-        keras.utils.set_random_seed(seed)  # the same in all workers
         try:
             run = run_of(source)
             gan = load_source(source)
@@ -161,14 +159,17 @@ def open_parent(
     Args:
         init_from: a parent or its source. If None or empty, the run has no parent.
         directory: the run directory.
-        seed: see `Parent.load`.
+        seed: seed of the new discriminator, if the source has none.
 
     Raises:
         UserError: see `Parent.load`.
     """
     if not init_from or find_checkpoint(directory.checkpoints):
         return None
-    return init_from if isinstance(init_from, Parent) else Parent.load(init_from, seed)
+    if isinstance(init_from, Parent):
+        return init_from
+    keras.utils.set_random_seed(seed)  # the same in all workers
+    return Parent.load(init_from)
 
 
 def run_of(source: str) -> RunDirectory | None:
@@ -202,7 +203,7 @@ def _architecture(generator: keras.Model, discriminator: keras.Model) -> dict[st
     ):
         config = network.get_config()
         for argument, name in names.items():
-            value = config[argument]
+            value = config.get(argument)
             if name not in INITIALIZERS:
                 found[name] = tuple(value) if isinstance(value, list) else value
     return found
