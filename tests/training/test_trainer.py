@@ -14,15 +14,11 @@ from lada_tf.errors import TrainingDiverged, UserError, WorkerLost
 from lada_tf.evaluation import callback
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.training import trainer
-from lada_tf.training.checkpoints import (
-    PREFIX,
-    checkpoint_paths,
-    read_manifest,
-)
 from lada_tf.training.configuration import TrainingOptions
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 from lada_tf.training.trainer import SEED_STRIDE
 from tests.small import SMALL
+from tests.training.run_state import read_state
 
 BAD_STEP = 3
 
@@ -230,16 +226,6 @@ def test_a_run_killed_in_an_evaluation_resumes_bit_for_bit(tmp_path, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     options = {"eval_images": 4, "eval_samples": 8, "best_by": "kid"}
 
-    def state(run):
-        """Return the metrics, the checkpoints, and the best measure of a run."""
-        found = {"log": (run / "metrics.jsonl").read_text()}
-        for path in checkpoint_paths(run / "checkpoints", "(images|best)"):
-            reader = tf.train.load_checkpoint(str(path / PREFIX))
-            names = [n for n in reader.get_variable_to_shape_map() if "GRAPH" not in n]
-            values = {name: reader.get_tensor(name).tobytes() for name in names}
-            found[path.name] = values, read_manifest(path)["distance"]
-        return found
-
     expected = train(tmp_path / "whole", 16, **options)
     plain = train(tmp_path / "plain", 16)  # measurements change no step
     for one, other in zip(expected.weights, plain.weights, strict=True):
@@ -263,4 +249,4 @@ def test_a_run_killed_in_an_evaluation_resumes_bit_for_bit(tmp_path, monkeypatch
         with pytest.raises(Killed):
             train(run, 16, **options)
     train(run, 16, **options)
-    assert state(run) == state(tmp_path / "whole")
+    assert read_state(run) == read_state(tmp_path / "whole")
