@@ -14,11 +14,19 @@ from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.training import configuration, trainer
 from lada_tf.training.distribution import CLUSTERS, STRATEGIES, make_strategy
+from lada_tf.training.parent import open_parent
 from lada_tf.training.run_directory import RunDirectory
 from lada_tf.training.user_callbacks import check_loggers, make_callback
 
 app.DEFINE_path(
     "run_dir", None, "Write the run to this directory, or resume it.", required=True
+)
+flags.DEFINE_string(
+    "init_from",
+    "",
+    "Start a new run from the weights of this model: RUN, RUN:best, a directory of "
+    "save_pretrained, hf://user/repo, official:NAME or a bundled name. Its settings "
+    "are the default of the others.",
 )
 flags.DEFINE_enum(
     "on_bad_image",
@@ -70,8 +78,8 @@ flags.adopt_module_key_flags(configuration)  # so that --help lists these flags 
 FLAGS = flags.FLAGS
 
 TOPICS = {
-    "Common flags": "preset data run_dir total_images batch_size image_size seed "
-    "dry_run safe_mode",
+    "Common flags": "preset init_from data run_dir total_images batch_size image_size "
+    "seed dry_run safe_mode",
     "Data": "resize subset flip on_bad_image memory_limit_mb cache_dir download",
     "Logs, samples and checkpoints": "log_images sample_images checkpoint_images "
     "keep_checkpoints eval_images eval_features eval_samples best_by logger callback",
@@ -84,7 +92,7 @@ TOPICS = {
     "g_heads g_mlp_dim g_attention g_norm g_mlp_residual lee_convolution g_initializer "
     "icnr",
     "Discriminator": "d_widths d_out_widths d_heads d_mlp_dim d_attention d_batch_norm "
-    "score d_initializer",
+    "score d_initializer freeze_d",
 }
 
 
@@ -94,14 +102,17 @@ def main() -> None:
         configuration.resume_from_settings(FLAGS, run.settings(), run.flags_file)
     # The strategy configures the devices, so it must come before everything else.
     strategy = make_strategy(FLAGS.strategy, FLAGS.cluster, FLAGS.virtual_cpus)
-    preset = configuration.preset_from_flags(FLAGS)
+    parent = open_parent(FLAGS.init_from, run, FLAGS.seed)
+    make_preset = parent.preset if parent else None
+    preset = configuration.preset_from_flags(FLAGS, make_preset)
+    init_from = parent or FLAGS.init_from
     options = configuration.options_from_flags(FLAGS)
     if not preset.data:
         raise UserError("--data is missing: this preset has no dataset of its own")
     check_loggers(FLAGS.logger)
     callbacks = [make_callback(name) for name in FLAGS.callback]
     # Before the data is decoded, which can take an hour.
-    trainer.check(preset, FLAGS.run_dir, options, strategy)
+    trainer.check(preset, FLAGS.run_dir, options, strategy, init_from=init_from)
     source = open_source(
         preset.data,
         preset.image_size,
@@ -113,7 +124,7 @@ def main() -> None:
         download=FLAGS.download,
     )
     if FLAGS.dry_run:
-        trainer.dry_run(preset, source, FLAGS.run_dir, options, strategy)
+        trainer.dry_run(preset, source, FLAGS.run_dir, options, strategy, init_from)
     else:
         names = configuration.SOURCE_SETTINGS
         values = {name: FLAGS[name].value for name in names}
@@ -127,6 +138,7 @@ def main() -> None:
             source_settings=given,
             loggers=tuple(FLAGS.logger),
             callbacks=callbacks,
+            init_from=init_from,
         )
         print(f"samples: {FLAGS.run_dir}/samples")
 

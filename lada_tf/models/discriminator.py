@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from lada_tf import kernels
+from lada_tf.errors import UserError
 from lada_tf.layers._common import check_input, initializer_config, network_dtype
 from lada_tf.layers.attentions import check_trusted
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
@@ -179,6 +180,31 @@ class Discriminator(keras.Model):
             return lambda x: block(x, training=training)
 
         return [self._stem, *map(in_mode, self.down_blocks), self._logits]
+
+    def freeze(self, num_stages: int) -> None:
+        """Stop training the stages of the highest resolution (FreezeD).
+
+        Their batch normalization uses its moving statistics. Call it before `compile`.
+
+        Args:
+            num_stages: int. The first convolution is the first stage, followed by the
+                down blocks.
+
+        Raises:
+            UserError: if there are fewer stages.
+
+        Reference:
+            Mo et al., "Freeze the discriminator: a simple baseline for fine-tuning
+            GANs", arXiv:2002.10964.
+        """
+        stages: list[keras.Layer] = [self.input_convolution, *self.down_blocks]
+        if num_stages > len(stages):
+            raise UserError(
+                f"freeze_d={num_stages}: this discriminator has {len(stages)} stages "
+                "that can be frozen"
+            )
+        for stage in stages[:num_stages]:
+            stage.trainable = False
 
     def _stem(self, images):
         return kernels.leaky_relu(

@@ -35,6 +35,7 @@ PRESET_HYPERPARAMETERS = (
     "d_learning_rate",
     "g_betas",
     "d_betas",
+    "freeze_d",
 )
 
 
@@ -70,6 +71,7 @@ class LadaGAN(ImageTrainer):
         d_learning_rate: float, for the discriminator's default Adam.
         g_betas: two floats, β₁ and β₂ of the generator's default Adam.
         d_betas: two floats, β₁ and β₂ of the discriminator's default Adam.
+        freeze_d: int, number of stages for `Discriminator.freeze`.
         seed: int, seed of latents and augmentation. (Initial weights follow Keras'
             global seed, `keras.utils.set_random_seed`.)
 
@@ -114,6 +116,7 @@ class LadaGAN(ImageTrainer):
         d_learning_rate: float = Preset.d_learning_rate,
         g_betas: tuple[float, float] = Preset.g_betas,
         d_betas: tuple[float, float] = Preset.d_betas,
+        freeze_d: int = Preset.freeze_d,
         seed: int = 0,
         **kwargs,
     ):
@@ -141,6 +144,7 @@ class LadaGAN(ImageTrainer):
         self.d_learning_rate = d_learning_rate
         self.g_betas = tuple(g_betas)
         self.d_betas = tuple(d_betas)
+        self.freeze_d = freeze_d
         self.seed = seed
         self.latent_dim = generator.latent_dim
         self.image_size = generator.image_size
@@ -158,6 +162,8 @@ class LadaGAN(ImageTrainer):
         images = (None, self.image_size, self.image_size, 3)
         generator.build((None, self.latent_dim))
         discriminator.build(images)
+        if freeze_d:
+            discriminator.freeze(freeze_d)
         self.augment.build(images)
         self.ema_generator = copy_generator(generator, name="ema_generator")
         self.ema_generator.trainable = False

@@ -122,7 +122,8 @@ def check_sizes(preset: Preset) -> None:
     """
     make_networks(preset)
     zeros: dict[str, Any] = {"g_initializer": "zeros", "d_initializer": "zeros"}
-    make_networks(dataclasses.replace(preset, **zeros), build=True)
+    _, discriminator = make_networks(dataclasses.replace(preset, **zeros), build=True)
+    discriminator.freeze(preset.freeze_d)
 
 
 @contextlib.contextmanager

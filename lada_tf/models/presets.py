@@ -163,6 +163,12 @@ class Preset:
     ema_decay: float = setting(
         "Set the decay of the EMA generator per step.", 0.999, interval="[0, 1]"
     )
+    freeze_d: int = setting(
+        "Do not train the N highest-resolution stages of the discriminator (FreezeD). "
+        "The first convolution is the first stage.",
+        0,
+        interval="[0, 1e18]",
+    )
 
     def __post_init__(self) -> None:
         """Check the fields. `lada_tf.models.networks` checks that they fit together."""

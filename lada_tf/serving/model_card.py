@@ -18,6 +18,7 @@ from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.lada_gan import PRESET_HYPERPARAMETERS
 from lada_tf.models.networks import make_networks
 from lada_tf.models.presets import Preset
+from lada_tf.training.lineage import describe_origin
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 
 UNKNOWN = "not recorded"
@@ -65,14 +66,16 @@ def describe_run(
     data = preset.data if preset.data in DATA else Path(preset.data).name
     settings = dataclasses.asdict(preset) | {"data": data}
     fingerprint = run.read_setting("data fingerprint", UNKNOWN)
+    base_model, origin = describe_origin(run)
     return _card(
         gan,
         _read_evaluation(evaluation) if evaluation else _read_log(run, gan),
         data,
         data_license,
         f"{data} ({fingerprint})",
-        _preset_name(preset),
+        _preset_name(preset) + (f"\n- {origin}" if origin else ""),
         settings,
+        base_model,
     )
 
 
@@ -104,7 +107,9 @@ def describe_model(
     )
 
 
-def _card(gan, evaluation, data, data_license, data_text, preset, settings) -> str:
+def _card(
+    gan, evaluation, data, data_license, data_text, preset, settings, base_model=""
+) -> str:
     metrics, metrics_source, memorization = evaluation
     license_id, license_text, dataset_id = DATA.get(data, ("other", UNKNOWN, None))
     if data_license:
@@ -113,7 +118,7 @@ def _card(gan, evaluation, data, data_license, data_text, preset, settings) -> s
     title = ", ".join(n for n in ("LadaGAN", data, f"{size}×{size}") if n != UNKNOWN)
     template = resources.files("lada_tf.serving").joinpath("model_card.md")
     return string.Template(template.read_text("utf-8")).safe_substitute(
-        metadata=_metadata(title, license_id, data, dataset_id, metrics),
+        metadata=_metadata(title, license_id, base_model, data, dataset_id, metrics),
         title=title,
         data=data_text,
         license_text=license_text,
@@ -134,6 +139,7 @@ def _card(gan, evaluation, data, data_license, data_text, preset, settings) -> s
 def _metadata(
     title: str,
     license_id: str,
+    base_model: str,
     data: str,
     dataset_id: str | None,
     metrics: dict[str, str],
@@ -146,6 +152,8 @@ def _metadata(
         "license": license_id,
         "tags": ["lada_tf", "gan", "ladagan", "linear-attention"],
     }
+    if base_model:
+        metadata["base_model"] = base_model
     if dataset_id:
         metadata["datasets"] = [dataset_id]
     results = [

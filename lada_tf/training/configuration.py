@@ -7,7 +7,7 @@ them, and a run directory's `flags.cfg` is written from and read into them.
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from lada_tf.runtime import MAX_SEED
 # How a run opened its data: flags of `lada_tf.train` and `lada_tf.evaluate`. Another
 # `on_bad_image` changes the fingerprint, if it matters.
 SOURCE_SETTINGS = ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
-DATA_COMMENT = "# data: "
+# Facts about a run that are no flags: their comments in flags.cfg, and their names.
+COMMENTS = {"# data: ": "data fingerprint", "# parent: ": "parent"}
 COUNT = "[0, 1e18]"
 # How often per run, and the longest interval in images.
 AUTOMATIC_INTERVALS = {
@@ -161,8 +162,15 @@ def define_option_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         _define_flag(field, field.default, flag_values)
 
 
-def preset_from_flags(values: flags.FlagValues) -> Preset:
+def preset_from_flags(
+    values: flags.FlagValues, make_preset: Callable[..., Preset] | None = None
+) -> Preset:
     """Return the preset that `--preset` names, with the fields that other flags set.
+
+    Args:
+        values: the flags.
+        make_preset: returns the preset for the fields that flags set, if there is no
+            `--preset`. By default, `Preset`.
 
     Raises:
         UserError: if there is no preset and a required field is missing.
@@ -171,6 +179,8 @@ def preset_from_flags(values: flags.FlagValues) -> Preset:
     given = {name: v for name, v in flag_values.items() if v is not None}
     if values.preset:
         return get_preset(values.preset, **given)
+    if make_preset:
+        return make_preset(**given)
     missing = [name for name in REQUIRED if name not in given]
     if missing:
         raise UserError(
@@ -200,7 +210,7 @@ def resume_from_settings(
         UserError: if a value is invalid, or an attention would import code.
     """
     # No others: a run of somebody else must not name code to run, such as a callback.
-    stored = {*FIELDS, *OPTION_FIELDS, *SOURCE_SETTINGS, "logger"}
+    stored = {*FIELDS, *OPTION_FIELDS, *SOURCE_SETTINGS, "init_from", "logger"}
     names = [n for n in settings.keys() & stored if not values[n].present]
     _check_attentions({name: settings[name] for name in names}, path)
     for name in names:
@@ -245,15 +255,16 @@ def flagfile_text(settings: Mapping[str, Any]) -> str:
 def parse_settings(text: str) -> dict[str, str]:
     """Return the names and values in a flagfile that `flagfile_text` wrote.
 
-    The comment `# data: …` is returned as the setting `data fingerprint`.
+    `COMMENTS` are returned too.
     """
     settings = {}
     for line in text.split("\n"):
         if line.startswith("--"):
             name, _, value = line[2:].partition("=")
             settings[name] = value
-        elif line.startswith(DATA_COMMENT):
-            settings["data fingerprint"] = line.removeprefix(DATA_COMMENT)
+        for comment, name in COMMENTS.items():
+            if line.startswith(comment):
+                settings[name] = line.removeprefix(comment)
     return settings
 
 

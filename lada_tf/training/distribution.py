@@ -172,22 +172,28 @@ def describe_devices(strategy: tf.distribute.Strategy) -> str:
     return prefix + details.get("device_name", "a GPU")
 
 
-def check_same_state(strategy: tf.distribute.Strategy, steps: int) -> None:
-    """Raise a UserError unless all workers have restored the same step."""
+def check_same_state(strategy: tf.distribute.Strategy, state: int) -> None:
+    """Raise a UserError unless all workers have the same state.
+
+    Args:
+        strategy: the strategy that trains.
+        state: int64, the restored step, or a checksum of the initial weights.
+    """
     if count_workers(strategy) == 1:
         return
 
-    def all_steps():
+    def all_states():
         context = tf.distribute.get_replica_context()
         replica, count = context.replica_id_in_sync_group, context.num_replicas_in_sync
-        own_steps = tf.one_hot(replica, count, dtype=tf.int64) * steps
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, own_steps)
+        own_state = tf.one_hot(replica, count, dtype=tf.int64) * state
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, own_state)
 
-    results = strategy.experimental_local_results(strategy.run(tf.function(all_steps)))
+    results = strategy.experimental_local_results(strategy.run(tf.function(all_states)))
     if len(set(results[0].numpy().tolist())) > 1:
         raise UserError(
-            "run_dir: the workers found different checkpoints. The run directory must "
-            "be on storage that all workers share"
+            "run_dir: the workers found different checkpoints or initial weights. The "
+            "run directory must be on storage that all workers share, and init_from "
+            "the same model"
         )
 
 

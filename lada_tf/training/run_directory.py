@@ -92,13 +92,17 @@ class RunDirectory:
                 self.release_lock()
             self._check_same_run(_flagfile(preset, options, fingerprint))
 
-    def start(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
+    def start(
+        self, preset: Preset, options: dict, fingerprint: str = "", parent: str = ""
+    ) -> None:
         """Create the directory or check that it holds the same run, and lock it.
 
         Args:
             preset: the run's configuration.
             options: the run's other settings, by flag name.
             fingerprint: identifies the content of the dataset. Empty if unknown.
+            parent: `Parent.record` of the model that a new run starts from. By default,
+                the one that flags.cfg has.
 
         Raises:
             UserError: if another process trains in this directory, the directory cannot
@@ -117,6 +121,9 @@ class RunDirectory:
                 f"process {os.getpid()} on {socket.gethostname()}".encode()
             )
             self._check_same_run(text)
+            if self.flags_file.exists():
+                parent = parent or self.read_setting("parent", "")
+            text = _flagfile(preset, options, fingerprint, parent)
             # Before our other files: a directory that has only those would be refused.
             write_atomically(self.flags_file, text)
             for directory in (self.checkpoints, self.samples, self.logs):
@@ -273,8 +280,8 @@ class RunDirectory:
     def _check_same_run(self, text: str) -> None:
         if not self.flags_file.exists():
             return
-        old = self.settings()
-        new = configuration.parse_settings(text)
+        old = {"init_from": ""} | self.settings()
+        new = {"init_from": ""} | configuration.parse_settings(text)
         if not (new["resize"] and old.get("resize")):
             del new["resize"]  # the default of the data, and part of their fingerprint
         expected = [*configuration.REQUIRED, "seed"]
@@ -283,14 +290,15 @@ class RunDirectory:
         if missing := [n for n in expected if n in new and n not in old]:
             raise UserError(f"{self.flags_file}: {missing[0]} is missing. {NEW_RUN}")
         differences = [
-            f"{name} was {old[name]}, now {new[name]}"
+            f"{name} was {old[name] or 'empty'}, now {new[name] or 'empty'}"
             for name in new
             if name in old and name not in FREE_SETTINGS and old[name] != new[name]
         ]
         if differences:
             raise UserError(
                 f"run_dir={self.path}: holds a run with other settings "
-                f"({'; '.join(differences)}). Use the same settings or a new directory"
+                f"({'; '.join(differences)}). Use the same settings, or a new "
+                f"directory: init_from={self.path} starts there from these weights"
             )
         used = read_metrics(self.metrics_file) or any(self.samples.glob("*.png"))
         if used and not self.checkpoints.is_dir():
@@ -300,12 +308,12 @@ class RunDirectory:
             )
 
 
-def _flagfile(preset: Preset, options: dict, fingerprint: str) -> str:
+def _flagfile(preset: Preset, options: dict, fingerprint: str, parent: str = "") -> str:
     settings = dataclasses.asdict(preset) | options
     text = HEADER + configuration.flagfile_text(settings)
-    if fingerprint:
-        text += f"{configuration.DATA_COMMENT}{fingerprint}\n"
-    return text
+    facts = {"parent": parent, FINGERPRINT: fingerprint}
+    comments = {name: text for text, name in configuration.COMMENTS.items()}
+    return text + "".join(f"{comments[n]}{v}\n" for n, v in facts.items() if v)
 
 
 def read_metrics(path: Path) -> list[dict]:

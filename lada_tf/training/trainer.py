@@ -35,6 +35,7 @@ from lada_tf.training.checkpoints import Checkpoints, find_checkpoint
 from lada_tf.training.configuration import TrainingOptions, flagfile_text
 from lada_tf.training.distribution import reporting_lost_workers
 from lada_tf.training.loop import NonFiniteStep, TrainingLoop
+from lada_tf.training.parent import Parent, open_parent
 from lada_tf.training.run_directory import RunDirectory
 from lada_tf.training.user_callbacks import UserCallbacks, check_loggers, open_loggers
 
@@ -76,6 +77,7 @@ def check(
     options: TrainingOptions,
     strategy: tf.distribute.Strategy,
     source: ImageSource | None = None,
+    init_from: str | os.PathLike | Parent | None = None,
 ) -> None:
     """Check all that can be wrong before training, and write nothing.
 
@@ -90,10 +92,14 @@ def check(
         strategy.num_replicas_in_sync,
     )
     check_sizes(preset)
+    directory = RunDirectory(run_dir)
+    if parent := open_parent(init_from, directory, options.seed):
+        parent.check_fits(preset)
     if distribution.is_chief(strategy):
         _open_extractor(_choose_features(options, preset), source)
         fingerprint = source.fingerprint if source is not None else ""
-        RunDirectory(run_dir).check(preset, dataclasses.asdict(options), fingerprint)
+        settings = dataclasses.asdict(options) | _as_setting(init_from)
+        directory.check(preset, settings, fingerprint)
 
 
 def dry_run(
@@ -102,25 +108,31 @@ def dry_run(
     run_dir: str | os.PathLike,
     options: TrainingOptions,
     strategy: tf.distribute.Strategy,
+    init_from: str | os.PathLike | Parent | None = None,
 ) -> None:
     """Print the plan, build the models, and run a few steps. Write no files.
 
     Args and errors: see `train`.
     """
     preset = dataclasses.replace(preset, resize=source.resize)
-    check(preset, run_dir, options, strategy, source)
+    parent = open_parent(init_from, RunDirectory(run_dir), options.seed)
+    check(preset, run_dir, options, strategy, source, parent or init_from)
     checkpoint = find_checkpoint(RunDirectory(run_dir).checkpoints)
     print(flagfile_text(dataclasses.asdict(preset)), end="")
     epochs = preset.total_images / len(source)
     print(f"data: {len(source):,} images ({source.fingerprint}), {epochs:,.1f} epochs")
     state = f"resumes from {checkpoint.name}" if checkpoint else "starts a new run"
     print(f"run directory: {run_dir}: {state} (unchanged)")
+    if parent:
+        print(f"initial weights: {parent}")
     intervals = options.automatic_intervals(preset)
     print(f"log line: every {intervals.log_images:,} images")
     print(f"sample grid: every {intervals.sample_images:,} images")
     print(f"checkpoint: every {intervals.checkpoint_images:,} images")
     with strategy.scope():
         gan = build(preset, options)
+        if parent:
+            parent.copy_to(gan)
     print(f"generator: {gan.generator.count_params():,} parameters")
     print(f"discriminator: {gan.discriminator.count_params():,} parameters")
     batches = distribution.distributed_batches(
@@ -152,6 +164,7 @@ def train(
     source_settings: dict | None = None,
     loggers: tuple[str, ...] = ("tensorboard",),
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    init_from: str | os.PathLike | Parent | None = None,
 ) -> LadaGAN:
     """Train in a run directory, or resume the run in it.
 
@@ -167,13 +180,17 @@ def train(
         loggers: where to write metrics besides metrics.jsonl, see
             `lada_tf.training.user_callbacks`.
         callbacks: Keras callbacks. They are not part of the run's state.
+        init_from: a `Parent` or its source (see `lada_tf.training.Parent`): a new run
+            starts from its weights, with new optimizers. A resumed run does not read
+            it.
 
     Returns:
         The trained `LadaGAN`.
 
     Raises:
         UserError: if the directory is in use, holds something else, or cannot be
-            written; or if the disk is full. Existing checkpoints stay valid.
+            written; if the disk is full; or if the networks of `init_from` differ.
+            Existing checkpoints stay valid.
         TrainingDiverged: at a loss or gradient that is not finite, after the rollbacks
             that `options` allow. `nonfinite-<step>.json` in the run directory has the
             details.
@@ -193,14 +210,18 @@ def train(
         options = _choose_features(options, preset)
         extractor = _open_extractor(options, source)
     directory = RunDirectory(run_dir)
+    if parent := open_parent(init_from, directory, options.seed):
+        parent.check_fits(preset)
     with strategy.scope(), reporting_lost_workers(strategy):
         gan = build(preset, options)
+        if parent:
+            parent.copy_to(gan)
     checkpoints = Checkpoints(directory.checkpoints, gan, options.keep_checkpoints)
     # Only the chief handles signals; the other workers end when it does.
     stop = StopSignal(ignore=not distribution.is_chief(strategy))
     directory.has_tensorboard = "tensorboard" in loggers
     settings = dataclasses.asdict(options) | (source_settings or {})
-    settings["logger"] = loggers
+    settings |= {"logger": loggers} | _as_setting(init_from)
     run = _Run(
         preset,
         source,
@@ -212,6 +233,7 @@ def train(
         checkpoints,
         stop,
         extractor,
+        parent,
     )
     try:
         with (
@@ -232,6 +254,14 @@ def train(
     finally:
         directory.release_lock()
     return gan
+
+
+def _as_setting(init_from: str | os.PathLike | Parent | None) -> dict[str, str]:
+    """Return the setting of flags.cfg. Runs without a parent have none."""
+    if not init_from:
+        return {}
+    source = init_from.source if isinstance(init_from, Parent) else init_from
+    return {"init_from": os.fspath(source)}
 
 
 def _choose_features(options: TrainingOptions, preset: Preset) -> TrainingOptions:
@@ -275,6 +305,7 @@ class _Run:
     checkpoints: Checkpoints
     stop: StopSignal
     extractor: Extractor | None  # of the chief, if there are evaluations
+    parent: Parent | None  # of a new run
     user_callbacks: list[keras.callbacks.Callback] = dataclasses.field(
         default_factory=list
     )
@@ -282,10 +313,18 @@ class _Run:
     def start(self) -> None:
         """Lock the run directory and restore its last checkpoint."""
         if distribution.is_chief(self.strategy):
-            self.directory.start(self.preset, self.settings, self.source.fingerprint)
+            settings = dataclasses.asdict(self.preset) | self.settings
+            record = self.parent.record(settings) if self.parent else ""
+            fingerprint = self.source.fingerprint
+            self.directory.start(self.preset, self.settings, fingerprint, record)
+        state = 0
         if restored := self.checkpoints.restore():
             print(f"resuming from {restored}")
-        distribution.check_same_state(self.strategy, self.gan.steps)
+            state = self.gan.steps
+        elif self.parent:
+            print(f"starting from {self.parent}")
+            state = int(self.parent.sha256[:15], 16)
+        distribution.check_same_state(self.strategy, state)
         if restored and distribution.is_chief(self.strategy):
             # The process can have died while it replaced or deleted checkpoints.
             self.checkpoints.keep_restored(restored)
@@ -361,8 +400,11 @@ class _Run:
         options = self.options.automatic_intervals(self.preset)
         checkpoints.remove_leftovers()
         self.directory.truncate_metrics(self.gan.images_seen)
-        if options.on_nonfinite == "rollback" and not checkpoints.paths():
-            checkpoints.save()  # the target of a rollback before the first interval
+        needs_first = options.on_nonfinite == "rollback" or "init_from" in self.settings
+        if needs_first and not checkpoints.paths():
+            # The target of a rollback before the first interval; and a run that resumes
+            # does not need its parent.
+            checkpoints.save()
         callbacks = [
             MetricsLog(self.directory, options.log_images),
             SampleGrids(self.directory, options.sample_images, options.seed),

@@ -32,6 +32,7 @@ SMALLER = {  # part of a train command: the flags to append
     "--preset=celeba64": f"{TINY} --d_widths=4,4,8",
     "cifar10.cfg": f"{TINY} --data=portraits",
     "portraits.cfg": TINY,
+    "--init_from=runs/c10": "--batch_size=4 --total_images=8",
     "official_cifar10/flags.cfg": "--data=portraits --total_images=20",
 }
 INSTEAD = {  # part of a block that cannot run or takes too long: its replacement

@@ -1,8 +1,10 @@
 """Discriminator: attention layers and sizes."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from lada_tf import kernels
 from lada_tf.models import Discriminator
 from tests.models.network_checks import (
     DISCRIMINATORS,
@@ -38,6 +40,17 @@ def test_discriminator(name, tmp_path):
 def test_discriminator_sizes_that_do_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
         Discriminator(**arguments).build()
+
+
+def test_frozen_batch_norm_uses_its_moving_statistics():
+    discriminator = make_discriminator("lada")
+    discriminator.build()
+    block, x = discriminator.down_blocks[0], tf.random.normal((3, 8, 8, 4))
+    moved = block(x, training=True) - block(x)
+    assert np.abs(moved).max() > 0.1
+    discriminator.freeze(2)
+    with kernels.fast():
+        np.testing.assert_array_equal(block(x, training=True), block(x))
 
 
 @pytest.mark.parametrize(

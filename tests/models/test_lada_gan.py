@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lada_tf import kernels
 from lada_tf.models import Discriminator, Generator, LadaGAN, get_preset
 from lada_tf.models.discriminator import as_float32_images, check_range
 from lada_tf.models.fit import _with_first_batch
@@ -204,6 +205,33 @@ def test_without_bcr_the_discriminator_sees_augmented_images():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("compile_arguments", "changes"),
+    [
+        ({}, {"freeze_d": 1}),
+        (
+            {"gradient_accumulation_steps": 2, "gradient_checkpointing": True},
+            {"freeze_d": 2, "precision": "bfloat16"},
+        ),
+        ({}, {"freeze_d": 3, "d_attention": "conv", "d_batch_norm": False}),
+    ],
+)
+def test_frozen_stages_do_not_train(compile_arguments, changes):
+    """Their batch statistics do not move either; all other weights do."""
+    gan = make(compile_arguments, **changes)
+    d = gan.discriminator
+    stages = [d.input_convolution, *d.down_blocks][: gan.freeze_d]
+    frozen = {id(weight) for stage in stages for weight in stage.weights}
+    assert len(frozen) == [1, 16, 7][gan.freeze_d - 1]
+    before = [np.array(weight) for weight in d.weights]
+    with kernels.fast(False):  # compiling the kernels takes longer
+        gan.train_step(real_images(gan))
+    for old, weight in zip(before, d.weights, strict=True):
+        assert (np.array(weight) == old).all() == (id(weight) in frozen), weight.path
+    assert not frozen & {id(v) for v in d.trainable_variables}
+
+
+@pytest.mark.slow
 def test_augment_is_replaceable_by_a_layer():
     gan = make()
     gan.augment = keras.layers.RandomFlip("horizontal")
@@ -212,11 +240,12 @@ def test_augment_is_replaceable_by_a_layer():
 
 @pytest.mark.slow
 def test_saved_whole_and_loaded(tmp_path):
-    gan = make({"run_eagerly": True}, **BCR)
+    gan = make({"run_eagerly": True}, freeze_d=1, **BCR)
     gan.fit(real_images(gan), batch_size=4, epochs=2, verbose=0)
     gan.save(tmp_path / "gan.keras")
     loaded = keras.saving.load_model(tmp_path / "gan.keras")
     assert loaded.get_config() == gan.get_config()
+    assert not loaded.discriminator.input_convolution.trainable
     for model in (gan, loaded):  # both resume: weights, Adams, counts
         model.run_eagerly = True
         model.fit(real_images(model), batch_size=4, epochs=1, verbose=0)

@@ -14,15 +14,11 @@ from lada_tf.errors import TrainingDiverged, UserError, WorkerLost
 from lada_tf.evaluation import callback
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.training import trainer
-from lada_tf.training.checkpoints import (
-    PREFIX,
-    checkpoint_paths,
-    read_manifest,
-)
 from lada_tf.training.configuration import TrainingOptions
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 from lada_tf.training.trainer import SEED_STRIDE
 from tests.small import SMALL
+from tests.training.run_state import read_state
 
 BAD_STEP = 3
 
@@ -158,14 +154,17 @@ def test_build_rejects_options_that_do_not_fit():
         {"d_attention": "module:Class"},
         {"g_initializer": "orthogonaal"},
         {"total_images": 0},
+        {"freeze_d": 3},
     ],
 )
 def test_a_preset_that_cannot_be_built_is_refused_by_its_field(tmp_path, change):
     (name,) = change
     preset = get_preset("tiny", **change)
     strategy = tf.distribute.get_strategy()
-    with pytest.raises(UserError, match=rf"\b{name}="):
+    with pytest.raises(UserError, match=rf"\b{name}=") as error:
         trainer.check(preset, tmp_path / "run", TrainingOptions(), strategy)
+    if name == "freeze_d":
+        assert "2 stages" in str(error.value)
 
 
 @pytest.mark.parametrize("function", ["build", "distribution.check_same_state"])
@@ -227,16 +226,6 @@ def test_a_run_killed_in_an_evaluation_resumes_bit_for_bit(tmp_path, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     options = {"eval_images": 4, "eval_samples": 8, "best_by": "kid"}
 
-    def state(run):
-        """Return the metrics, the checkpoints, and the best measure of a run."""
-        found = {"log": (run / "metrics.jsonl").read_text()}
-        for path in checkpoint_paths(run / "checkpoints", "(images|best)"):
-            reader = tf.train.load_checkpoint(str(path / PREFIX))
-            names = [n for n in reader.get_variable_to_shape_map() if "GRAPH" not in n]
-            values = {name: reader.get_tensor(name).tobytes() for name in names}
-            found[path.name] = values, read_manifest(path)["distance"]
-        return found
-
     expected = train(tmp_path / "whole", 16, **options)
     plain = train(tmp_path / "plain", 16)  # measurements change no step
     for one, other in zip(expected.weights, plain.weights, strict=True):
@@ -260,4 +249,4 @@ def test_a_run_killed_in_an_evaluation_resumes_bit_for_bit(tmp_path, monkeypatch
         with pytest.raises(Killed):
             train(run, 16, **options)
     train(run, 16, **options)
-    assert state(run) == state(tmp_path / "whole")
+    assert read_state(run) == read_state(tmp_path / "whole")

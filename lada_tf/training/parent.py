@@ -1,0 +1,213 @@
+"""Start a new run from trained weights: `train --init_from`."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from lada_tf.errors import UserError
+from lada_tf.io import user_path
+from lada_tf.models import PRESETS, LadaGAN, Preset
+from lada_tf.models.lada_gan import PRESET_HYPERPARAMETERS
+from lada_tf.models.networks import (
+    DISCRIMINATOR_FIELDS,
+    GENERATOR_FIELDS,
+    make_networks,
+)
+from lada_tf.training.checkpoints import find_checkpoint
+from lada_tf.training.configuration import REQUIRED, flagfile_text, parse_settings
+from lada_tf.training.run_directory import FREE_SETTINGS, RunDirectory
+from lada_tf.training.sources import load_source
+
+NETWORKS = ("generator", "discriminator", "ema_generator")
+INITIALIZERS = ("g_initializer", "d_initializer", "icnr")  # without effect on a copy
+DATA_FIELDS = ("data", "resize", "subset")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parent:
+    """A trained model from which a new run starts.
+
+    Attributes:
+        source: what `load_source` takes.
+        fields: the fields of `Preset` that it knows.
+        architecture: those that its weights depend on.
+        settings: the text of its known settings by flag name.
+        images_seen: number of real images that it has seen.
+        weights: the values of all weights of each of `NETWORKS`.
+    """
+
+    source: str
+    fields: Mapping[str, Any]
+    architecture: Mapping[str, Any]
+    settings: Mapping[str, str]
+    images_seen: int
+    weights: Mapping[str, list[np.ndarray]]
+
+    @classmethod
+    def load(cls, source: str | os.PathLike) -> "Parent":
+        """Load a parent from a run, a directory, the Hub, or the package.
+
+        Args:
+            source: see `lada_tf.training.sources`.
+
+        Raises:
+            UserError: if there is no such source, or it cannot be loaded.
+        """
+        source = os.fspath(source)
+        try:
+            run = run_of(source)
+            gan = load_source(source)
+            fields = dataclasses.asdict(run.read_preset()) if run else _fields(gan)
+        except UserError as error:
+            reason = str(error).removeprefix(f"{source}: ")
+            raise UserError(f"init_from={source}: {reason}") from error
+        return cls(
+            source,
+            fields,
+            _architecture(gan.generator, gan.discriminator),
+            parse_settings(flagfile_text(fields)) | (run.settings() if run else {}),
+            gan.images_seen,
+            {name: getattr(gan, name).get_weights() for name in NETWORKS},
+        )
+
+    def preset(self, **changes: Any) -> Preset:
+        """Return the parent's configuration with changes.
+
+        `resize` and `subset` belong to the data: with other data, they have their
+        defaults. A parent that is no run has the `batch_size` and `total_images` of the
+        preset with its networks.
+
+        Raises:
+            UserError: if a required field is unknown.
+        """
+        fields = dict(self.fields)
+        if changes.get("data", fields.get("data")) != fields.get("data"):
+            fields = {n: v for n, v in fields.items() if n not in DATA_FIELDS}
+        fields |= changes
+        if missing := [name for name in REQUIRED if name not in fields]:
+            raise UserError(
+                f"init_from={self.source}: this model does not include "
+                f"{', '.join(missing)}. Set each of them"
+            )
+        return Preset(**fields)
+
+    def check_fits(self, preset: Preset) -> None:
+        """Raise a UserError that names all fields of a preset with other networks."""
+        ours = _architecture(*make_networks(preset))
+        differences = [
+            f"{name}={_text(value)} (there {_text(self.architecture.get(name))})"
+            for name, value in ours.items()
+            if value != self.architecture.get(name)
+        ]
+        if differences:
+            raise UserError(
+                f"init_from={self.source}: its networks differ: "
+                f"{', '.join(differences)}. Leave out these settings and preset"
+            )
+
+    def copy_to(self, gan: LadaGAN) -> None:
+        """Set the weights of a LadaGAN. Do not change its optimizers and counters."""
+        for name, values in self.weights.items():
+            for weight, value in zip(getattr(gan, name).weights, values, strict=True):
+                weight.assign(value)
+
+    def record(self, settings: Mapping[str, Any]) -> str:
+        """Return JSON for a run's flags.cfg: the weights, and the changed settings.
+
+        Args:
+            settings: the settings of the new run by flag name.
+        """
+        ignored = {*FREE_SETTINGS, "init_from"} - {"data", "total_images"}
+        new = parse_settings(flagfile_text(settings))
+        changed = {
+            name: [old, new[name]]
+            for name, old in self.settings.items()
+            if name in new and name not in ignored and new[name] != old
+        }
+        facts = {"sha256": self.sha256, "images_seen": self.images_seen}
+        return json.dumps(facts | {"changed": changed})
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """The checksum of all weights, in the order of `NETWORKS`."""
+        checksum = hashlib.sha256()
+        for name in NETWORKS:
+            for value in self.weights[name]:
+                checksum.update(np.ascontiguousarray(value).data)
+        return checksum.hexdigest()
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source} ({self.images_seen:,} images seen, SHA-256 "
+            f"{self.sha256[:12]}…)"
+        )
+
+
+def open_parent(
+    init_from: str | os.PathLike | Parent | None, directory: RunDirectory, seed: int
+) -> Parent | None:
+    """Return the parent of a run that has no checkpoint yet, or None.
+
+    Args:
+        init_from: a parent or its source. If None or empty, the run has no parent.
+        directory: the run directory.
+        seed: seed of the new discriminator, if the source has none.
+
+    Raises:
+        UserError: see `Parent.load`.
+    """
+    if not init_from or find_checkpoint(directory.checkpoints):
+        return None
+    if isinstance(init_from, Parent):
+        return init_from
+    keras.utils.set_random_seed(seed)  # the same in all workers
+    return Parent.load(init_from)
+
+
+def run_of(source: str) -> RunDirectory | None:
+    """Return the run directory of a source, or None if it is none."""
+    for text in (source, source.removesuffix(":best")):
+        if Path(user_path(text)).exists():
+            run = RunDirectory(user_path(text))
+            return run if run.flags_file.exists() else None
+    return None
+
+
+def _fields(gan: LadaGAN) -> dict[str, Any]:
+    """Return the fields of `Preset` that a LadaGAN knows, see `Parent.preset`."""
+    architecture = _architecture(gan.generator, gan.discriminator)
+    fields = {name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS}
+    fields |= {"loss": gan.adversarial_loss, "augment": gan.augment_policy}
+    for preset in PRESETS.values():
+        if _architecture(*make_networks(preset)) == architecture:
+            ours = dataclasses.asdict(preset)
+            others = {n: v for n, v in ours.items() if n not in DATA_FIELDS}
+            return others | architecture | fields
+    return architecture | fields
+
+
+def _architecture(generator: keras.Model, discriminator: keras.Model) -> dict[str, Any]:
+    """Return the fields of `Preset` on which the weights of networks depend."""
+    found = {"image_size": generator.image_size}
+    for network, names in (
+        (generator, GENERATOR_FIELDS),
+        (discriminator, DISCRIMINATOR_FIELDS),
+    ):
+        config = network.get_config()
+        for argument, name in names.items():
+            value = config.get(argument)
+            if name not in INITIALIZERS:
+                found[name] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
