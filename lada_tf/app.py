@@ -23,8 +23,8 @@ from absl import app, flags, logging
 from lada_tf.io import read_text, user_path
 
 SOURCES = (
-    "RUN (a run directory), RUN:best, hf://USER/REPO, official:NAME, a bundled name such "
-    "as portraits, or a directory that save_pretrained or export wrote"
+    "a run directory RUN, RUN:best, hf://USER/REPO, official:NAME, a bundled name such "
+    "as portraits, or what save_pretrained or export wrote"
 )
 HELP = {"-h", "--h", "-help", "--help", "-?"}
 
@@ -63,11 +63,12 @@ def get_source() -> str:
     Raises:
         UserError: if there is none, or more than one.
     """
-    sources = [source for source in (flags.FLAGS.model, flags.FLAGS.run_dir) if source]
-    if len(sources) != 1:
-        names = "both model and run_dir are" if sources else "no model is"
-        raise UserError(f"{names} given: set --model=SOURCE, which is {SOURCES}")
-    (source,) = sources
+    model, run_dir = flags.FLAGS.model, flags.FLAGS.run_dir
+    if model and run_dir:
+        raise UserError("--run_dir is the same as --model: set one of them")
+    source = model or run_dir
+    if not source:
+        raise UserError(f"no model given. Set --model to {SOURCES}")
     if not flags.FLAGS.best:
         return source
     if not os.path.exists(os.path.join(source, "flags.cfg")):

@@ -77,7 +77,7 @@ def _explorers() -> dict[str, Explorer]:
     """Return the explorers by the names of their sources: visitors see no paths."""
     sources = [*FLAGS.model, *FLAGS.run_dir]
     if not sources:
-        raise UserError(f"no model is given: set --model=SOURCE, which is {app.SOURCES}")
+        raise UserError(f"no model given. Set --model to {app.SOURCES}")
     explorers: dict[str, Explorer] = {}
     for source in sources:
         explorers[_name(source, explorers)] = Explorer(load_generator(source))

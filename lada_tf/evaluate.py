@@ -288,9 +288,7 @@ def _memorization(
     return {**found.record, "picture": os.path.basename(picture)}
 
 
-def _open_images(
-    source: str | None, run: Run | None, source_options: dict
-) -> ImageSet:
+def _open_images(source: str | None, run: Run | None, source_options: dict) -> ImageSet:
     if source is None:
         return stored_images(
             FLAGS.images,
@@ -298,13 +296,13 @@ def _open_images(
             cache_dir=FLAGS.cache_dir,
             **source_options,
         )
+    origin: dict[str, Any]
     if run:
         gan = load_run(*run)
-        generator = gan.ema_generator
+        generator: Any = gan.ema_generator
         origin = {"run_dir": str(run.path), "images_seen": int(gan.images_seen)}
     else:
-        generator = load_generator(source)
-        origin = {"model": source}
+        generator, origin = load_generator(source), {"model": source}
     images = generated_images(generator, FLAGS.seed, FLAGS.batch_size)
     return dataclasses.replace(images, origin=origin | images.origin)
 

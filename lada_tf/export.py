@@ -22,9 +22,7 @@ from lada_tf.serving.exporting import (
     export_for_hub,
     export_generator,
 )
-from lada_tf.serving.model_card import describe_run
 from lada_tf.serving.saved_model import MAX_BATCH
-from lada_tf.training import load_run
 
 app.DEFINE_source("Export the EMA generator of this model")
 app.DEFINE_path("output", None, "Write this directory or file.", required=True)

@@ -3,10 +3,11 @@
     python -m lada_tf.serve --model=portraits
     python -m lada_tf.serve --model=models/c10
 
-Another model than a SavedModel is exported to a temporary one first. REST has TensorFlow Serving's protocol and Open Inference (v2); gRPC has TensorFlow
+REST has TensorFlow Serving's protocol and Open Inference (v2); gRPC has TensorFlow
 Serving's `PredictionService`. Install both with `pip install 'lada_tf[serve]'`. A new
-version in the directory is served without a restart. On SIGTERM, the server finishes
-the current requests within 6 seconds and exits. A second signal ends it at once.
+version in a directory of SavedModels is served without a restart; other models are
+converted at the start. On SIGTERM, the server finishes the current requests within 6
+seconds and exits. A second signal ends it at once.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from lada_tf.errors import UserError
 from lada_tf.io import user_path
 from lada_tf.models import LadaGAN
 from lada_tf.models.pretrained import CONFIG
-from lada_tf.training.load import find_run, load_run
+from lada_tf.training.load import load_run
 
 
 def load_source(
@@ -33,13 +33,15 @@ def load_source(
     Raises:
         UserError: if there is no such source, or it cannot be loaded.
     """
-    if run := find_run(source):
-        return load_run(*run, custom_objects, safe_mode)
-    path = Path(user_path(source))
-    if (path / CONFIG).exists():
+    text = os.fspath(source)
+    path, best = Path(user_path(text)), False
+    if not path.exists() and text.endswith(":best"):
+        path, best = Path(user_path(text.removesuffix(":best"))), True
+    if (path / "flags.cfg").exists():
+        return load_run(path, best, custom_objects, safe_mode)
+    if (path / CONFIG).exists() and not best:
         return LadaGAN.from_pretrained(path, custom_objects, safe_mode)
     raise UserError(
         f"{source}: neither a run directory nor a pretrained model. Expected RUN, "
-        "RUN:best, a directory with config.json or, to generate images, an exported "
-        "model"
+        "RUN:best, or a directory with config.json"
     )
