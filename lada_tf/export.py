@@ -22,7 +22,11 @@ from lada_tf.serving.exporting import (
     export_for_hub,
     export_generator,
 )
+from lada_tf.serving.model_card import describe_model, describe_run
 from lada_tf.serving.saved_model import MAX_BATCH
+from lada_tf.training import load_run
+from lada_tf.training.load import find_run
+from lada_tf.training.sources import load_source
 
 app.DEFINE_source("Export the EMA generator of this model")
 app.DEFINE_path("output", None, "Write this directory or file.", required=True)
@@ -67,7 +71,12 @@ def main() -> None:
     source = app.get_source()
     form, _ = get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load
     check_export(FLAGS.output, None if FLAGS.hub_layout else form, FLAGS.overwrite)
-    gan, card = _load(source)
+    if run := find_run(source):
+        gan = load_run(*run)
+        card = describe_run(run.path, gan, FLAGS.evaluation, FLAGS.data_license)
+    else:
+        gan = load_source(source)
+        card = describe_model(gan, FLAGS.evaluation, data_license=FLAGS.data_license)
     if FLAGS.hub_layout:
         export_for_hub(gan, FLAGS.output, card, FLAGS.overwrite)
         note = ""

@@ -1,7 +1,11 @@
 """Convert a checkpoint of the authors' TensorFlow code to a run directory.
 
+python -m lada_tf.import_official --checkpoint=official:cifar10 --run_dir=runs/c10
 python -m lada_tf.import_official --checkpoint=cifar10/best-training-checkpoints \\
-    --config=cifar10/config.json --run_dir=runs/official_cifar10
+    --config=cifar10/config.json --run_dir=runs/c10
+
+`official:` downloads the authors' weights from the Hugging Face Hub: cifar10,
+celeba_64, ffhq_128 or bedroom_128. It needs `pip install 'lada_tf[hub]'`.
 
 You can sample, evaluate, and export the run directory like any other. To continue
 training, run `lada_tf.train --run_dir=RUN_DIR --data=DATA --total_images=N`.
@@ -15,10 +19,16 @@ from lada_tf.training.official_checkpoint import import_official_checkpoint
 app.DEFINE_path(
     "checkpoint",
     None,
-    "Read this checkpoint of the authors' code: a directory, or a prefix.",
+    "Read this checkpoint of the authors' code: a directory, or a prefix. Or download "
+    "official:cifar10, official:celeba_64, official:ffhq_128 or official:bedroom_128.",
     required=True,
 )
-app.DEFINE_path("config", None, "Read this config.json of their run.", required=True)
+app.DEFINE_path(
+    "config",
+    None,
+    "Read this config.json of their run. By default, that next to the checkpoint's "
+    "directory.",
+)
 app.DEFINE_path("run_dir", None, "Create this run directory.", required=True)
 app.DEFINE_path("data", "", "Continue training on this dataset, as --data of train.")
 FLAGS = flags.FLAGS

@@ -14,13 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.errors import UserError
-from lada_tf.io import replacing_directory
 from lada_tf.models.discriminator import check_images, check_range
 from lada_tf.models.fit_callbacks import ProgressBar, prepared
 from lada_tf.models.losses import METRICS, TEST_METRICS
 from lada_tf.models.optimizer_step import Optimizers, make_optimizer
-from lada_tf.models.pretrained import save_pretrained
 
 # Networks that a saved model may name. A path could belong to somebody else's file.
 FEATURES = ("small_classifier", "keras_inception_v3", "inception")
@@ -349,24 +346,6 @@ class ImageTrainer(keras.Model):
         if str(filepath).endswith((".h5", ".hdf5")):
             kwargs = {"include_optimizer": False, **kwargs}
         super().save(filepath, *args, **kwargs)
-
-    def save_to_preset(self, preset_dir: str | os.PathLike) -> None:
-        """Write the model for `from_preset`, without optimizers.
-
-        It is the layout of `lada-tf export --format=hub`, without a model card.
-
-        Raises:
-            UserError: if the directory exists and is not empty.
-        """
-        if os.path.exists(preset_dir) and (
-            not os.path.isdir(preset_dir) or os.listdir(preset_dir)
-        ):
-            raise UserError(
-                f"preset_dir={os.fspath(preset_dir)!r} exists and is not an empty "
-                "directory: choose another path"
-            )
-        with replacing_directory(preset_dir) as directory:
-            save_pretrained(self, directory)
 
     def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Export the EMA generator, see `keras.Model.export`."""

@@ -1,5 +1,6 @@
 """LadaGAN: generator, discriminator and EMA generator, and how they train."""
 
+import importlib
 import os
 import types
 from collections.abc import Mapping
@@ -11,14 +12,14 @@ import tensorflow as tf
 
 from lada_tf import kernels
 from lada_tf.layers.diff_augment import DiffAugment
-from lada_tf.models import losses
+from lada_tf.models import hub, losses
 from lada_tf.models.discriminator import as_float32_images, logits_and_input_gradients
 from lada_tf.models.fit import ImageTrainer, deserialized
 from lada_tf.models.latents import latents
 from lada_tf.models.networks import copy_generator, make_networks, to_uint8
 from lada_tf.models.optimizer_step import OptimizerStep, Shard, update_average
 from lada_tf.models.presets import PRESETS, Preset, get_preset
-from lada_tf.models.pretrained import load_pretrained
+from lada_tf.models.pretrained import BUNDLED_PRESETS, bundled_directory
 
 # Each training step has this many seeds to itself. It uses about 20.
 SEEDS_PER_STEP = 1024
@@ -181,10 +182,10 @@ class LadaGAN(ImageTrainer):
 
         Args:
             preset: name of one of `LadaGAN.presets`, a `Preset`, or a directory that
-                `save_to_preset` wrote. A directory has its own configuration: the other
-                arguments are for names.
-            load_weights: bool. By default, whether `preset` is a directory. Names have
-                no weights.
+                `save_to_preset` wrote. Trained weights have their own configuration:
+                the other arguments are for untrained models.
+            load_weights: bool. By default, whether `preset` is a directory. Of the
+                names, `"tiny"` has trained weights, which come with this package.
             seed: int, seed of latents and augmentation.
             precision: dtype of the networks' arithmetic: `"float32"`, `"bfloat16"` or
                 `"float16"`. In all three, float32 is used for weights, normalization,
@@ -198,22 +199,29 @@ class LadaGAN(ImageTrainer):
             ValueError: if the preset or a field is unknown, or its sizes do not fit.
             UserError: if the directory does not contain such a model.
         """
+        source = None
         if isinstance(preset, os.PathLike) or (
             isinstance(preset, str) and preset not in PRESETS and os.path.isdir(preset)
         ):
+            source = os.fspath(preset)
+        elif load_weights:
+            bundled = BUNDLED_PRESETS.get(str(preset))
+            if bundled is None:
+                raise ValueError(
+                    f"preset={preset!r} has no weights: use load_weights=False, or one "
+                    f"of {', '.join(BUNDLED_PRESETS)}"
+                )
+            source = os.fspath(bundled_directory(bundled))
+        if source is not None:
             if overrides or precision or sync_batch_norm:
                 raise ValueError(
-                    f"preset={os.fspath(preset)!r} has its own configuration: leave "
-                    "out the other arguments"
+                    f"preset={str(preset)!r} has its own configuration: leave out the "
+                    "other arguments"
                 )
-            gan = cls.from_pretrained(preset)
+            gan = cls.from_pretrained(source)
             return cls.from_config(gan.get_config()) if load_weights is False else gan
-        if load_weights:
-            raise ValueError(
-                f"preset={preset!r} has no weights: use load_weights=False"
-            )
         if not isinstance(preset, Preset):
-            preset = get_preset(preset, **overrides)
+            preset = get_preset(str(preset), **overrides)
         generator, discriminator = make_networks(
             preset, precision, sync_batch_norm, build=True
         )
@@ -229,23 +237,98 @@ class LadaGAN(ImageTrainer):
     @classmethod
     def from_pretrained(
         cls,
-        directory: str | os.PathLike,
+        source: str | os.PathLike,
+        revision: str | None = None,
         custom_objects: Mapping[str, Any] | None = None,
         safe_mode: bool = True,
     ) -> "LadaGAN":
-        """Load a directory that `lada_tf.models.pretrained.save_pretrained` wrote.
+        """Load a trained model from the Hugging Face Hub, a directory, or a run.
 
-        Both generators get the EMA weights. `compile()` starts with new optimizers.
+        Runs and the authors' checkpoints are restored as they were. For other sources,
+        both generators get the EMA weights, and `compile()` starts with new optimizers.
 
         Args:
-            directory: path of the directory.
+            source: `"user/repo"` or `"hf://user/repo@revision"` on the Hub; a directory
+                that `save_pretrained` wrote; a run directory, or `"RUN:best"`;
+                `"official:NAME"`; or the name of a model that comes with this package.
+                Local models go first.
+            revision: branch, tag or commit on the Hub.
             custom_objects: your own layers, by the names that the files use.
             safe_mode: whether to refuse files that name code to import.
 
         Raises:
-            UserError: if the directory does not contain such a model.
+            UserError: if there is no such model, or it cannot be loaded.
+
+        Example:
+
+        >>> gan = LadaGAN.from_pretrained("user/repo")
+        >>> images = gan.generate(seed=0, num_images=16)
         """
-        return load_pretrained(cls, directory, custom_objects, safe_mode)
+        # By name, because models import nothing of training.
+        sources = importlib.import_module("lada_tf.training.sources")
+        source = hub.as_source(os.fspath(source), revision)
+        return sources.load_source(source, custom_objects, safe_mode, cls)
+
+    def save_pretrained(
+        self,
+        directory: str | os.PathLike,
+        *,
+        dtype: str = "float32",
+        card: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write a directory for `from_pretrained` and the Hub, without optimizers.
+
+        Args:
+            directory: path of the directory. It is written as a whole or not at all.
+            dtype: `"float32"`, or `"float16"` for files of half the size. The loaded
+                model has float32 weights.
+            card: model card. By default, one with what the model itself knows.
+            overwrite: whether to replace an earlier model. Other files are kept.
+
+        Raises:
+            UserError: if the directory exists or cannot be written.
+        """
+        # By name, because models import nothing of serving.
+        exporting = importlib.import_module("lada_tf.serving.exporting")
+        exporting.export_for_hub(self, directory, card, overwrite, dtype)
+
+    def save_to_preset(self, preset_dir: str | os.PathLike) -> None:
+        """Call `save_pretrained`, under the name that KerasHub uses."""
+        self.save_pretrained(preset_dir)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+        token: str | None = None,
+        dtype: str = "float32",
+        card: str | None = None,
+    ) -> str:
+        """Upload the model to the Hugging Face Hub, for `from_pretrained(repo_id)`.
+
+        Args:
+            repo_id: `"user/repo"`. It is created if it does not exist.
+            private: whether a new repository is private.
+            revision: branch. The default is the main branch.
+            commit_message: message of the commit.
+            token: token with write access. The default is that of `hf auth login`.
+            dtype, card: see `save_pretrained`. Without a card, a repository keeps its
+                own.
+
+        Returns:
+            The URL of the repository.
+
+        Raises:
+            UserError: if `huggingface_hub` is not installed, or the upload fails.
+        """
+        exporting = importlib.import_module("lada_tf.serving.exporting")
+        return exporting.push_to_hub(
+            self, repo_id, private, revision, commit_message, token, dtype, card
+        )
 
     def call(
         self, latents: kernels.Tensor, training: bool | None = None

@@ -1,8 +1,12 @@
 """A trained LadaGAN as a directory: configuration and weights, without optimizers.
 
-config.json           `LadaGAN.get_config()`, and how long it was trained
-generator.keras       the EMA generator
-discriminator.keras
+config.json                Keras' config of the EMA generator, and under "lada_tf" that
+                           of the `LadaGAN` and how long it was trained
+model.weights.h5           weights of the EMA generator
+discriminator.weights.h5   weights of the discriminator; may be missing
+
+`keras.saving.load_model` reads the first two files as the EMA generator. Directories of
+earlier versions have generator.keras and discriminator.keras instead of the weights.
 
 Files from strangers are safe to load: names of code are refused, and a configuration
 cannot ask for more weights than its file contains.
@@ -21,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from absl import logging
 from keras.src.backend.common import global_state  # Keras exports neither
 from keras.src.saving.serialization_lib import in_safe_mode
 
@@ -30,22 +36,81 @@ from lada_tf.layers.attentions import trusting
 from lada_tf.models.presets import Preset, setting_error
 
 CONFIG = "config.json"
-NETWORKS = ("generator", "discriminator")
+OURS = "lada_tf"  # the key of our part in config.json
+WEIGHTS = {
+    "generator": "model.weights.h5",
+    "discriminator": "discriminator.weights.h5",
+}
+OLD_WEIGHTS = {name: f"{name}.keras" for name in WEIGHTS}
+FILES = (CONFIG, *WEIGHTS.values(), *OLD_WEIGHTS.values())
+DTYPES = ("float32", "float16")
+# Directories of models in this package, by name, and the presets that have one.
+BUNDLED = Path(__file__).with_name("bundled")
+BUNDLED_PRESETS = {"tiny": "portraits"}
 MAX_CONFIG_BYTES = 2**20
 
 
-def save_pretrained(gan: keras.Model, directory: str | os.PathLike) -> None:
-    """Write a `LadaGAN` into an existing, empty directory."""
+def save_pretrained(
+    gan: keras.Model, directory: str | os.PathLike, dtype: str = "float32"
+) -> None:
+    """Write a `LadaGAN` into an existing, empty directory.
+
+    Args:
+        gan: the model.
+        directory: path of the directory.
+        dtype: one of `DTYPES`, of the stored weights. The loaded model computes in its
+            own dtype.
+    """
     directory = Path(directory)
-    config = {
-        "library_name": "lada_tf",
+    ours = {
         "config": gan.get_config(),
         "steps": gan.steps,
         "images_seen": gan.images_seen,
     }
-    write_json(directory / CONFIG, config)
-    gan.ema_generator.save(directory / "generator.keras")
-    gan.discriminator.save(directory / "discriminator.keras")
+    config = keras.saving.serialize_keras_object(gan.ema_generator)
+    write_json(directory / CONFIG, {**config, OURS: ours})
+    networks = {"generator": gan.ema_generator, "discriminator": gan.discriminator}
+    for name, network in networks.items():
+        file = directory / WEIGHTS[name]
+        network.save_weights(file)
+        if dtype == "float16":
+            _store_as_float16(file)
+
+
+def _store_as_float16(file: Path) -> None:
+    """Convert the float32 weights of an HDF5 file, except those beyond float16."""
+    import h5py  # which training does not need
+
+    temporary = file.with_name("half.h5")
+    with h5py.File(file) as source, h5py.File(temporary, "w") as target:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Group):
+                target.require_group(name)
+            else:
+                half = item.astype("float16")[()] if item.dtype == "float32" else item
+                target[name] = half if np.isfinite(half).all() else item[()]
+            target[name].attrs.update(item.attrs)
+
+        source.visititems(copy)
+    temporary.replace(file)
+
+
+def bundled_names() -> list[str]:
+    """Return the names of the models that come with this package."""
+    return sorted(file.parent.name for file in BUNDLED.glob(f"*/{CONFIG}"))
+
+
+def bundled_directory(name: str) -> Path:
+    """Return the directory of a model that comes with this package.
+
+    Raises:
+        UserError: if there is no such model.
+    """
+    if name not in bundled_names():
+        known = ", ".join(bundled_names()) or "none"
+        raise UserError(f"{name}: no such model in this package. It has: {known}")
+    return BUNDLED / name
 
 
 def load_pretrained(
@@ -56,29 +121,63 @@ def load_pretrained(
 ) -> keras.Model:
     """Return the `LadaGAN` of such a directory, see `LadaGAN.from_pretrained`."""
     directory = Path(directory)
-    config = read_json(directory / CONFIG)
+    content = read_json(directory / CONFIG)
     try:
-        networks = {
-            name: load_network(
-                directory / f"{name}.keras",
-                config["config"][name],
-                custom_objects,
-                safe_mode,
-            )
-            for name in NETWORKS
+        files = {
+            name: directory / file
+            for name, file in (WEIGHTS if OURS in content else OLD_WEIGHTS).items()
         }
+        ours = content.get(OURS, content)
+        config = ours["config"]
+        trusted = custom_objects, safe_mode
+        networks = {
+            "generator": load_network(files["generator"], config["generator"], *trusted)
+        }
+        if files["discriminator"].exists():
+            networks["discriminator"] = load_network(
+                files["discriminator"], config["discriminator"], *trusted
+            )
+        else:
+            logging.warning("%s: the discriminator is new, without weights", directory)
+            # Both networks have about the same size.
+            networks["discriminator"] = _new_network(
+                config["discriminator"], os.path.getsize(files["generator"]), *trusted
+            )
         for field in dataclasses.fields(Preset):
-            value = config["config"].get(field.name)
+            value = config.get(field.name)
             if value is not None and (error := setting_error(field, value)):
                 raise ValueError(f"{field.name}={value}: {error}")
-        gan = cls(**{**config["config"], **networks})
-        gan.step_counter.assign(config["steps"])
-        gan.image_counter.assign(config["images_seen"])
+        gan = cls(**{**config, **networks})
+        gan.step_counter.assign(ours["steps"])
+        gan.image_counter.assign(ours["images_seen"])
     except UserError:
         raise
     except Exception as error:  # TensorFlow and Keras have no type for wrong values
         raise UserError(f"{directory}: not a pretrained LadaGAN ({error})") from error
     return gan
+
+
+def load_pretrained_generator(
+    directory: str | os.PathLike,
+    custom_objects: Mapping[str, Any] | None = None,
+    safe_mode: bool = True,
+) -> keras.Model:
+    """Return only the EMA generator of such a directory, in float32.
+
+    It is several times faster than `load_pretrained`: there is one network, whose
+    weights start with zeros.
+
+    Raises:
+        UserError: see `LadaGAN.from_pretrained`.
+    """
+    directory = Path(directory)
+    content = read_json(directory / CONFIG)
+    if OURS not in content:
+        return load_network(
+            directory / OLD_WEIGHTS["generator"], None, custom_objects, safe_mode
+        )
+    file = directory / WEIGHTS["generator"]
+    return load_network(file, content, custom_objects, safe_mode)
 
 
 def load_network(
@@ -87,11 +186,11 @@ def load_network(
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
 ) -> keras.Model:
-    """Load a `.keras` file of a network.
+    """Load a network from its weights.
 
     Args:
-        file: the file.
-        config: the network's serialized config. By default that of the file.
+        file: a `.keras` or `.weights.h5` file.
+        config: the network's serialized config. By default that of a `.keras` file.
         custom_objects, safe_mode: as in `keras.saving.load_model`.
 
     Raises:
@@ -101,17 +200,28 @@ def load_network(
         if config is None:
             with zipfile.ZipFile(file) as archive, archive.open(CONFIG) as stream:
                 config = json.loads(stream.read(MAX_CONFIG_BYTES))
-        with trusting(custom_objects, safe_mode):
-            _check_imports(config)
-            with weights_of_at_most(os.path.getsize(file)):
-                network = keras.saving.deserialize_keras_object(
-                    {**config, "compile_config": None}
-                )
-            if not isinstance(network, keras.Model):
-                raise TypeError("it is not a Keras model")
-            network.load_weights(file)
+        network = _new_network(config, os.path.getsize(file), custom_objects, safe_mode)
+        network.load_weights(file)
     except Exception as error:  # zipfile, h5py and Keras raise many types
         raise UserError(f"{file}: cannot be loaded: {error}") from error
+    return network
+
+
+def _new_network(
+    config: dict,
+    size: int,
+    custom_objects: Mapping[str, Any] | None,
+    safe_mode: bool,
+) -> keras.Model:
+    """Return a network of a config, with at most `size` weights."""
+    with trusting(custom_objects, safe_mode):
+        _check_imports(config)
+        with weights_of_at_most(size):
+            network = keras.saving.deserialize_keras_object(
+                {**config, "compile_config": None}
+            )
+    if not isinstance(network, keras.Model):
+        raise TypeError("it is not a Keras model")
     return network
 
 

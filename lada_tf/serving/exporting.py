@@ -14,8 +14,13 @@ import numpy as np
 from lada_tf.errors import ExportFailed, UserError
 from lada_tf.io import check_output, read_text, replacing, replacing_directory
 from lada_tf.layers.attentions import trusting
-from lada_tf.models import Generator, LadaGAN
-from lada_tf.models.pretrained import CONFIG, NETWORKS, save_pretrained
+from lada_tf.models import Generator, LadaGAN, hub
+from lada_tf.models.pretrained import (
+    DTYPES,
+    FILES,
+    load_pretrained_generator,
+    save_pretrained,
+)
 from lada_tf.serving.comparison import Comparison, compare
 from lada_tf.serving.converters import write_litert, write_onnx
 from lada_tf.serving.exported import (
@@ -25,13 +30,14 @@ from lada_tf.serving.exported import (
     get_format,
     load_exported,
 )
+from lada_tf.serving.model_card import describe_model
 from lada_tf.serving.saved_model import MAX_BATCH, write_saved_model
 from lada_tf.serving.web_page import write_web_page
 
 CARD_FILE = "README.md"
 # Files by which `lada_tf` recognizes a model in a directory. A web page has no loader.
 OUR_FILES = {form.file for form in FORMATS.values() if form.file != "index.html"}
-OUR_FILES |= {CONFIG, *(f"{name}.keras" for name in NETWORKS)}
+OUR_FILES |= set(FILES)
 CARD_MARK = "- Exported by: lada_tf"  # a line of model_card.md
 # Maximum error of pixels in [-1, 1]: of any pixel for float32, else on average.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2, "int8": 0.15}
@@ -58,15 +64,20 @@ interpreter = ai_edge_litert.interpreter.Interpreter("generator.tflite")
 outputs = interpreter.get_signature_runner()(latents=latents)  # in about [-1, 1]
 ```""",
     "hub": """```python
-import huggingface_hub, lada_tf
+import lada_tf  # pip install 'lada_tf[hub]'
 
-directory = huggingface_hub.snapshot_download("NAME/OF-THIS-REPOSITORY")
-gan = lada_tf.LadaGAN.from_pretrained(directory)
-images = gan.ema_generator(gan.sample_latents(16))  # in about [-1, 1]
+gan = lada_tf.LadaGAN.from_pretrained("$repo_id")
+images = gan.generate(seed=0, num_images=16)  # uint8
 ```
 
-`generator.keras` is the generator alone, for Keras on TensorFlow, JAX or PyTorch:
-`import lada_tf; keras.saving.load_model("generator.keras")`.""",
+Keras on TensorFlow, JAX or PyTorch loads the generator alone, also without network:
+
+```python
+import keras, lada_tf
+
+generator = keras.saving.load_model("hf://$repo_id")
+images = generator(latents)  # in about [-1, 1]
+```""",
 }
 
 
@@ -123,29 +134,66 @@ def export_generator(
 
 
 def export_for_hub(
-    gan: LadaGAN, output: str | os.PathLike, card: str, overwrite: bool = False
+    gan: LadaGAN,
+    output: str | os.PathLike,
+    card: str | None = None,
+    overwrite: bool = False,
+    dtype: str = "float32",
+    repo_id: str = "USER/REPO",
 ) -> None:
-    """Write a directory that `huggingface_hub.upload_folder` can upload as it is.
+    """Write a directory that `hf upload USER/REPO DIRECTORY` can upload as it is.
 
     Args:
         gan: the model.
         output: path of a directory.
-        card: model card, see `describe_run`.
+        card: model card, see `describe_run`. By default that of `describe_model`.
         overwrite: whether to replace an earlier export, of any format. Other files are
             kept.
+        dtype: `"float32"` or `"float16"`, of the stored weights.
+        repo_id: id of the repository, for the card's example.
 
     Raises:
-        UserError: if the output exists or cannot be written.
+        UserError: if the dtype is unknown, or the output exists or cannot be written.
         ExportFailed: if the exported generator returns different images.
     """
+    if dtype not in DTYPES:
+        raise UserError(f"dtype={dtype}: expected one of {', '.join(DTYPES)}")
+    card = card or describe_model(gan)
     with _new_output(output, None, overwrite) as directory:
-        save_pretrained(gan, directory)
-        _write_card(directory, card, "hub", "The EMA weights, float32.")
+        save_pretrained(gan, directory, dtype)
+        fidelity = f"The EMA weights, {dtype}."
+        _write_card(directory, card, "hub", fidelity, repo_id)
         latents = np.zeros((1, gan.latent_dim), np.float32)
-        again = LadaGAN.from_pretrained(directory, safe_mode=False)  # we wrote it
-        images = again.ema_generator(latents)
-        if not np.array_equal(images, gan.ema_generator(latents)):
+        again = load_pretrained_generator(directory, safe_mode=False)  # we wrote it
+        errors = np.abs(again(latents) - gan.ema_generator(latents))
+        tolerance = TOLERANCES[dtype] if dtype != "float32" else 0
+        if not errors.mean() <= tolerance:  # also if it is NaN
             raise ExportFailed(f"{output}: the exported generator's images differ")
+
+
+def push_to_hub(
+    gan: LadaGAN,
+    repo_id: str,
+    private: bool | None = None,
+    revision: str | None = None,
+    commit_message: str | None = None,
+    token: str | None = None,
+    dtype: str = "float32",
+    card: str | None = None,
+) -> str:
+    """Upload a model to the Hugging Face Hub, see `LadaGAN.push_to_hub`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary, "model")
+        export_for_hub(gan, directory, card, dtype=dtype, repo_id=repo_id)
+        return hub.upload(
+            directory,
+            repo_id,
+            private,
+            revision,
+            commit_message or f"Upload LadaGAN after {gan.images_seen:,} images",
+            token,
+            keep=() if card else (CARD_FILE,),
+        )
 
 
 def _convert(generator, path: Path, format, precision, max_batch, jit_compile) -> None:
@@ -161,8 +209,13 @@ def _convert(generator, path: Path, format, precision, max_batch, jit_compile) -
         write_litert(generator, path, precision)
 
 
-def _write_card(directory: Path, card: str, usage: str, fidelity: str) -> None:
-    text = string.Template(card).safe_substitute(usage=USAGES[usage], fidelity=fidelity)
+def _write_card(
+    directory: Path, card: str, usage: str, fidelity: str, repo_id: str = ""
+) -> None:
+    text = string.Template(card).safe_substitute(
+        usage=string.Template(USAGES[usage]).safe_substitute(repo_id=repo_id),
+        fidelity=fidelity,
+    )
     (directory / CARD_FILE).write_text(text, encoding="utf-8")
 
 

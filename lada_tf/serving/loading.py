@@ -9,10 +9,11 @@ from lada_tf.errors import UserError
 from lada_tf.io import user_path
 from lada_tf.models import Generator
 from lada_tf.models.networks import copy_generator
-from lada_tf.models.pretrained import CONFIG
+from lada_tf.models.pretrained import CONFIG, load_pretrained_generator
 from lada_tf.serving.exported import ExportedModel, find_exported, load_exported
-from lada_tf.training.load import find_run, load_ema_generator
-from lada_tf.training.sources import load_source
+from lada_tf.training.load import find_run, load_run_generator
+from lada_tf.training.official_checkpoint import PREFIX
+from lada_tf.training.sources import find_pretrained, load_source
 
 
 def load_generator(
@@ -21,11 +22,11 @@ def load_generator(
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
 ) -> Generator | ExportedModel:
-    """Load the generator of a run, of a pretrained model, or of an exported model.
+    """Load the EMA generator of a source, without the rest of its `LadaGAN`.
 
     Args:
-        source: a source of `lada_tf.training.sources`, such as `"RUN"` or `"RUN:best"`;
-            or the path of an exported model in any format.
+        source: a source of `lada_tf.training.sources`, such as `"RUN:best"`,
+            `"hf://USER/REPO"` or `"portraits"`; or an exported model in any format.
         precision: `"float32"` or `"bfloat16"`, the dtype of weights and arithmetic. An
             exported model has its own.
         custom_objects: your own attention layers, by the names that the files use.
@@ -37,14 +38,16 @@ def load_generator(
     Raises:
         UserError: if there is no such generator, or it cannot be loaded.
     """
-    if run := find_run(source):  # a third of the memory of load_source
-        return load_ema_generator(
-            *run, precision or "float32", custom_objects, safe_mode
-        )
+    trusted = custom_objects, safe_mode
+    if run := find_run(source):
+        return load_run_generator(*run, precision or "float32", *trusted)
     path = Path(user_path(source))
     if find_exported(path) and not (path / CONFIG).exists():
         if precision:
             raise UserError(f"precision={precision}: {source} is an exported model")
         return load_exported(path)
-    generator = load_source(source, custom_objects, safe_mode).ema_generator
+    if os.fspath(source).startswith(PREFIX):
+        generator = load_source(source, *trusted).ema_generator
+    else:
+        generator = load_pretrained_generator(find_pretrained(source), *trusted)
     return copy_generator(generator, precision) if precision else generator

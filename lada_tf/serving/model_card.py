@@ -3,29 +3,38 @@
 import dataclasses
 import json
 import os
+import re
 import string
 import subprocess
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import lada_tf
 from lada_tf.errors import UserError
 from lada_tf.evaluation.memorization_report import format_memorization
 from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
+from lada_tf.models.lada_gan import PRESET_HYPERPARAMETERS
 from lada_tf.models.networks import make_networks
 from lada_tf.models.presets import Preset
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 
 UNKNOWN = "not recorded"
-# Licenses of named data sets: Hugging Face identifier, text.
-LICENSES = {
-    "portraits": ("apache-2.0", "Apache-2.0 (images of Noto emoji)"),
-    "fashion_mnist": ("mit", "MIT"),
-    "tfds:cifar10": ("unknown", "none stated by its authors"),
-    "tfds:celeb_a": ("other", "non-commercial research only"),
-    "tfds:lsun/bedroom": ("unknown", "none stated by its authors"),
+# Named data sets: license on the Hub, its text, and their id on the Hub.
+DATA = {
+    "portraits": ("apache-2.0", "Apache-2.0 (images of Noto emoji)", None),
+    "fashion_mnist": ("mit", "MIT", "zalando-datasets/fashion_mnist"),
+    "tfds:cifar10": ("unknown", "none stated by its authors", "uoft-cs/cifar10"),
+    "tfds:celeb_a": ("other", "non-commercial research only", None),
+    "tfds:lsun/bedroom": ("unknown", "none stated by its authors", None),
 }
+# Metrics, how they were computed, and the text on memorization.
+NOT_EVALUATED: tuple[dict[str, str], str, str] = (
+    {},
+    "Run `lada_tf.evaluate`, and export again with its output.",
+    "",
+)
 
 
 def describe_run(
@@ -52,36 +61,110 @@ def describe_run(
     """
     run = RunDirectory(run_dir)
     preset = run.read_preset()
-    license_id, license_text = LICENSES.get(preset.data, ("other", UNKNOWN))
+    # Cards are published: do not include the directories of a local path.
+    data = preset.data if preset.data in DATA else Path(preset.data).name
+    settings = dataclasses.asdict(preset) | {"data": data}
+    fingerprint = run.read_setting("data fingerprint", UNKNOWN)
+    return _card(
+        gan,
+        _read_evaluation(evaluation) if evaluation else _read_log(run, gan),
+        data,
+        data_license,
+        f"{data} ({fingerprint})",
+        _preset_name(preset),
+        settings,
+    )
+
+
+def describe_model(
+    gan: LadaGAN,
+    evaluation: str | os.PathLike | None = None,
+    data: str = UNKNOWN,
+    data_license: str | None = None,
+) -> str:
+    """Return a model card with what a `LadaGAN` itself knows, see `describe_run`.
+
+    Args:
+        gan: the model.
+        evaluation: see `describe_run`.
+        data: name of the training data.
+        data_license: its license.
+
+    Raises:
+        UserError: if the evaluation cannot be read.
+    """
+    return _card(
+        gan,
+        _read_evaluation(evaluation) if evaluation else NOT_EVALUATED,
+        data,
+        data_license,
+        data,
+        UNKNOWN,
+        {name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS},
+    )
+
+
+def _card(gan, evaluation, data, data_license, data_text, preset, settings) -> str:
+    metrics, metrics_source, memorization = evaluation
+    license_id, license_text, dataset_id = DATA.get(data, ("other", UNKNOWN, None))
     if data_license:
         license_id, license_text = data_license.lower(), data_license
-    # Cards are published: do not include the directories of a local path.
-    data = preset.data if preset.data in LICENSES else Path(preset.data).name
-    settings = dataclasses.asdict(preset) | {"data": data}
-    memorization = "Not tested: run `lada_tf.evaluate --memorization`."
-    if evaluation:
-        metrics, metrics_source, found = _read_evaluation(evaluation)
-        memorization = found or memorization
-    else:
-        metrics, metrics_source = _read_log(run, gan)
-    metric_lines = [f"- {name}: {value}" for name, value in metrics.items()]
+    size = gan.image_size
+    title = ", ".join(n for n in ("LadaGAN", data, f"{size}×{size}") if n != UNKNOWN)
     template = resources.files("lada_tf.serving").joinpath("model_card.md")
     return string.Template(template.read_text("utf-8")).safe_substitute(
-        data=data,
-        fingerprint=run.read_setting("data fingerprint", UNKNOWN),
-        license_id=license_id,
+        metadata=_metadata(title, license_id, data, dataset_id, metrics),
+        title=title,
+        data=data_text,
         license_text=license_text,
-        preset=_preset_name(preset),
-        image_size=preset.image_size,
-        latent_dim=preset.latent_dim,
+        preset=preset,
+        latent_dim=gan.latent_dim,
         images_seen=f"{gan.images_seen:,}",
         version=lada_tf.__version__,
         commit=_commit(),
-        metrics="\n".join(metric_lines) or "None measured.",
+        metrics="\n".join(f"- {n}: {v}" for n, v in metrics.items())
+        or "None measured.",
         metrics_source=metrics_source,
-        memorization=memorization,
+        memorization=memorization
+        or "Not tested: run `lada_tf.evaluate --memorization`.",
         settings="\n".join(f"| {k} | {json.dumps(v)} |" for k, v in settings.items()),
     )
+
+
+def _metadata(
+    title: str,
+    license_id: str,
+    data: str,
+    dataset_id: str | None,
+    metrics: dict[str, str],
+) -> str:
+    """Return the card's front matter: YAML, of which each value is JSON."""
+    metadata: dict[str, Any] = {
+        # Keras reads the files too, but the Hub's snippet for Keras does not import us.
+        "library_name": "lada_tf",
+        "pipeline_tag": "unconditional-image-generation",
+        "license": license_id,
+        "tags": ["lada_tf", "gan", "ladagan", "linear-attention"],
+    }
+    if dataset_id:
+        metadata["datasets"] = [dataset_id]
+    results = [
+        {
+            "type": re.sub(r"\W+", "_", name.lower()).strip("_"),
+            "name": name,
+            "value": float(value.split()[0]),
+        }
+        for name, value in metrics.items()
+    ]
+    if results:
+        result = {
+            "task": {"type": "unconditional-image-generation"},
+            "dataset": {"type": dataset_id or data, "name": data},
+            "metrics": results,
+        }
+        metadata["model-index"] = [{"name": title, "results": [result]}]
+    lines = (f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in metadata.items())
+    return "\n".join(lines)
 
 
 def _preset_name(preset: Preset) -> str:
@@ -119,18 +202,19 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str, str]:
     return metrics, f"Computed by `lada_tf.evaluate`: `{json.dumps(record)}`", text
 
 
-def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str]:
-    """Return the last distances measured up to the number of images seen."""
+def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str, str]:
+    """Return the same of the last distances up to the number of images seen."""
     for record in reversed(read_metrics(run.metrics_file)):
         names = [n for n in record if n.startswith(("FID", "FD", "KID"))]
         metrics = {name: f"{record[name]:.4g}" for name in names}
         if metrics and record["images"] <= gan.images_seen:
             samples = run.read_setting("eval_samples", UNKNOWN)
-            return metrics, (
+            source = (
                 f"Measured during training at {record['images']:,} images seen, with "
                 f"{samples} generated images against the training data."
             )
-    return {}, "Run `lada_tf.evaluate`, and export again with its output."
+            return metrics, source, ""
+    return NOT_EVALUATED
 
 
 def _commit() -> str:

@@ -79,7 +79,7 @@ def load_run(
     return gan
 
 
-def load_ema_generator(
+def load_run_generator(
     run_dir: str | os.PathLike,
     best: bool = False,
     precision: str = "float32",
@@ -114,7 +114,7 @@ def load_each_generator(
     Raises:
         UserError: see `load_run`.
     """
-    generator = load_ema_generator(run_dir)
+    generator = load_run_generator(run_dir)
     directory = RunDirectory(run_dir).checkpoints
     paths = {}
     for kind in ("best", "images"):  # both can have the same number of images

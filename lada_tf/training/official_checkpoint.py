@@ -17,23 +17,30 @@ import tensorflow as tf
 
 from lada_tf.errors import UserError
 from lada_tf.io import read_json, user_files
-from lada_tf.models import LadaGAN, Preset
+from lada_tf.models import LadaGAN, Preset, hub
 from lada_tf.training.checkpoints import VALUE, Checkpoints
 from lada_tf.training.run_directory import RunDirectory
 
+# The authors' weights on the Hub: `official:cifar10` is their directory cifar10.
+PREFIX = "official:"
+REPO = f"{hub.PREFIX}milmor/LadaGAN"
+NAMES = ("cifar10", "celeba_64", "ffhq_128", "bedroom_128")
+CHECKPOINTS = "best-training-checkpoints"
 LOSSES = {"nsl": "non_saturating", "hinge": "hinge"}
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")  # batch normalization
 
 
 def load_official_checkpoint(
-    checkpoint: str | os.PathLike, config: str | os.PathLike | dict
+    checkpoint: str | os.PathLike, config: str | os.PathLike | dict | None = None
 ) -> LadaGAN:
     """Load a checkpoint of the authors' TensorFlow code.
 
     Args:
         checkpoint: path of a directory of checkpoints, of which the newest is loaded,
-            or of one checkpoint without its `.index` suffix.
-        config: path of the run's `config.json`, or its content.
+            or of one checkpoint without its `.index` suffix; or `"official:NAME"` with
+            one of `NAMES`, which downloads the authors' weights.
+        config: path of the run's `config.json`, or its content. The default is the file
+            in the directory above that of the checkpoint.
 
     Returns:
         A compiled `LadaGAN` with the weights of the generator, the EMA generator, and
@@ -43,6 +50,7 @@ def load_official_checkpoint(
         UserError: if there is no checkpoint, a key of the configuration is missing or
             not supported, or a tensor is missing or has another shape.
     """
+    checkpoint, config = _find(checkpoint, config)
     preset = _read_preset(config)
     try:
         gan = LadaGAN.from_preset(preset)
@@ -64,7 +72,7 @@ def load_official_checkpoint(
 
 def import_official_checkpoint(
     checkpoint: str | os.PathLike,
-    config: str | os.PathLike | dict,
+    config: str | os.PathLike | dict | None,
     run_dir: str | os.PathLike,
     data: str = "",
 ) -> LadaGAN:
@@ -81,12 +89,44 @@ def import_official_checkpoint(
     directory = RunDirectory(run_dir)
     if directory.path.exists() and user_files(directory.path):
         raise UserError(f"run_dir={run_dir}: is not empty. Choose a new directory")
+    checkpoint, config = _find(checkpoint, config)
     gan = load_official_checkpoint(checkpoint, config)
     preset = _read_preset(config)
     preset = dataclasses.replace(preset, data=data, total_images=gan.images_seen)
     directory.start(preset, {"seed": gan.seed})
     Checkpoints(directory.checkpoints, gan).save()
     return gan
+
+
+def _find(
+    checkpoint: str | os.PathLike, config: str | os.PathLike | dict | None
+) -> tuple[str | os.PathLike, str | os.PathLike | dict]:
+    """Return the paths of a checkpoint and its configuration. Download `official:`."""
+    text = os.fspath(checkpoint)
+    if text.startswith(PREFIX):
+        name = text.removeprefix(PREFIX)
+        if name not in NAMES:
+            known = ", ".join(PREFIX + name for name in NAMES)
+            raise UserError(f"{text}: expected one of {known}")
+        checkpoint = _download(name) / name / CHECKPOINTS
+    if config is None:
+        path = Path(checkpoint)
+        directory = path if path.is_dir() else path.parent
+        config = directory.absolute().parent / "config.json"
+    return checkpoint, config
+
+
+def _download(name: str) -> Path:
+    """Return a directory with the authors' directory of that name."""
+    files = f"{name}/config.json", f"{name}/{CHECKPOINTS}/*"
+    try:
+        return hub.download(REPO, files)
+    except UserError as error:
+        raise UserError(
+            f"{PREFIX}{name}: {error}. Or download {files[0]} and the files in "
+            f"{name}/{CHECKPOINTS} from {REPO} elsewhere, copy them to DIR/{name}, "
+            f"and run import_official with checkpoint=DIR/{name}/{CHECKPOINTS}"
+        ) from error
 
 
 def _read_preset(config: str | os.PathLike | dict) -> Preset:

@@ -2,9 +2,12 @@
 
 A source is one of:
 
-RUN               a run directory: its newest checkpoint
-RUN:best          its best checkpoint
-DIRECTORY         what `LadaGAN.save_pretrained` or `export --hub_layout` wrote
+RUN                         a run directory: its newest checkpoint
+RUN:best                    its best checkpoint
+DIRECTORY                   from `LadaGAN.save_pretrained` or `export --hub_layout`
+hf://USER/REPO[@REVISION]   the same on the Hugging Face Hub
+official:NAME               the authors' cifar10, celeba_64, ffhq_128 or bedroom_128
+NAME                        a model that comes with this package, such as portraits
 """
 
 import os
@@ -14,34 +17,70 @@ from typing import Any
 
 from lada_tf.errors import UserError
 from lada_tf.io import user_path
-from lada_tf.models import LadaGAN
-from lada_tf.models.pretrained import CONFIG
-from lada_tf.training.load import load_run
+from lada_tf.models import LadaGAN, hub
+from lada_tf.models.pretrained import (
+    CONFIG,
+    FILES,
+    bundled_directory,
+    bundled_names,
+    load_pretrained,
+)
+from lada_tf.training.load import find_run, load_run
+from lada_tf.training.official_checkpoint import PREFIX, load_official_checkpoint
 
 
 def load_source(
     source: str | os.PathLike,
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
+    cls: type[LadaGAN] = LadaGAN,
 ) -> LadaGAN:
-    """Return the `LadaGAN` of a source. It is compiled only if it comes from a run.
+    """Return the `LadaGAN` of a source.
+
+    It is compiled if it comes from a run or from `official:NAME`. If the source has no
+    discriminator, a new one is created, which logs a warning.
 
     Args:
-        source: see above.
+        source: see above. A local model goes first.
         custom_objects, safe_mode: see `load_run`.
+        cls: class of a model that does not come from a run.
 
     Raises:
         UserError: if there is no such source, or it cannot be loaded.
     """
     text = os.fspath(source)
-    path, best = Path(user_path(text)), False
-    if not path.exists() and text.endswith(":best"):
-        path, best = Path(user_path(text.removesuffix(":best"))), True
-    if (path / "flags.cfg").exists():
-        return load_run(path, best, custom_objects, safe_mode)
-    if (path / CONFIG).exists() and not best:
-        return LadaGAN.from_pretrained(path, custom_objects, safe_mode)
-    raise UserError(
-        f"{source}: neither a run directory nor a pretrained model. Expected RUN, "
-        "RUN:best, or a directory with config.json"
-    )
+    if run := find_run(source):
+        return load_run(*run, custom_objects, safe_mode)
+    if text.startswith(PREFIX):
+        return load_official_checkpoint(text)
+    directory = find_pretrained(source)
+    return load_pretrained(cls, directory, custom_objects, safe_mode)
+
+
+def find_pretrained(source: str | os.PathLike) -> Path:
+    """Return the directory of a pretrained model. Download it if necessary.
+
+    Args:
+        source: DIRECTORY, NAME, or hf://USER/REPO, see above.
+
+    Raises:
+        UserError: if there is no such model, or the Hub cannot be reached.
+    """
+    text = os.fspath(source)
+    path = Path(user_path(text))
+    if (path / CONFIG).exists():
+        return path
+    if text in bundled_names():
+        return bundled_directory(text)
+    if not text.startswith(hub.PREFIX):
+        names = ", ".join(
+            ("RUN", "RUN:best", "hf://USER/REPO", f"{PREFIX}NAME", *bundled_names())
+        )
+        raise UserError(
+            f"{source}: no such model. Expected {names}, a directory with {CONFIG} or, "
+            "to generate images, an exported model"
+        )
+    path = hub.download(text, FILES)
+    if not (path / CONFIG).exists():
+        raise UserError(f"{source}: has no {CONFIG}, so it is not a pretrained LadaGAN")
+    return path

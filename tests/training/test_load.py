@@ -1,4 +1,4 @@
-"""Runs of strangers: `load_run` and `load_ema_generator`."""
+"""Runs of strangers: `load_run` and `load_run_generator`."""
 
 import re
 
@@ -11,11 +11,11 @@ from lada_tf.models import LadaGAN
 from lada_tf.models.presets import get_preset
 from lada_tf.training import load_run
 from lada_tf.training.checkpoints import Checkpoints
-from lada_tf.training.load import load_ema_generator
+from lada_tf.training.load import load_run_generator
 from lada_tf.training.run_directory import RunDirectory
 from tests.small import SMALL
 
-LOADERS = pytest.mark.parametrize("load", [load_run, load_ema_generator])
+LOADERS = pytest.mark.parametrize("load", [load_run, load_run_generator])
 
 
 @pytest.fixture(scope="module")

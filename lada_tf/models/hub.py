@@ -1,0 +1,143 @@
+"""The Hugging Face Hub: download and upload the files of a model.
+
+Tokens, the cache, offline mode and mirrors are those of `huggingface_hub`: see
+`hf auth login`, HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lada_tf.errors import UserError
+
+PREFIX = "hf://"
+_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>.+))?", re.ASCII)
+
+
+def as_source(text: str, revision: str | None = None) -> str:
+    """Return `hf://user/repo@revision` for `user/repo` that is no local path.
+
+    Args:
+        text: `user/repo`, `hf://user/repo`, or any other source.
+        revision: a branch, tag or commit.
+
+    Raises:
+        UserError: if there is a revision, but the source is not on the Hub.
+    """
+    if _ID.fullmatch(text) and not os.path.exists(text):
+        text = PREFIX + text
+    if revision is None:
+        return text
+    if not text.startswith(PREFIX):
+        raise UserError(f"revision={revision}: {text} is not on the Hub")
+    return f"{text}@{revision}"
+
+
+def download(source: str, patterns: Sequence[str]) -> Path:
+    """Download files of a repository, unless they are in the cache.
+
+    Args:
+        source: `hf://user/repo`, or `hf://user/repo@revision` with a branch, tag or
+            commit.
+        patterns: names of the files, with wildcards. Other files are not downloaded.
+
+    Returns:
+        A directory with those of the files that exist.
+
+    Raises:
+        UserError: if the repository or the package is missing, or the Hub cannot be
+            reached and the files are not in the cache.
+    """
+    match = _ID.fullmatch(source.removeprefix(PREFIX))
+    if match is None:
+        raise UserError(f"{source}: expected hf://user/repo or hf://user/repo@revision")
+    with _api(f"{PREFIX}{match['repo']}") as api:
+        directory = api.snapshot_download(
+            match["repo"],
+            revision=match["revision"],
+            allow_patterns=list(patterns),
+        )
+    return Path(directory)
+
+
+def upload(
+    directory: str | os.PathLike,
+    repo_id: str,
+    private: bool | None = None,
+    revision: str | None = None,
+    commit_message: str | None = None,
+    token: str | None = None,
+    keep: Sequence[str] = (),
+) -> str:
+    """Upload a directory in one commit. Create the repository and branch if needed.
+
+    Args:
+        directory: the directory.
+        repo_id: `user/repo`.
+        private: whether a new repository is private. By default, the user's own
+            setting on the Hub decides.
+        revision: branch. The default is the main branch.
+        commit_message: message of the commit.
+        token: a token with write access. The default is that of `hf auth login`.
+        keep: names of files that are not replaced in a repository that has them.
+
+    Returns:
+        The URL of the repository.
+
+    Raises:
+        UserError: if the Hub cannot be reached, or refuses it.
+    """
+    with _api(f"{PREFIX}{repo_id}", token) as api:
+        url = api.create_repo(repo_id, private=private, exist_ok=True)
+        if revision:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        kept = [n for n in keep if api.file_exists(repo_id, n, revision=revision)]
+        api.upload_folder(
+            repo_id=repo_id,
+            folder_path=directory,
+            revision=revision,
+            commit_message=commit_message,
+            ignore_patterns=kept,
+        )
+    return str(url)
+
+
+@contextlib.contextmanager
+def _api(repo: str, token: str | None = None) -> Iterator[Any]:
+    """Yield the client of the Hub. Raise its errors in the body as a UserError."""
+    try:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ImportError as error:
+        raise UserError(f"{repo}: requires `pip install 'lada_tf[hub]'`") from error
+    api = huggingface_hub.HfApi(token=token, library_name="lada_tf")
+    # The HTTP library differs between versions.
+    http_error: Any = errors.HfHubHTTPError.__bases__[0]
+    try:
+        yield api
+    except errors.GatedRepoError as error:
+        reason = f"accept its terms at {api.endpoint}, then run `hf auth login`"
+        raise UserError(f"{repo}: {reason}") from error
+    except errors.RepositoryNotFoundError as error:
+        raise UserError(
+            f"{repo}: no such repository at {api.endpoint}, or it is private. Check "
+            "the name, or run `hf auth login`"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise UserError(f"{repo}: has no such revision") from error
+    except errors.HFValidationError as error:
+        raise UserError(f"{repo}: {error}") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise UserError(
+            f"{repo}: cannot be reached at {api.endpoint}, and is not in the cache "
+            f"{huggingface_hub.constants.HF_HUB_CACHE}. Check the network and "
+            "HF_HUB_OFFLINE, or pass a directory with the files"
+        ) from error
+    except (http_error, errors.OfflineModeIsEnabled, OSError) as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        hint = ". Run `hf auth login` with write access" if status in (401, 403) else ""
+        first = str(error).strip().splitlines()[0] if str(error).strip() else error
+        raise UserError(f"{repo}: {first}{hint}") from error
