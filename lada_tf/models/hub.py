@@ -54,7 +54,7 @@ def download(source: str, patterns: Sequence[str]) -> Path:
     match = _ID.fullmatch(source.removeprefix(PREFIX))
     if match is None:
         raise UserError(f"{source}: expected hf://user/repo or hf://user/repo@revision")
-    with _api(f"{PREFIX}{match['repo']}") as api:
+    with _api(source) as api:
         directory = api.snapshot_download(
             match["repo"],
             revision=match["revision"],
@@ -109,11 +109,10 @@ def upload(
 def _api(repo: str, token: str | None = None) -> Iterator[Any]:
     """Yield the client of the Hub. Raise its errors in the body as a UserError."""
     try:
-        import huggingface_hub
-        from huggingface_hub import errors
+        from huggingface_hub import HfApi, constants, errors
     except ImportError as error:
         raise UserError(f"{repo}: requires `pip install 'lada_tf[hub]'`") from error
-    api = huggingface_hub.HfApi(token=token, library_name="lada_tf")
+    api = HfApi(token=token, library_name="lada_tf")
     # The HTTP library differs between versions.
     http_error: Any = errors.HfHubHTTPError.__bases__[0]
     try:
@@ -133,7 +132,7 @@ def _api(repo: str, token: str | None = None) -> Iterator[Any]:
     except errors.LocalEntryNotFoundError as error:
         raise UserError(
             f"{repo}: cannot be reached at {api.endpoint}, and is not in the cache "
-            f"{huggingface_hub.constants.HF_HUB_CACHE}. Check the network and "
+            f"{constants.HF_HUB_CACHE}. Check the network and "
             "HF_HUB_OFFLINE, or pass a directory with the files"
         ) from error
     except (http_error, errors.OfflineModeIsEnabled, OSError) as error:

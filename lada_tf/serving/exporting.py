@@ -70,7 +70,7 @@ gan = lada_tf.LadaGAN.from_pretrained("$repo_id")
 images = gan.generate(seed=0, num_images=16)  # uint8
 ```
 
-Keras on TensorFlow, JAX or PyTorch loads the generator alone, also without network:
+Keras on TensorFlow, JAX or PyTorch loads the generator alone:
 
 ```python
 import keras, lada_tf
