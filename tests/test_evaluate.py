@@ -89,6 +89,27 @@ def test_a_run(run, real, run_dir):
     assert "prefer KID (small classifier)" in table
 
 
+@pytest.mark.parametrize(
+    "flags", [["--model=runs/x:best"], ["--run_dir=runs/x", "--best"]]
+)
+def test_the_best_checkpoint_of_a_run(run, run_dir, opened, monkeypatch, flags):
+    loaded = []
+    monkeypatch.setattr(evaluate, "load_run", lambda *run: loaded.append(run) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(*flags, "--num_generated=9")
+    assert loaded == [(Path("runs/x"), True)]
+
+
+def test_a_model_that_is_not_a_run(run, real, monkeypatch):
+    sources = {"hf://user/repo": fake_generator(size=32)}
+    monkeypatch.setattr(evaluate, "load_generator", sources.get)
+    arguments = "--model=hf://user/repo", "--num_generated=20"
+    record, _ = run(*arguments, real)
+    assert record["model"] == "hf://user/repo"
+    with pytest.raises(UserError, match="real=SOURCE"):  # it names no data
+        run(*arguments)
+
+
 def test_the_spread_over_seeds(run, real, run_dir):
     arguments = ("--run_dir=runs/x", real, "--num_generated=100")
     record, table = run(*arguments, "--seed=5", "--repeats=2")
