@@ -1,7 +1,7 @@
 """Generate images with a trained generator.
 
 python -m lada_tf.sample --model=portraits --num_images=64 --output=grid.png
-python -m lada_tf.sample --model=runs/demo --seeds=0-99,205 --output=images/
+python -m lada_tf.sample --model=runs/demo:best --seeds=0-99,205 --output=images/
 python -m lada_tf.sample --model=models/c10.onnx --num_images=50000 --output=c10.npz
 python -m lada_tf.sample --model=runs/demo --num_images=4 --interpolate=24 \\
     --output=loop.gif

@@ -58,8 +58,9 @@ def main() -> None:
     source = app.get_source()
     path = Path(source).resolve()
     name = path.parent.name if path.name.isdigit() else path.name
-    name = FLAGS.name or re.sub(r"[:@]", "-", name)  # such as that of RUN:best
-    asyncio.run(_serve(_open(source), name, host))
+    if not path.exists():  # such as RUN:best and hf://USER/REPO@REVISION
+        name = re.sub(r"[:@]", "-", name)
+    asyncio.run(_serve(_open(source), FLAGS.name or name, host))
 
 
 def _open(source: str) -> ServedModel:

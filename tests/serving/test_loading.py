@@ -75,7 +75,7 @@ def test_bfloat16(source, generator):
     ("source", "precision", "message"),
     [
         ("absent", None, "absent: .*RUN:best.*hf://.*official:.*faces.*exported"),
-        (".", None, "no such model"),
+        ("bundled", None, "no such model"),
         ("faces:best", None, "no such model"),
         ("generator.keras", "bfloat16", "precision=bfloat16"),
     ],
