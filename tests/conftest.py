@@ -41,3 +41,12 @@ def _seeded():
     keras.utils.set_random_seed(0)
     yield
     keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture
+def fake_hub(tmp_path, monkeypatch):
+    """A Hugging Face Hub on this machine, see tests/fake_hub.py."""
+    from tests import fake_hub  # imports huggingface_hub
+
+    with fake_hub.serve(tmp_path / "hf_home", monkeypatch) as hub:
+        yield hub

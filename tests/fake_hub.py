@@ -8,18 +8,21 @@ Other processes use it with the environment `fake_hub.environment`.
 """
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import json
 import re
 import threading
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 
-from huggingface_hub import constants
 import pytest
+from huggingface_hub import constants
 
 TOKEN = "hf_test"
+NOWHERE = "http://127.0.0.1:1"  # refuses connections
 
 
 class FakeHub(http.server.ThreadingHTTPServer):
@@ -64,7 +67,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: FakeHub
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         path = urllib.parse.unquote(self.path.partition("?")[0])
         if match := re.fullmatch(r"/api/models/(.+?/.+?)/revision/(.+)", path):
             if commit := self._commit(*match.groups()):
@@ -84,9 +87,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self._fail(404, "EntryNotFound")
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
         body = self._body()
         path = self.path.partition("?")[0]
         if path == "/api/validate-yaml":
@@ -100,7 +103,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if (repo, "main") in server.branches:
                 return self._send(url, 409)
             server.add(repo, {".gitattributes": b""})
-            if lines[0].get("private"):
+            if lines[0].get("private") or lines[0].get("visibility") == "private":
                 server.private.add(repo)
             return self._send(url)
         match = re.fullmatch(r"/api/models/(.+?/.+?)/(\w+)/(.+)", path)
@@ -185,17 +188,21 @@ def _hash(content: bytes) -> str:
     return hashlib.sha1(content).hexdigest()
 
 
-@pytest.fixture
-def fake_hub(tmp_path, monkeypatch):
-    """A `FakeHub` that huggingface_hub uses in this process, logged in."""
-    with FakeHub(tmp_path / "hf_home") as hub:
-        template = "{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        template = template.format(endpoint=hub.endpoint)
-        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+@contextlib.contextmanager
+def serve(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """Yield a `FakeHub` that huggingface_hub uses in this process, logged in."""
+    with FakeHub(home) as hub:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub.cache))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        use_endpoint(hub.endpoint, monkeypatch)
         threading.Thread(target=hub.serve_forever, daemon=True).start()
         yield hub
         hub.shutdown()
+
+
+def use_endpoint(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change HF_ENDPOINT in this process, for example to `NOWHERE`."""
+    template = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

@@ -14,7 +14,7 @@ from typing import Any
 from lada_tf.errors import UserError
 
 PREFIX = "hf://"
-_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>.+))?", re.ASCII)
+_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>.+))?", re.ASCII)
 
 
 def as_source(text: str, revision: str | None = None) -> str:

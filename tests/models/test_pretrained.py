@@ -7,24 +7,132 @@ import random
 import shutil
 import zipfile
 
+import keras
+import numpy as np
 import pytest
 
 from lada_tf.errors import UserError
-from lada_tf.models import LadaGAN
+from lada_tf.models import LadaGAN, pretrained
 from lada_tf.models.pretrained import load_network, save_pretrained
 from tests.small import SMALL
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def gan():
+    gan = LadaGAN.from_preset("tiny", **SMALL)
+    gan.image_counter.assign(7)
+    return gan
+
+
+@pytest.fixture(scope="module")
+def saved(gan, tmp_path_factory):
     directory = tmp_path_factory.mktemp("pretrained")
-    save_pretrained(LadaGAN.from_preset("tiny", **SMALL), directory)
+    save_pretrained(gan, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def saved_before(gan, tmp_path_factory):
+    """The layout of earlier versions."""
+    directory = tmp_path_factory.mktemp("before")
+    config = {"config": gan.get_config(), "steps": 0, "images_seen": 7}
+    (directory / "config.json").write_text(json.dumps(config))
+    gan.ema_generator.save(directory / "generator.keras")
+    gan.discriminator.save(directory / "discriminator.keras")
     return directory
 
 
 @pytest.fixture
 def copy(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "copy")
+
+
+def assert_same_weights(network, other):
+    for a, b in zip(network.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("layout", ["saved", "saved_before"])
+def test_a_directory_restores_the_model(gan, layout, request):
+    directory = request.getfixturevalue(layout)
+    loaded = LadaGAN.from_pretrained(directory)
+    unnamed = {"name": None}  # Keras numbers the models in a process
+    assert loaded.get_config() | unnamed == gan.get_config() | unnamed
+    assert loaded.images_seen == 7
+    assert_same_weights(loaded.generator, gan.ema_generator)
+    assert_same_weights(loaded.ema_generator, gan.ema_generator)
+    assert_same_weights(loaded.discriminator, gan.discriminator)
+    generator = pretrained.load_pretrained_generator(directory)
+    assert_same_weights(generator, gan.ema_generator)
+
+
+def test_keras_loads_the_generator(gan, saved):
+    generator = keras.saving.load_model(saved)
+    assert_same_weights(generator, gan.ema_generator)
+    latents = gan.sample_latents(2)
+    np.testing.assert_array_equal(generator(latents), gan.ema_generator(latents))
+
+
+def test_a_directory_without_a_discriminator(gan, copy, caplog):
+    (copy / "discriminator.weights.h5").unlink()
+    loaded = LadaGAN.from_pretrained(copy)
+    assert_same_weights(loaded.generator, gan.ema_generator)
+    kernel = loaded.discriminator.input_convolution.kernel
+    assert np.std(kernel) > 0  # initialized
+    assert "discriminator" in caplog.text
+    change(copy, ("lada_tf", "config", "discriminator", "config", "mlp_dim"), 10**6)
+    with pytest.raises(UserError, match="the file only"):
+        LadaGAN.from_pretrained(copy)
+
+
+def test_float16_files(gan, saved, tmp_path):
+    large = gan.discriminator.weights[0]
+    before = large.numpy()
+    large.assign(before + 1e6)  # beyond float16
+    gan.save_pretrained(tmp_path / "half", dtype="float16")
+    loaded = LadaGAN.from_pretrained(tmp_path / "half")
+    np.testing.assert_array_equal(loaded.discriminator.weights[0], large)
+    large.assign(before)
+    for a, b in zip(
+        loaded.ema_generator.weights, gan.ema_generator.weights, strict=True
+    ):
+        assert a.dtype == "float32"
+        np.testing.assert_array_equal(a, b.numpy().astype(np.float16))
+    files = [path / "model.weights.h5" for path in (tmp_path / "half", saved)]
+    sizes = [file.stat().st_size for file in files]
+    assert sizes[0] < sizes[1] - gan.generator.count_params()
+
+
+def test_save_pretrained_replaces_only_models_of_ours(gan, saved_before, tmp_path):
+    directory = shutil.copytree(saved_before, tmp_path / "model")
+    with pytest.raises(UserError, match="already exists"):
+        gan.save_pretrained(directory)
+    (directory / "notes.txt").write_text("mine")
+    gan.save_pretrained(directory, overwrite=True)
+    names = {"config.json", "model.weights.h5", "discriminator.weights.h5"}
+    assert {path.name for path in directory.iterdir()} == {
+        "README.md",
+        "notes.txt",
+        *names,
+    }
+    with pytest.raises(UserError, match="dtype=int8"):
+        gan.save_pretrained(tmp_path / "other", dtype="int8")
+
+
+def test_models_in_the_package(gan, saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "BUNDLED", tmp_path)
+    with pytest.raises(UserError, match="portraits"):
+        LadaGAN.from_preset("tiny", load_weights=True)
+    shutil.copytree(saved, tmp_path / "portraits")
+    for loaded in (
+        LadaGAN.from_pretrained("portraits"),
+        LadaGAN.from_preset("tiny", load_weights=True),
+    ):
+        assert_same_weights(loaded.ema_generator, gan.ema_generator)
+    with pytest.raises(ValueError, match="tiny"):
+        LadaGAN.from_preset("cifar10", load_weights=True)
+    with pytest.raises(ValueError, match="own configuration"):
+        LadaGAN.from_preset("tiny", load_weights=True, r1_gamma=1.0)
 
 
 @pytest.fixture
@@ -49,7 +157,8 @@ def change(directory, path, value):
     file.write_text(json.dumps(config))
 
 
-GENERATOR = ("config", "generator", "config")
+OURS = ("lada_tf", "config")
+GENERATOR = (*OURS, "generator", "config")
 
 
 @pytest.mark.parametrize(
@@ -57,8 +166,8 @@ GENERATOR = ("config", "generator", "config")
     [
         ((*GENERATOR, "attention"), "payload:Attention"),
         ((*GENERATOR, "attention"), ["payload:Attention"]),
-        (("config", "discriminator", "config", "attention"), "os:system"),
-        (("config", "generator"), {"module": "keras_hub", "class_name": "X"}),
+        ((*OURS, "discriminator", "config", "attention"), "os:system"),
+        ((*OURS, "generator"), {"module": "keras_hub", "class_name": "X"}),
         ((*GENERATOR, "initializer"), {"module": "payload", "class_name": "X"}),
         ((*GENERATOR, "dtype"), {"module": "os", "class_name": "system", "config": {}}),
     ],
@@ -80,12 +189,13 @@ def test_a_configuration_runs_no_code(copy, payload, path, value):
         ((*GENERATOR, "num_heads"), 10**6),
         ((*GENERATOR, "widths"), [4] * 10**5),
         ((*GENERATOR, "base_resolution"), -16),
-        (("config", "discriminator", "config", "out_widths"), [10**9, 10**9]),
-        (("config", "r1_gamma"), float("nan")),
-        (("config", "g_betas"), ["a", "b"]),
-        (("steps",), 10**30),
-        (("config",), []),
-        (("config", "generator"), {"class_name": "__numpy__", "config": {}}),
+        ((*OURS, "discriminator", "config", "out_widths"), [10**9, 10**9]),
+        ((*OURS, "r1_gamma"), float("nan")),
+        ((*OURS, "g_betas"), ["a", "b"]),
+        (("lada_tf", "steps"), 10**30),
+        (("lada_tf",), []),
+        (("lada_tf", "config"), []),
+        ((*OURS, "generator"), {"class_name": "__numpy__", "config": {}}),
     ],
 )
 def test_other_sizes_are_refused_before_they_need_memory(copy, path, value):
@@ -97,7 +207,7 @@ def test_other_sizes_are_refused_before_they_need_memory(copy, path, value):
 def test_damaged_directories(saved, tmp_path):
     """Every damage is a UserError, or does no harm."""
     rng = random.Random(0)
-    names = ["config.json", "generator.keras", "discriminator.keras"]
+    names = ["config.json", "model.weights.h5", "discriminator.weights.h5"]
     for number in range(30):
         directory = shutil.copytree(saved, tmp_path / str(number))
         file = directory / names[number % 3]
@@ -122,11 +232,11 @@ def test_damaged_directories(saved, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 100])
-def test_damaged_members_of_a_file(saved, tmp_path, keep):
+def test_damaged_members_of_a_file(saved_before, tmp_path, keep):
     for name in ("config.json", "model.weights.h5"):
         file = tmp_path / "generator.keras"
         with (
-            zipfile.ZipFile(saved / "generator.keras") as good,
+            zipfile.ZipFile(saved_before / "generator.keras") as good,
             zipfile.ZipFile(file, "w") as bad,
         ):
             for entry in good.namelist():

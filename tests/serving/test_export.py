@@ -34,7 +34,7 @@ def test_a_model_and_its_card(run_dir, tmp_path):
     card = (tmp_path / "generator.onnx.md").read_text("utf-8")
     assert "$" not in card  # placeholders
     for text in (
-        "license: apache-2.0",
+        'license: "apache-2.0"',
         "portraits:0123:32px",
         "Preset: custom",
         "Images seen: 0",
@@ -114,13 +114,14 @@ def test_the_hub_reads_the_card(exported):
     assert names == {
         "README.md",
         "config.json",
-        "discriminator.keras",
-        "generator.keras",
+        "discriminator.weights.h5",
+        "model.weights.h5",
     }
     card = HubCard.load(exported / "README.md")
     assert card.data.license == "apache-2.0"
     assert card.data.pipeline_tag == "unconditional-image-generation"
-    assert "LadaGAN.from_pretrained(directory)" in card.text
+    assert card.data.library_name == "lada_tf"
+    assert 'LadaGAN.from_pretrained("USER/REPO")' in card.text
 
 
 def test_a_directory_without_a_model(tmp_path):
@@ -140,7 +141,7 @@ np.save(output, images)
 @other_backends.each_backend
 def test_the_generator_runs_on_another_backend(backend, exported, tmp_path):
     np.save(tmp_path / "latents.npy", LATENTS)
-    paths = [exported / "generator.keras", tmp_path / "latents.npy", tmp_path / "x.npy"]
+    paths = [exported, tmp_path / "latents.npy", tmp_path / "x.npy"]
     other_backends.run(backend, SAMPLE, *paths)
     expected = keras.saving.load_model(paths[0])(LATENTS)
     np.testing.assert_allclose(np.load(paths[2]), expected, rtol=0, atol=1e-5)

@@ -4,9 +4,15 @@ import dataclasses
 import json
 
 import pytest
+from huggingface_hub import ModelCard
 
 from lada_tf.models import PRESETS
-from lada_tf.serving.model_card import _preset_name, _read_evaluation
+from lada_tf.serving.model_card import (
+    _preset_name,
+    _read_evaluation,
+    describe_model,
+    describe_run,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +58,25 @@ def test_the_card_holds_the_figures_on_memorization(tmp_path):
     assert "Exact copies: 3" in text
     assert "Near copies: none found by this test" in text
     assert "AuthPct: 94.00 %" in text
+
+
+def test_the_hub_reads_the_results(gan, tmp_path):
+    metrics = {"FID": 3.29, "FD (small classifier)": 1.25}
+    record = {"metrics": metrics, "spread": {"FID": 0.03}}
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    card = ModelCard(describe_model(gan, tmp_path / "record.json", "tfds:cifar10"))
+    assert card.data.datasets == ["uoft-cs/cifar10"]
+    assert card.data.model_name == "LadaGAN, tfds:cifar10, 32×32"
+    results = {r.metric_type: r.metric_value for r in card.data.eval_results}
+    assert results == {"fid": 3.29, "fd_small_classifier": 1.25}
+    assert {r.dataset_type for r in card.data.eval_results} == {"uoft-cs/cifar10"}
+
+
+def test_cards_have_no_unknown_metadata(gan, run_dir):
+    for text in (describe_model(gan), describe_run(run_dir, gan)):
+        card = ModelCard(text)
+        assert card.data.pipeline_tag == "unconditional-image-generation"
+        assert {"lada_tf", "gan"} <= set(card.data.tags)
+        assert card.data.eval_results is None
+        assert card.data.datasets is None
+        assert "$" not in text.replace("$usage", "").replace("$fidelity", "")

@@ -44,7 +44,8 @@ def test_a_run_is_converted_and_served(run_dir, tmp_path):
     command = [sys.executable, "-m", "lada_tf.serve", f"--run_dir={run_dir}"]
     command += [f"--rest_port={rest_port}", f"--grpc_port={grpc_port}"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, env=environment) as process:
+    process = subprocess.Popen(command, env=environment)
+    try:
         url = f"http://127.0.0.1:{rest_port}"
         wait_until_ready(process, url)
         body = {"signature_name": "generate", "inputs": {"seed": 1, "num_images": 2}}
@@ -53,8 +54,9 @@ def test_a_run_is_converted_and_served(run_dir, tmp_path):
         answer = json.load(urllib.request.urlopen(path, json.dumps(body).encode()))
         assert np.shape(answer["outputs"]) == (2, 32, 32, 3)
         assert not list(tmp_path.glob("lada_tf*"))
+    finally:
         process.terminate()
-        assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=30) == 0
 
 
 def test_grpc_listens_on_an_ipv6_address(free_port):
