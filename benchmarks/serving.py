@@ -96,7 +96,7 @@ def main() -> None:
 
 def open_generator():
     if RUN_DIR.value:
-        from lada_tf.training import load_generator
+        from lada_tf import load_generator
 
         return load_generator(RUN_DIR.value)
     from lada_tf.models.networks import make_networks

@@ -5,6 +5,7 @@ none of TensorFlow's log lines.
 """
 
 import itertools
+import os
 import socket
 import sys
 import textwrap
@@ -21,6 +22,10 @@ from absl import app, flags, logging
 
 from lada_tf.io import read_text, user_path
 
+SOURCES = (
+    "a run directory RUN, RUN:best, hf://USER/REPO, official:NAME, a bundled name such "
+    "as portraits, or what save_pretrained or export wrote"
+)
 HELP = {"-h", "--h", "-help", "--help", "-?"}
 
 flags.disclaim_key_flags()  # --help lists the flags below as those of the command
@@ -37,6 +42,38 @@ def DEFINE_path(name: str, default: str | None, doc: str, **kwargs: Any) -> None
 def DEFINE_paths(name: str, doc: str) -> None:
     """Define a flag that can be repeated, with a path as each value."""
     flags.DEFINE_multi(_PathParser(), flags.ArgumentSerializer(), name, [], doc)
+
+
+def DEFINE_source(doc: str) -> None:
+    """Define `--model` and its alias `--run_dir`, `--best` and `--safe_mode`.
+
+    `get_source` returns their value.
+    """
+    DEFINE_path("model", None, f"{doc}: {SOURCES}.")
+    DEFINE_path("run_dir", None, "The same as --model.")
+    flags.DEFINE_boolean(
+        "best", False, "Use the best checkpoint of a run instead of the last one."
+    )
+    DEFINE_safe_mode()
+
+
+def get_source() -> str:
+    """Return the source of a model, such as RUN or RUN:best.
+
+    Raises:
+        UserError: if there is none, or more than one.
+    """
+    model, run_dir = flags.FLAGS.model, flags.FLAGS.run_dir
+    if model and run_dir:
+        raise UserError("--run_dir is the same as --model: set one of them")
+    source = model or run_dir
+    if not source:
+        raise UserError(f"no model given. Set --model to {SOURCES}")
+    if not flags.FLAGS.best:
+        return source
+    if not os.path.exists(os.path.join(source, "flags.cfg")):
+        raise UserError(f"best=true: {source} is not a run directory. Leave out --best")
+    return f"{source}:best"
 
 
 def DEFINE_safe_mode() -> None:

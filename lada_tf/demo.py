@@ -1,7 +1,7 @@
 """Explore trained generators on a page in the browser.
 
-    python -m lada_tf.demo --run_dir=runs/portraits
-    python -m lada_tf.demo --run_dir=runs/a --run_dir=runs/b --model=models/c10/1
+    python -m lada_tf.demo --model=portraits
+    python -m lada_tf.demo --model=runs/a --model=runs/b:best --model=models/c10/1
 
 Install Gradio with `pip install 'lada_tf[demo]'`. By default, only this machine can
 open the page. It loads nothing from other hosts.
@@ -19,8 +19,8 @@ from lada_tf.errors import UserError
 from lada_tf.serving.explorer import Explorer
 from lada_tf.serving.loading import load_generator
 
-app.DEFINE_paths("run_dir", "Show the generator of this run. Can be repeated.")
-app.DEFINE_paths("model", "Show this exported model. Can be repeated.")
+app.DEFINE_paths("model", f"Show this generator: {app.SOURCES}. Can be repeated.")
+app.DEFINE_paths("run_dir", "The same as --model.")
 app.DEFINE_safe_mode()
 flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all.")
 flags.DEFINE_integer("port", 7860, "Listen on this port.", 1, 65535)
@@ -74,17 +74,18 @@ def main() -> None:
 
 
 def _explorers() -> dict[str, Explorer]:
-    """Return the explorers by the names of their directories: visitors see no paths."""
-    if not FLAGS.run_dir and not FLAGS.model:
-        raise UserError("at least one --run_dir=RUN or --model=EXPORTED is required")
+    """Return the explorers by the names of their sources: visitors see no paths."""
+    sources = [*FLAGS.model, *FLAGS.run_dir]
+    if not sources:
+        raise UserError(f"no model given. Set --model to {app.SOURCES}")
     explorers: dict[str, Explorer] = {}
-    for path in (*FLAGS.run_dir, *FLAGS.model):
-        explorers[_name(path, explorers)] = Explorer(load_generator(path))
+    for source in sources:
+        explorers[_name(source, explorers)] = Explorer(load_generator(source))
     return explorers
 
 
-def _name(path: str, taken: dict) -> str:
-    parts = Path(path).resolve().parts
+def _name(source: str, taken: dict) -> str:
+    parts = Path(source).resolve().parts
     # models/c10/1 is version 1 of c10.
     name = "/".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
     if name not in taken:

@@ -1,15 +1,15 @@
 """Score a trained generator, or images of any origin, against real images.
 
-    python -m lada_tf.evaluate --run_dir=runs/c10 --protocol=cifar10_50k
+    python -m lada_tf.evaluate --model=runs/c10 --protocol=cifar10_50k
     python -m lada_tf.evaluate --images=samples.npz --real=photos/ --num_generated=10000
-    python -m lada_tf.evaluate --run_dir=runs/demo --real=portraits \\
+    python -m lada_tf.evaluate --model=runs/demo --real=portraits \\
         --num_generated=1000 --features=small_classifier
-    python -m lada_tf.evaluate --run_dir=runs/demo --num_generated=1000 \\
+    python -m lada_tf.evaluate --model=runs/demo --num_generated=1000 \\
         --features=small_classifier --all_checkpoints --plot=curve.png
 
 The command prints one JSON line on stdout, and a table with the paper's metrics on
-stderr. With --all_checkpoints it prints one line per checkpoint. The real images are
-read as the run read them, unless the command's flags say otherwise.
+stderr. With --all_checkpoints it prints one line per checkpoint. The real images of a
+run are read as the run read them, unless the command's flags say otherwise.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -47,11 +48,12 @@ from lada_tf.evaluation.reporting import (
 from lada_tf.io import check_output
 from lada_tf.models.latents import MAX_SEED
 from lada_tf.runtime import without_tf32
+from lada_tf.serving.loading import load_generator
+from lada_tf.training import load_run
+from lada_tf.training.load import Run, find_run, load_each_generator
+from lada_tf.training.run_directory import RunDirectory
 
-app.DEFINE_path("run_dir", None, "Score the EMA generator of this run.")
-app.DEFINE_path("model", None, "Score this exported model instead.")
-flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
-app.DEFINE_safe_mode()
+app.DEFINE_source("Score this generator")
 flags.DEFINE_boolean("all_checkpoints", False, "Score every checkpoint of the run.")
 app.DEFINE_path("plot", None, "Plot the metrics of all checkpoints in this .png.")
 app.DEFINE_path("images", None, "Score the images of this directory or file instead.")
@@ -171,8 +173,12 @@ def main() -> None:
     if FLAGS.memorization_picture:
         path, overwrite = FLAGS.memorization_picture, FLAGS.overwrite
         check_output("memorization_picture", path, (".png",), overwrite)
-    if FLAGS.run_dir:
-        _read_settings_of_run()
+    source = None if FLAGS.images else app.get_source()
+    if FLAGS.images and (FLAGS.model or FLAGS.run_dir):
+        raise UserError("--images and --model are mutually exclusive")
+    run = find_run(source) if source else None
+    if run:
+        _read_settings_of_run(run.path)
     protocol = choose_protocol(
         FLAGS.protocol, FLAGS.real, FLAGS.num_generated, FLAGS.num_real, FLAGS.resize
     )
@@ -182,9 +188,9 @@ def main() -> None:
         "download": FLAGS.download,
     }
     if FLAGS.all_checkpoints:
-        images, image_sets = None, _open_checkpoints()
+        images, image_sets = None, _open_checkpoints(run)
     else:
-        images = _open_images(source_options)
+        images = _open_images(source, run, source_options)
         image_sets = iter([images])
     extractor = open_extractor(
         FLAGS.features,
@@ -196,7 +202,7 @@ def main() -> None:
     if FLAGS.memorization or FLAGS.held_out or FLAGS.memorization_picture:
         if images is None:
             raise UserError("--memorization: leave out --all_checkpoints")
-        training = _open_training_images(images, protocol.resize, source_options)
+        training = _open_training_images(images, run, protocol.resize, source_options)
     records = []
     for record in evaluate_each(
         image_sets,
@@ -235,16 +241,14 @@ def _print_record(record: dict, paper: dict[str, float]) -> None:
 
 
 def _open_training_images(
-    images: ImageSet, resize: str | None, source_options: dict
+    images: ImageSet, run: Run | None, resize: str | None, source_options: dict
 ) -> tuple[ImageSource, ImageSource | None]:
     """Open the images that the generator was trained on, and held-out ones."""
     data, options = FLAGS.real, source_options | {"cache_dir": FLAGS.cache_dir}
-    if FLAGS.run_dir:  # a protocol's real images can be others
-        from lada_tf.training.run_directory import RunDirectory
-
-        preset = RunDirectory(FLAGS.run_dir).read_preset()
+    if run:  # a protocol's real images can be others
+        preset = RunDirectory(run.path).read_preset()
         data, resize = preset.data, preset.resize or None
-        _check_data_of_run(data)
+        _check_data_of_run(run.path, data)
         options["subset"] = preset.subset
     if not data or is_reference(data):
         raise UserError(
@@ -252,7 +256,7 @@ def _open_training_images(
             "file of statistics"
         )
     size = images.image_size
-    name = "data" if FLAGS.run_dir else "real"
+    name = "data" if run else "real"
     training = _open_as(name, data, size, resize=resize, **options)
     if not FLAGS.held_out:
         return training, None
@@ -284,64 +288,55 @@ def _memorization(
     return {**found.record, "picture": os.path.basename(picture)}
 
 
-def _open_images(source_options: dict) -> ImageSet:
-    if sum(map(bool, (FLAGS.run_dir, FLAGS.model, FLAGS.images))) != 1:
-        raise UserError("set one of --run_dir=RUN, --model=EXPORT and --images=PATH")
-    if FLAGS.images:
+def _open_images(source: str | None, run: Run | None, source_options: dict) -> ImageSet:
+    if source is None:
         return stored_images(
             FLAGS.images,
             FLAGS.batch_size,
             cache_dir=FLAGS.cache_dir,
             **source_options,
         )
-    from lada_tf.serving.loading import load_generator  # slow to import
-    from lada_tf.training import load_run
-
-    if FLAGS.model:
-        generator = load_generator(FLAGS.model)
-        origin = {"model": FLAGS.model}
+    origin: dict[str, Any]
+    if run:
+        gan = load_run(*run)
+        generator: Any = gan.ema_generator
+        origin = {"run_dir": str(run.path), "images_seen": int(gan.images_seen)}
     else:
-        gan = load_run(FLAGS.run_dir, best=FLAGS.best)
-        generator = gan.ema_generator
-        origin = {"run_dir": FLAGS.run_dir, "images_seen": int(gan.images_seen)}
+        generator, origin = load_generator(source), {"model": source}
     images = generated_images(generator, FLAGS.seed, FLAGS.batch_size)
     return dataclasses.replace(images, origin=origin | images.origin)
 
 
-def _open_checkpoints() -> Iterator[ImageSet]:
+def _open_checkpoints(run: Run | None) -> Iterator[ImageSet]:
     """Yield the images of each whole checkpoint of the run, the oldest first."""
-    if FLAGS.best or FLAGS.model or FLAGS.images or not FLAGS.run_dir:
+    if not run or run.best:
         raise UserError(
-            "--all_checkpoints needs --run_dir=RUN without --best, --model or --images"
+            "--all_checkpoints needs --model=RUN without --best, :best or --images"
         )
-    from lada_tf.training.load import load_each_generator
-
     images = None
-    for checkpoint, images_seen, generator in load_each_generator(FLAGS.run_dir):
+    for checkpoint, images_seen, generator in load_each_generator(run.path):
         images = images or generated_images(generator, FLAGS.seed, FLAGS.batch_size)
         origin = {
-            "run_dir": FLAGS.run_dir,
+            "run_dir": str(run.path),
             "checkpoint": checkpoint,
             "images_seen": images_seen,
         }
         yield dataclasses.replace(images, origin=origin | images.origin)
 
 
-def _check_data_of_run(data: str) -> None:
+def _check_data_of_run(run_dir: Path, data: str) -> None:
     """Refuse data that can run code, because the run can be somebody else's."""
     if data.startswith("tfds:") and FLAGS.safe_mode:
         raise UserError(
-            f"run_dir={FLAGS.run_dir}: its data={data} can run code. If you trust it, "
-            "set safe_mode=false"
+            f"{run_dir}: its data={data} can run code. If you trust it, set "
+            "safe_mode=false"
         )
 
 
-def _read_settings_of_run() -> None:
+def _read_settings_of_run(run_dir: Path) -> None:
     """Make the settings by which the run read its data the defaults of the flags."""
-    from lada_tf.training.run_directory import RunDirectory
-
-    run = RunDirectory(FLAGS.run_dir)
-    run.read_preset()  # raises if there is no run
+    run = RunDirectory(run_dir)
+    run.read_preset()  # raises if it is damaged
     stored = run.settings()
     settings = {"on_bad_image": stored.get("on_bad_image", "")}
     if FLAGS.protocol is None:  # a protocol fixes these
@@ -350,7 +345,7 @@ def _read_settings_of_run() -> None:
         settings["resize"] = resize[1] if resize else stored.get("resize", "")
         settings["real"] = stored.get("data", "")
         if not FLAGS.real:
-            _check_data_of_run(settings["real"])
+            _check_data_of_run(run_dir, settings["real"])
     for name, value in settings.items():
         if value:
             FLAGS.set_default(name, value)

@@ -1,10 +1,10 @@
 """Export a trained generator, to serve it or to run it elsewhere.
 
-python -m lada_tf.export --run_dir=runs/c10 --output=models/c10/1
-python -m lada_tf.export --run_dir=runs/c10 --format=onnx --precision=float16 \\
+python -m lada_tf.export --model=runs/c10 --output=models/c10/1
+python -m lada_tf.export --model=runs/c10 --format=onnx --precision=float16 \\
     --output=c10.onnx
-python -m lada_tf.export --run_dir=runs/c10 --format=web --output=c10-page
-python -m lada_tf.export --run_dir=runs/c10 --hub_layout --output=c10-hub
+python -m lada_tf.export --model=runs/c10 --format=web --output=c10-page
+python -m lada_tf.export --model=runs/c10 --hub_layout --output=c10-hub
 
 The command loads the exported model in its own runtime and compares it with Keras. It
 writes `--output` only if both agree, with a model card.
@@ -22,13 +22,13 @@ from lada_tf.serving.exporting import (
     export_for_hub,
     export_generator,
 )
-from lada_tf.serving.model_card import describe_run
+from lada_tf.serving.model_card import describe_model, describe_run
 from lada_tf.serving.saved_model import MAX_BATCH
 from lada_tf.training import load_run
+from lada_tf.training.load import find_run
+from lada_tf.training.sources import load_source
 
-app.DEFINE_path("run_dir", None, "Export the EMA generator of this run.", required=True)
-flags.DEFINE_boolean("best", False, "Use the best checkpoint instead of the last one.")
-app.DEFINE_safe_mode()
+app.DEFINE_source("Export the EMA generator of this model")
 app.DEFINE_path("output", None, "Write this directory or file.", required=True)
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier export.")
 flags.DEFINE_enum("format", "savedmodel", list(FORMATS), "Write this format.")
@@ -68,10 +68,15 @@ def main() -> None:
         is_default = FLAGS[name].value == FLAGS[name].default
         if not is_default and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
             raise UserError(f"--{name} requires --format=savedmodel")
+    source = app.get_source()
     form, _ = get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load
     check_export(FLAGS.output, None if FLAGS.hub_layout else form, FLAGS.overwrite)
-    gan = load_run(FLAGS.run_dir, best=FLAGS.best)
-    card = describe_run(FLAGS.run_dir, gan, FLAGS.evaluation, FLAGS.data_license)
+    if run := find_run(source):
+        gan = load_run(*run)
+        card = describe_run(run.path, gan, FLAGS.evaluation, FLAGS.data_license)
+    else:
+        gan = load_source(source)
+        card = describe_model(gan, FLAGS.evaluation, data_license=FLAGS.data_license)
     if FLAGS.hub_layout:
         export_for_hub(gan, FLAGS.output, card, FLAGS.overwrite)
         note = ""

@@ -1,7 +1,7 @@
 """Generate images with a trained generator.
 
-python -m lada_tf.sample --model=runs/demo --num_images=64 --output=grid.png
-python -m lada_tf.sample --model=runs/demo --seeds=0-99,205 --output=images/
+python -m lada_tf.sample --model=portraits --num_images=64 --output=grid.png
+python -m lada_tf.sample --model=runs/demo:best --seeds=0-99,205 --output=images/
 python -m lada_tf.sample --model=models/c10.onnx --num_images=50000 --output=c10.npz
 python -m lada_tf.sample --model=runs/demo --num_images=4 --interpolate=24 \\
     --output=loop.gif
@@ -23,17 +23,9 @@ from lada_tf.sampling.generate import parse_seeds
 from lada_tf.sampling.outputs import check_samples_output
 from lada_tf.sampling.progress import write_progress
 from lada_tf.serving.loading import load_generator
+from lada_tf.training.load import find_run
 
-app.DEFINE_path(
-    "model",
-    None,
-    "Use this generator: a run directory, or an exported model of any format.",
-)
-app.DEFINE_path("run_dir", None, "The same as --model.")
-flags.DEFINE_boolean(
-    "best", False, "Use the best checkpoint of a run instead of the last one."
-)
-app.DEFINE_safe_mode()
+app.DEFINE_source("Use this generator")
 app.DEFINE_path("output", None, "Write this file or directory.", required=True)
 flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
 flags.DEFINE_integer("num_images", 64, "Generate this many images of --seed.", 1)
@@ -53,8 +45,9 @@ flags.DEFINE_enum(
     "precision",
     None,
     ["float32", "bfloat16"],
-    "Compute a run's generator in this precision. The default is float32. bfloat16 is "
-    "faster on CPUs and GPUs that support it, and rounds to 8 bits.",
+    "Compute in this precision, unless the model is an exported one. The default is "
+    "float32. bfloat16 is faster on CPUs and GPUs that support it, and rounds to 8 "
+    "bits.",
 )
 flags.DEFINE_boolean(
     "attention_maps", False, "Draw attention maps too, in a .png, .gif or .mp4."
@@ -88,11 +81,12 @@ TOPICS = {
 
 
 def main() -> None:
-    source = FLAGS.model or FLAGS.run_dir
-    if not source or (FLAGS.model and FLAGS.run_dir):
-        raise UserError("set --model=RUN_OR_EXPORT")
+    source = app.get_source()
     if FLAGS.progress:
-        count = write_progress(source, FLAGS.output, FLAGS.fps, FLAGS.overwrite)
+        run = find_run(source)
+        if not run:
+            raise UserError(f"--progress needs a run directory, which {source} is not")
+        count = write_progress(run.path, FLAGS.output, FLAGS.fps, FLAGS.overwrite)
         print(f"{count} grids: {FLAGS.output}")
         return
     samples = _samples()
@@ -101,7 +95,7 @@ def main() -> None:
     if FLAGS.precision == "bfloat16":
         runtime.assume_frozen_weights()
     write_samples(
-        load_generator(source, best=FLAGS.best, precision=FLAGS.precision),
+        load_generator(source, FLAGS.precision),
         samples,
         FLAGS.output,
         batch_size=FLAGS.batch_size,

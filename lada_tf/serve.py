@@ -1,16 +1,20 @@
-"""Serve an exported SavedModel over REST and gRPC, like TensorFlow Serving.
+"""Serve a generator over REST and gRPC, like TensorFlow Serving.
 
+    python -m lada_tf.serve --model=portraits
     python -m lada_tf.serve --model=models/c10
 
 REST has TensorFlow Serving's protocol and Open Inference (v2); gRPC has TensorFlow
 Serving's `PredictionService`. Install both with `pip install 'lada_tf[serve]'`. A new
-version in the directory is served without a restart. On SIGTERM, the server finishes
-the current requests within 6 seconds and exits. A second signal ends it at once.
+version in a directory of SavedModels is served without a restart; other models are
+converted at the start. On SIGTERM, the server finishes the current requests within 6
+seconds and exits. A second signal ends it at once.
 """
 
 import asyncio
 import os
+import re
 import socket
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,13 +22,11 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import UserError
-from lada_tf.serving.served_model import PredictionQueue, ServedModel
+from lada_tf.serving.served_model import PredictionQueue, ServedModel, find_versions
 
-app.DEFINE_path(
-    "model", None, "Serve this SavedModel or directory of versions.", required=True
-)
+app.DEFINE_source("Serve this SavedModel, directory of versions, or other generator")
 flags.DEFINE_string(
-    "name", None, "Set the name for clients. The default is the directory's."
+    "name", None, "Set the name for clients. The default is the model's."
 )
 flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all.")
 flags.DEFINE_list(
@@ -53,10 +55,32 @@ def main() -> None:
         raise UserError(f"rest_port={FLAGS.rest_port}: must differ from grpc_port")
     app.check_port("rest_port", host, FLAGS.rest_port)
     app.check_port("grpc_port", host, FLAGS.grpc_port)
-    model = ServedModel(FLAGS.model)
-    path = Path(FLAGS.model).resolve()
-    name = FLAGS.name or (path.parent.name if path.name.isdigit() else path.name)
-    asyncio.run(_serve(model, name, host))
+    source = app.get_source()
+    path = Path(source).resolve()
+    name = path.parent.name if path.name.isdigit() else path.name
+    if not path.exists():  # such as RUN:best and hf://USER/REPO@REVISION
+        name = re.sub(r"[:@]", "-", name)
+    asyncio.run(_serve(_open(source), FLAGS.name or name, host))
+
+
+def _open(source: str) -> ServedModel:
+    """Return the SavedModel of a source, or a temporary one, which TensorFlow reads."""
+    if find_versions(Path(source)):
+        return ServedModel(source)
+    from lada_tf.serving.exported import ExportedModel, KerasFile  # slow to import
+    from lada_tf.serving.loading import load_generator
+    from lada_tf.serving.saved_model import write_saved_model
+
+    generator = load_generator(source)
+    if isinstance(generator, KerasFile):
+        generator = generator.generator
+    if isinstance(generator, ExportedModel):
+        raise UserError(
+            f"model={source}: serve needs a SavedModel, or a model with Keras weights"
+        )
+    with tempfile.TemporaryDirectory(prefix="lada_tf-serve-") as directory:
+        write_saved_model(generator, directory)
+        return ServedModel(directory)
 
 
 async def _serve(model: ServedModel, name: str, host: str) -> NoReturn:

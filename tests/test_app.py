@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -71,6 +72,30 @@ def test_any_text_can_be_printed_on_an_ascii_terminal(monkeypatch):
     with one_line_errors():
         print("β caf\udce9.png")
     assert terminal.buffer.getvalue() == b"\\u03b2 caf\\udce9.png\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "source"),
+    [
+        ({"model": "hf://user/repo"}, "hf://user/repo"),
+        ({"run_dir": "run"}, "run"),
+        ({"model": "run", "best": True}, "run:best"),
+        ({}, "no model given"),
+        ({"model": "a", "run_dir": "b"}, "set one of them"),
+        ({"model": "portraits", "best": True}, "best=true: portraits is not a run"),
+    ],
+)
+def test_the_source_of_a_model(flags, source, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "flags.cfg").touch()
+    monkeypatch.chdir(tmp_path)
+    values = {"model": None, "run_dir": None, "best": False} | flags
+    monkeypatch.setattr(app.flags, "FLAGS", types.SimpleNamespace(**values))
+    if " " not in source:
+        assert app.get_source() == source
+    else:
+        with pytest.raises(UserError, match=source):
+            app.get_source()
 
 
 PYTHON = f"{sys.executable} -m lada_tf"

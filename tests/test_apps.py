@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lada_tf import load_run
+from lada_tf import load_generator, load_run
 from lada_tf.sampling import generate_images
-from lada_tf.training import load_generator
 from lada_tf.training.configuration import FIELDS, OPTION_FIELDS
 from tests import runner
 from tests.small import SMALL_FLAGS

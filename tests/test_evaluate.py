@@ -2,6 +2,7 @@ import dataclasses
 import json
 import shutil
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from lada_tf import evaluate, training
+from lada_tf import evaluate
 from lada_tf.errors import UserError
 from lada_tf.evaluation import reference
 from lada_tf.evaluation.image_sets import generated_images
@@ -54,12 +55,12 @@ def run_dir(monkeypatch, tmp_path):
     generator = fake_generator(size=32)
 
     def load_run(path, best):
-        assert (path, best) == ("runs/x", False)
+        assert (path, best) == (Path("runs/x"), False)
         return types.SimpleNamespace(
             ema_generator=generator, latent_dim=128, images_seen=12_345
         )
 
-    monkeypatch.setattr(training, "load_run", load_run)
+    monkeypatch.setattr(evaluate, "load_run", load_run)
     start_run(tmp_path)
     return generator
 
@@ -86,6 +87,27 @@ def test_a_run(run, real, run_dir):
     assert "150 generated images, 200 real images" in table
     assert "over 3 random halves" in table
     assert "prefer KID (small classifier)" in table
+
+
+@pytest.mark.parametrize(
+    "flags", [["--model=runs/x:best"], ["--run_dir=runs/x", "--best"]]
+)
+def test_the_best_checkpoint_of_a_run(run, run_dir, opened, monkeypatch, flags):
+    loaded = []
+    monkeypatch.setattr(evaluate, "load_run", lambda *run: loaded.append(run) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(*flags, "--num_generated=9")
+    assert loaded == [(Path("runs/x"), True)]
+
+
+def test_a_model_that_is_not_a_run(run, real, monkeypatch):
+    sources = {"hf://user/repo": fake_generator(size=32)}
+    monkeypatch.setattr(evaluate, "load_generator", sources.get)
+    arguments = "--model=hf://user/repo", "--num_generated=20"
+    record, _ = run(*arguments, real)
+    assert record["model"] == "hf://user/repo"
+    with pytest.raises(UserError, match="real=SOURCE"):  # it names no data
+        run(*arguments)
 
 
 def test_the_spread_over_seeds(run, real, run_dir):
@@ -292,9 +314,12 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "protocol=NAME, or real=SOURCE"),
-        (["--real=real.npz"], "one of --run_dir=RUN"),
-        (["--real=real.npz", "--images=a.npz", "--all_checkpoints"], "needs --run_dir"),
+        ([], "no model given"),
+        (["--images=a.npz"], "protocol=NAME, or real=SOURCE"),
+        (
+            ["--real=real.npz", "--images=a.npz", "--all_checkpoints"],
+            "needs --model=RUN",
+        ),
         (["--real=real.npz", "--images=a.npz", "--plot=a.png"], "--all_checkpoints"),
         (["--real=real.npz", "--images=a.npz", "--repeats=2"], "repeats=2"),
         (["--run_dir=runs/x", "--all_checkpoints", "--plot=a.gif"], "plot=a.gif"),
@@ -303,7 +328,10 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
             ["--run_dir=runs/x", "--all_checkpoints", "--memorization"],
             "leave out --all_checkpoints",
         ),
-        (["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"], "one of"),
+        (
+            ["--real=real.npz", "--images=a.npz", "--run_dir=runs/x"],
+            "mutually exclusive",
+        ),
         (["--real=real.npz", "--run_dir=runs/x"], "num_generated=N"),
         (["--real=real.npz", "--images=a.npz", "--num_generated=9"], "only 4"),
         (["--images=a.npz", "--protocol=cifar10_50k"], "50000 generated images"),

@@ -77,12 +77,12 @@ class KerasFile(ExportedModel):
     """A `.keras` file in Keras, on the active backend."""
 
     def __init__(self, file: Path):
-        self._generator = load_network(file)
-        self.latent_dim = self._generator.latent_dim
-        self.image_size = self._generator.image_size
+        self.generator = load_network(file)
+        self.latent_dim = self.generator.latent_dim
+        self.image_size = self.generator.image_size
 
     def _forward(self, latents):
-        images, maps = self._generator(latents, return_attention_maps=True)
+        images, maps = self.generator(latents, return_attention_maps=True)
         outputs = {"images": images} | {f"attention_{i}": m for i, m in enumerate(maps)}
         return {k: keras.ops.convert_to_numpy(v) for k, v in outputs.items()}
 
@@ -198,7 +198,11 @@ def load_exported(path: str | os.PathLike) -> ExportedModel:
         UserError: if there is no exported model, or its runtime is not installed or
             cannot load it.
     """
-    name, file = _find_model(Path(path))
+    found = find_exported(path)
+    if not found:
+        files = ", ".join(form.file for form in FORMATS.values())
+        raise UserError(f"{path}: no exported model found. Expected one of {files}")
+    name, file = found
     _require_modules(name)
     try:
         return FORMATS[name].load(file)
@@ -211,8 +215,9 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
-def _find_model(path: Path) -> tuple[str, Path]:
-    """Return the format's name, and the path that its runtime loads."""
+def find_exported(path: str | os.PathLike) -> tuple[str, Path] | None:
+    """Return an exported model's format and the path that its runtime loads, if any."""
+    path = Path(path)
     if (path / SAVED_MODEL).is_file():
         return "savedmodel", path
     for name, form in FORMATS.items():
@@ -220,8 +225,7 @@ def _find_model(path: Path) -> tuple[str, Path]:
         suffix = file.suffix.lower()
         if form.suffix and suffix == form.suffix and file.is_file():
             return name, file
-    files = ", ".join(form.file for form in FORMATS.values())
-    raise UserError(f"{path}: no exported model found. Expected one of {files}")
+    return None
 
 
 def _require_modules(name: str) -> None:

@@ -7,28 +7,28 @@ from typing import Any
 
 from lada_tf.errors import UserError
 from lada_tf.io import user_path
-from lada_tf.models import Generator, LadaGAN
-from lada_tf.models.pretrained import CONFIG
-from lada_tf.serving.exported import ExportedModel, load_exported
-from lada_tf.training import load
+from lada_tf.models import Generator
+from lada_tf.models.networks import copy_generator
+from lada_tf.models.pretrained import CONFIG, load_pretrained_generator
+from lada_tf.serving.exported import ExportedModel, find_exported, load_exported
+from lada_tf.training.load import find_run, load_run_generator
+from lada_tf.training.official_checkpoint import PREFIX
+from lada_tf.training.sources import find_pretrained, load_source
 
 
 def load_generator(
     source: str | os.PathLike,
-    best: bool = False,
     precision: str | None = None,
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
 ) -> Generator | ExportedModel:
-    """Load the generator of a run, of a Hub directory, or of an exported model.
+    """Load the EMA generator of a source, without the rest of its `LadaGAN`.
 
     Args:
-        source: path of a run directory; of a directory that `save_pretrained` or
-            `lada_tf.export --format=hub` wrote; or of an exported model in any format.
-        best: whether to load the best checkpoint of a run (see
-            `TrainingOptions.best_by`) instead of the newest one.
-        precision: dtype of a run's generator, `"float32"` (the default) or
-            `"bfloat16"`. An exported model has its own.
+        source: a source of `lada_tf.training.sources`, such as `"RUN:best"`,
+            `"hf://USER/REPO"` or `"portraits"`; or an exported model in any format.
+        precision: `"float32"` or `"bfloat16"`, the dtype of weights and arithmetic. An
+            exported model has its own.
         custom_objects: your own attention layers, by the names that the files use.
         safe_mode: whether to refuse a run or model that names code to import.
 
@@ -38,17 +38,16 @@ def load_generator(
     Raises:
         UserError: if there is no such generator, or it cannot be loaded.
     """
+    trusted = custom_objects, safe_mode
+    if run := find_run(source):
+        return load_run_generator(*run, precision or "float32", *trusted)
     path = Path(user_path(source))
-    if (path / "flags.cfg").exists():
-        return load.load_generator(
-            path, best, precision or "float32", custom_objects, safe_mode
-        )
-    for name, value in {"best": best, "precision": precision}.items():
-        if value:
-            raise UserError(f"{name}={value}: {source} is not a run directory")
-    if (path / CONFIG).exists():
-        gan = LadaGAN.from_pretrained(
-            path, custom_objects=custom_objects, safe_mode=safe_mode
-        )
-        return gan.ema_generator
-    return load_exported(path)
+    if find_exported(path) and not (path / CONFIG).exists():
+        if precision:
+            raise UserError(f"precision={precision}: {source} is an exported model")
+        return load_exported(path)
+    if os.fspath(source).startswith(PREFIX):
+        generator = load_source(source, *trusted).ema_generator
+    else:
+        generator = load_pretrained_generator(find_pretrained(source), *trusted)
+    return copy_generator(generator, precision) if precision else generator

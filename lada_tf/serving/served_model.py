@@ -64,7 +64,7 @@ class ServedModel:
         A version whose files still change waits for the next call. One that failed is
         tried again after its files changed.
         """
-        for path in self._versions():
+        for path in find_versions(self._path):
             if self.current and path == self.current.path:
                 break
             files = _files(path)
@@ -86,16 +86,6 @@ class ServedModel:
             except Exception as error:  # TensorFlow raises exceptions of many types
                 logging.warning("the model fails: %s", first_line(error))
 
-    def _versions(self) -> list[Path]:
-        """Return the directories of versions, the newest one first."""
-        try:
-            if (self._path / SAVED_MODEL).is_file():
-                return [self._path.resolve()]
-            paths = [path for path in self._path.iterdir() if version_of(path)]
-        except OSError:  # absent or unreadable
-            return []
-        return sorted(paths, key=lambda path: (version_of(path), path), reverse=True)
-
     def find(self, version: int | str | None = None) -> Predictor:
         """Return the current version.
 
@@ -107,6 +97,17 @@ class ServedModel:
         if version is not None and str(version) != str(current):
             raise BadRequest(f"there is no version {version}, only {current}", 404)
         return self.current
+
+
+def find_versions(path: Path) -> list[Path]:
+    """Return the directories of a model's versions, the newest one first."""
+    try:
+        if (path / SAVED_MODEL).is_file():
+            return [path.resolve()]
+        paths = [path for path in path.iterdir() if version_of(path)]
+    except OSError:  # absent or unreadable
+        return []
+    return sorted(paths, key=lambda path: (version_of(path), path), reverse=True)
 
 
 def _files(path: Path) -> list:

@@ -1,12 +1,13 @@
-"""Load trained models from a run directory."""
+"""Load trained models from a run directory, which is called RUN or RUN:best."""
 
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lada_tf.errors import UserError
+from lada_tf.io import user_path
 from lada_tf.layers.attentions import trusting
 from lada_tf.models import Generator, LadaGAN
 from lada_tf.models.networks import check_sizes, copy_without_weights, make_networks
@@ -20,6 +21,22 @@ from lada_tf.training.checkpoints import (
 )
 from lada_tf.training.configuration import parse_field
 from lada_tf.training.run_directory import RunDirectory
+
+
+class Run(NamedTuple):
+    """The first two arguments of `load_run`."""
+
+    path: Path
+    best: bool
+
+
+def find_run(source: str | os.PathLike) -> Run | None:
+    """Return the run that a source, `RUN` or `RUN:best`, names; None if it is none."""
+    text = user_path(source)
+    for path, best in ((text, False), (text.removesuffix(":best"), True)):
+        if Path(path, "flags.cfg").exists():
+            return Run(Path(path), best)
+    return None
 
 
 def load_run(
@@ -62,7 +79,7 @@ def load_run(
     return gan
 
 
-def load_generator(
+def load_run_generator(
     run_dir: str | os.PathLike,
     best: bool = False,
     precision: str = "float32",
@@ -97,7 +114,7 @@ def load_each_generator(
     Raises:
         UserError: see `load_run`.
     """
-    generator = load_generator(run_dir)
+    generator = load_run_generator(run_dir)
     directory = RunDirectory(run_dir).checkpoints
     paths = {}
     for kind in ("best", "images"):  # both can have the same number of images

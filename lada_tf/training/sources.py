@@ -25,7 +25,7 @@ from lada_tf.models.pretrained import (
     bundled_names,
     load_pretrained,
 )
-from lada_tf.training.load import load_run
+from lada_tf.training.load import find_run, load_run
 from lada_tf.training.official_checkpoint import PREFIX, load_official_checkpoint
 
 
@@ -49,9 +49,8 @@ def load_source(
         UserError: if there is no such source, or it cannot be loaded.
     """
     text = os.fspath(source)
-    for run, best in ((text, False), (text.removesuffix(":best"), True)):
-        if Path(user_path(run), "flags.cfg").exists():
-            return load_run(user_path(run), best, custom_objects, safe_mode)
+    if run := find_run(source):
+        return load_run(*run, custom_objects, safe_mode)
     if text.startswith(PREFIX):
         return load_official_checkpoint(text)
     directory = find_pretrained(source)
@@ -78,7 +77,8 @@ def find_pretrained(source: str | os.PathLike) -> Path:
             ("RUN", "RUN:best", "hf://USER/REPO", f"{PREFIX}NAME", *bundled_names())
         )
         raise UserError(
-            f"{source}: no such model. Expected {names}, or a directory with {CONFIG}"
+            f"{source}: no such model. Expected {names}, a directory with {CONFIG} or, "
+            "to generate images, an exported model"
         )
     path = hub.download(text, FILES)
     if not (path / CONFIG).exists():

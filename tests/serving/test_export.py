@@ -57,7 +57,7 @@ def test_a_model_and_its_card(run_dir, tmp_path):
         (["--format=onnx", "--hub_layout"], "--hub_layout"),
         (["--format=tfjs"], "--format=tfjs"),
         (["--evaluation=absent.json"], "evaluation=absent.json"),
-        (["--run_dir=absent"], "run_dir=absent"),
+        (["--run_dir=absent"], "absent: no such model"),
         (["--best"], "best checkpoint"),
     ],
 )
@@ -97,6 +97,15 @@ def test_the_hub_layout_restores_both_networks(exported, gan):
     again.compile()
     again.train_on_batch(np.zeros((4, 32, 32, 3), np.float32))
     assert again.images_seen == gan.images_seen + 4
+
+
+@pytest.mark.slow
+def test_a_model_that_is_not_a_run(exported, generator, tmp_path):
+    output = tmp_path / "again.keras"
+    result = run(f"--model={exported}", "--format=keras", f"--output={output}")
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_array_equal(load_exported(output)(LATENTS), generator(LATENTS))
+    assert "Data: not recorded" in (tmp_path / "again.keras.md").read_text("utf-8")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Runs of strangers: `load_run` and `load_generator`."""
+"""Runs of strangers: `load_run` and `load_run_generator`."""
 
 import re
 
@@ -9,12 +9,13 @@ from lada_tf.errors import UserError
 from lada_tf.layers import LadaAttention
 from lada_tf.models import LadaGAN
 from lada_tf.models.presets import get_preset
-from lada_tf.training import load_generator, load_run
+from lada_tf.training import load_run
 from lada_tf.training.checkpoints import Checkpoints
+from lada_tf.training.load import find_run, load_run_generator
 from lada_tf.training.run_directory import RunDirectory
 from tests.small import SMALL
 
-LOADERS = pytest.mark.parametrize("load", [load_run, load_generator])
+LOADERS = pytest.mark.parametrize("load", [load_run, load_run_generator])
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,29 @@ def edit(run):
 
     yield edit
     run.flags_file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("run", ("run", False)),
+        ("~/run:best", ("run", True)),
+        ("odd:best", ("odd:best", False)),
+        ("odd:best:best", ("odd:best", True)),
+        ("odd", None),
+        (".", None),
+        ("hf://user/repo", None),
+    ],
+)
+def test_names_of_runs(source, found, tmp_path, monkeypatch):
+    for name in ("run", "odd:best"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "flags.cfg").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = find_run(source)
+    assert run == found if found is None else run.best == found[1]
+    assert found is None or run.path.samefile(found[0])
 
 
 @LOADERS

@@ -1,12 +1,17 @@
 """Errors of the serve command."""
 
 import asyncio
+import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+import urllib.request
 
 import grpc
+import numpy as np
 import pytest
 
 from lada_tf.serving.grpc_service import PredictionService, grpc_server
@@ -16,7 +21,10 @@ from tests.serving.servers.conftest import free_ports, wait_until_ready
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--model=absent", "--rest_port=8503", "--grpc_port=8504"], "--model=absent"),
+        (
+            ["--model=absent", "--rest_port=8503", "--grpc_port=8504"],
+            "absent: no such model",
+        ),
         (["--rest_port=0"], "--rest_port=0"),
         ([], "--rest_port="),  # the fixture's server uses it
     ],
@@ -29,6 +37,26 @@ def test_mistakes_exit_with_2_and_one_line(change, message, server):
     (line,) = [s for s in result.stderr.splitlines() if s.startswith("error: ")]
     assert message in line
     assert "Traceback" not in result.stderr
+
+
+def test_a_run_is_converted_and_served(run_dir, tmp_path):
+    rest_port, grpc_port = free_ports(2)
+    command = [sys.executable, "-m", "lada_tf.serve", f"--run_dir={run_dir}"]
+    command += [f"--rest_port={rest_port}", f"--grpc_port={grpc_port}"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, env=environment)
+    try:
+        url = f"http://127.0.0.1:{rest_port}"
+        wait_until_ready(process, url)
+        body = {"signature_name": "generate", "inputs": {"seed": 1, "num_images": 2}}
+        body["inputs"]["truncation"] = 1.0
+        path = f"{url}/v1/models/small:predict"
+        answer = json.load(urllib.request.urlopen(path, json.dumps(body).encode()))
+        assert np.shape(answer["outputs"]) == (2, 32, 32, 3)
+        assert not list(tmp_path.glob("lada_tf*"))
+    finally:
+        process.terminate()
+    assert process.wait(timeout=30) == 0
 
 
 def test_grpc_listens_on_an_ipv6_address(free_port):
