@@ -3,7 +3,7 @@
 python -m benchmarks.evaluation_sense --labels=train-labels-idx1-ubyte.gz
 
 Compares half A of the training set with half B, unchanged and degraded. Also prints by
-how much coverage falls without three classes that differ from the others, and that do not.
+how much coverage falls without three classes: distinct ones, and ones like the others.
 """
 
 import gzip
