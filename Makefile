@@ -93,6 +93,11 @@ $(VENV)/notebooks: $(VENV)/test
 	$(INSTALL) ".[test,notebooks]"
 	touch $@
 
+# One installation of all extras takes less time than one of each.
+$(VENV)/all: $(VENV)/test
+	$(INSTALL) ".[test,wandb,mlflow,serve,demo,browser,notebooks]" torch==2.13.0
+	touch $(addprefix $(VENV)/,backends loggers serve browser notebooks) $@
+
 $(VENV)/docs: $(VENV)/demo
 	$(INSTALL) ".[docs]"
 	touch $@

@@ -2,7 +2,8 @@
 
 python -m benchmarks.evaluation_sense --labels=train-labels-idx1-ubyte.gz
 
-Compares half A of the training set with half B, unchanged and degraded.
+Compares half A of the training set with half B, unchanged and degraded. Also prints by
+how much coverage falls without three classes: distinct ones, and ones like the others.
 """
 
 import gzip
@@ -12,7 +13,11 @@ from absl import flags
 from scipy import ndimage
 
 from lada_tf import app, data
-from lada_tf.evaluation import frechet_distance, precision_recall
+from lada_tf.evaluation import (
+    density_coverage,
+    frechet_distance,
+    precision_recall,
+)
 from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.model_features import SmallClassifier
 
@@ -31,12 +36,26 @@ def main() -> None:
     half = len(images) // 2
     extractor = SmallClassifier()
     real = features(images[:half], extractor)
+    other = features(images[half:], extractor)
+    print_lost_coverage("small classifier", real, other, labels[half:])
+    pixels = images[..., 0].reshape(len(images), -1).astype(np.float32)
+    print_lost_coverage("pixels", pixels[:half], pixels[half:], labels[half:])
     print(f"{'half B':24} {'FD':>9} precision recall")
     for name, degraded in versions(images[half:], labels[half:]):
         generated = features(degraded, extractor)
         distance = frechet_distance(real, generated)
         precision, recall = precision_recall(real[:10000], generated[:10000])
         print(f"{name:24} {distance:9.5f} {precision:9.4f} {recall:6.4f}", flush=True)
+
+
+def print_lost_coverage(name: str, real, generated, labels: np.ndarray) -> None:
+    real, generated, labels = real[:10000], generated[:10000], labels[:10000]
+    _, whole = density_coverage(real, generated)
+    for lost in ((5, 7, 9), (0, 2, 3)):
+        _, coverage = density_coverage(real, generated[~np.isin(labels, lost)])
+        print(
+            f"{name}: without classes {lost}, coverage falls by {whole - coverage:.3f}"
+        )
 
 
 def versions(images: np.ndarray, labels: np.ndarray):

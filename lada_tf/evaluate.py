@@ -14,7 +14,6 @@ run are read as the run read them, unless the command's flags say otherwise.
 
 import dataclasses
 import json
-import os
 import re
 import sys
 import time
@@ -29,12 +28,11 @@ from lada_tf.data import ImageSource, open_source
 from lada_tf.data.loading import ON_BAD_IMAGE
 from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
-from lada_tf.evaluation.extract_features import Extractor, open_extractor
+from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
 from lada_tf.evaluation.memorization_report import (
-    find_memorization,
+    MemorizationTest,
     format_memorization,
-    write_report,
 )
 from lada_tf.evaluation.metrics import evaluate_each
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
@@ -137,8 +135,7 @@ app.DEFINE_path(
 flags.DEFINE_boolean(
     "memorization",
     False,
-    "Report copies of training images too: those of the run, or of --real. This "
-    "generates the images once more.",
+    "Report copies of training images too: those of the run, or of --real.",
 )
 app.DEFINE_path(
     "held_out",
@@ -198,11 +195,15 @@ def main() -> None:
         FLAGS.inception_sha256,
         FLAGS.features_input,
     )
-    training = None
+    memorization = None
     if FLAGS.memorization or FLAGS.held_out or FLAGS.memorization_picture:
         if images is None:
             raise UserError("--memorization: leave out --all_checkpoints")
-        training = _open_training_images(images, run, protocol.resize, source_options)
+        memorization = MemorizationTest(
+            *_open_training_images(images, run, protocol.resize, source_options),
+            FLAGS.memorization_picture or "memorization.png",
+            FLAGS.batch_size,
+        )
     records = []
     for record in evaluate_each(
         image_sets,
@@ -215,12 +216,9 @@ def main() -> None:
         export_reference=FLAGS.export_reference,
         repeats=FLAGS.repeats,
         resamples=FLAGS.resamples,
+        memorization=memorization,
         **source_options,
     ):
-        if training and images:
-            record["memorization"] = _memorization(
-                images, record["num_generated"], extractor, *training
-            )
         record["seconds"] = round(time.time() - start, 1)
         start = time.time()
         _print_record(record, protocol.paper)
@@ -271,21 +269,6 @@ def _open_as(name: str, data: str, image_size: int, **options: Any) -> ImageSour
         return open_source(data, image_size, **options)
     except UserError as error:
         raise UserError(str(error).replace("data=", f"{name}=", 1)) from error
-
-
-def _memorization(
-    images: ImageSet,
-    num_generated: int,
-    extractor: Extractor,
-    training: ImageSource,
-    held_out: ImageSource | None,
-) -> dict:
-    found = find_memorization(
-        images, num_generated, extractor, training, held_out, FLAGS.batch_size
-    )
-    picture = FLAGS.memorization_picture or "memorization.png"
-    write_report(found, images, training, picture)
-    return {**found.record, "picture": os.path.basename(picture)}
 
 
 def _open_images(source: str | None, run: Run | None, source_options: dict) -> ImageSet:

@@ -40,7 +40,10 @@ def test_cleaning_removes_what_a_run_leaves():
     cell = {
         "cell_type": "code",
         "source": ["1 + 1"],
-        "metadata": {"execution": {"iopub.status.busy": "2026-01-01"}},
+        "metadata": {
+            "execution": {"iopub.status.busy": "2026-01-01"},
+            "nbmake": {"mock": {"EPOCHS": 2}},
+        },
         "execution_count": 3,
         "outputs": [{"output_type": "stream", "text": ["2"]}],
     }
@@ -50,7 +53,7 @@ def test_cleaning_removes_what_a_run_leaves():
         {
             "cell_type": "code",
             "source": ["1 + 1"],
-            "metadata": {},
+            "metadata": {"nbmake": {"mock": {"EPOCHS": 2}}},
             "execution_count": None,
             "outputs": [],
         }

@@ -4,7 +4,8 @@ import csv
 import dataclasses
 import hashlib
 import io
-from collections.abc import Iterable
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from lada_tf.data import ImageSource
 from lada_tf.errors import UserError
-from lada_tf.evaluation.extract_features import Extractor
+from lada_tf.evaluation.extract_features import Extractor, Features
 from lada_tf.evaluation.image_sets import ImageSet
 from lada_tf.evaluation.memorization import (
     NEAR_COPY,
@@ -71,7 +72,7 @@ class Copies:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Memorization:
-    """What `find_memorization` found.
+    """What a `MemorizationTest` found.
 
     Attributes:
         record: the figures, as JSON values.
@@ -116,6 +117,132 @@ class _Side:
     digests: list[tuple[bytes, bytes]]  # of the pixels, and of the mirrored pixels
 
 
+class MemorizationTest:
+    """Compare generated images with all training images.
+
+    Images whose features `evaluate` computes for its metrics are not extracted again.
+
+    Args:
+        training: the images that the generator was trained on, 2 or more.
+        held_out: images of the same kind that it was not trained on, for C_T, and to
+            compare the number of near copies.
+        picture: path of the `.png` that `report` writes.
+        batch_size: training images per batch.
+
+    Raises:
+        UserError: too few images.
+    """
+
+    def __init__(
+        self,
+        training: ImageSource,
+        held_out: ImageSource | None = None,
+        picture: str = "memorization.png",
+        batch_size: int = 64,
+    ):
+        self._training, self._held_out = training, held_out
+        self._picture, self._batch_size = picture, batch_size
+        self._known: dict[bytes, np.ndarray] = {}  # features by digest of the pixels
+        self._pixels = _Pixels()
+        for name, source in (("real", training), ("held_out", held_out)):
+            if source and len(source) < 2:
+                raise UserError(f"{name} has 1 image; at least 2 are needed")
+
+    def remember(self, extractor: Extractor) -> Extractor:
+        """Return the extractor. The test keeps features that it computes."""
+        return _Remembering(extractor, self._known)
+
+    def watch(self, images: ImageSet) -> ImageSet:
+        """Return the images. The test looks at batches that are taken from them.
+
+        Raises:
+            UserError: training images have another size.
+        """
+        for name, source in (("real", self._training), ("held_out", self._held_out)):
+            if source and source.image_size != images.image_size:
+                raise UserError(
+                    f"{name}: images are {source.image_size}x{source.image_size}, but "
+                    f"generated images are {images.image_size}x{images.image_size}"
+                )
+
+        def batches(num_images: int) -> Iterator[np.ndarray]:
+            self._pixels = _Pixels()
+            for batch in images.batches(num_images):
+                self._pixels.add(batch)
+                yield batch
+
+        return dataclasses.replace(images, batches=batches)
+
+    def find(self, features: np.ndarray, extractor: Extractor) -> Memorization:
+        """Compare the watched images, whose pool features are `features` (n, d)."""
+        training, held_out = self._training, self._held_out
+        real = self._collect(training, extractor, "training images")
+        self._known.clear()
+        generated, self._pixels = self._pixels.side(features), _Pixels()
+        copies = _find_copies(generated, real)
+        closest = np.lexsort((copies.rms, copies.relative, ~copies.exact))[:NUM_CLOSEST]
+        record: dict[str, Any] = {
+            "num_generated": len(features),
+            "training": training.fingerprint,
+            "num_training": len(training),
+            "features": extractor.identity,
+            **copies.counts(),
+        }
+        sets = [real.features, features]
+        if held_out:
+            other = self._collect(held_out, extractor, "held-out images")
+            record["held_out"] = {
+                "source": held_out.fingerprint,
+                "num_images": len(held_out),
+                **_find_copies(other, real).counts(),
+            }
+            sets.append(other.features)
+            del other
+        del real, generated  # the pixels are no longer needed
+        is_authentic, by_features = authentic(*sets[:2])
+        record["AuthPct"] = 100 * float(is_authentic.mean())
+        if held_out:
+            record["C_T"] = c_t(sets[0], sets[2], sets[1])
+        record["near_copy"] = RULE
+        record["closest"] = [
+            {
+                "generated": int(i),
+                "training": int(copies.index[i]),
+                "rms": round(float(copies.rms[i]), 3),
+                "mirrored": bool(copies.mirrored[i]),
+            }
+            for i in closest
+        ]
+        return Memorization(record, copies, by_features, is_authentic)
+
+    def report(
+        self, images: ImageSet, features: np.ndarray, extractor: Extractor
+    ) -> dict:
+        """Return the record of `find`, and write the picture of the closest pairs."""
+        found = self.find(features, extractor)
+        write_report(found, images, self._training, self._picture)
+        return {**found.record, "picture": os.path.basename(self._picture)}
+
+    def _collect(self, source: ImageSource, extractor: Extractor, label: str) -> _Side:
+        pixels, features = _Pixels(), np.zeros((0, 0), np.float32)
+        with progress_bar(None, len(source), label) as bar:
+            for part in split_rows(np.arange(len(source)), self._batch_size):
+                batch = source.images(part)
+                pixels.add(batch)
+                pool = self._pool(batch, extractor)
+                if not len(features):
+                    features = np.empty((len(source), pool.shape[1]), np.float32)
+                features[part] = pool
+                bar.update(len(batch))
+        return pixels.side(features)
+
+    def _pool(self, images: np.ndarray, extractor: Extractor) -> np.ndarray:
+        digests = [_digest(image) for image in images]
+        if all(digest in self._known for digest in digests):
+            return np.stack([self._known[digest] for digest in digests])
+        return extractor(images).pool
+
+
 def find_memorization(
     images: ImageSet,
     num_generated: int,
@@ -130,61 +257,18 @@ def find_memorization(
         images: the generated images.
         num_generated: how many of them to compare.
         extractor: the feature extractor.
-        training: the images that the generator was trained on, 2 or more.
-        held_out: images of the same kind that it was not trained on, for C_T, and to
-            compare the number of near copies.
-        batch_size: images per batch.
+        training, held_out, batch_size: see `MemorizationTest`.
 
     Raises:
         UserError: the sets have different sizes, or too few images.
     """
-    for name, source in (("real", training), ("held_out", held_out)):
-        if source and source.image_size != images.image_size:
-            raise UserError(
-                f"{name}: images are {source.image_size}x{source.image_size}, but "
-                f"generated images are {images.image_size}x{images.image_size}"
-            )
-        if source and len(source) < 2:
-            raise UserError(f"{name} has 1 image; at least 2 are needed")
-    real = _collect_source(training, extractor, batch_size, "training images")
-    generated = _collect(
-        images.batches(num_generated), num_generated, extractor, "generated"
-    )
-    copies = _find_copies(generated, real)
-    closest = np.lexsort((copies.rms, copies.relative, ~copies.exact))[:NUM_CLOSEST]
-    record: dict[str, Any] = {
-        "num_generated": num_generated,
-        "training": training.fingerprint,
-        "num_training": len(training),
-        "features": extractor.identity,
-        **copies.counts(),
-    }
-    sets = [real.features, generated.features]
-    if held_out:
-        other = _collect_source(held_out, extractor, batch_size, "held-out images")
-        record["held_out"] = {
-            "source": held_out.fingerprint,
-            "num_images": len(held_out),
-            **_find_copies(other, real).counts(),
-        }
-        sets.append(other.features)
-        del other
-    del real, generated  # the pixels are no longer needed
-    is_authentic, by_features = authentic(*sets[:2])
-    record["AuthPct"] = 100 * float(is_authentic.mean())
-    if held_out:
-        record["C_T"] = c_t(sets[0], sets[2], sets[1])
-    record["near_copy"] = RULE
-    record["closest"] = [
-        {
-            "generated": int(i),
-            "training": int(copies.index[i]),
-            "rms": round(float(copies.rms[i]), 3),
-            "mirrored": bool(copies.mirrored[i]),
-        }
-        for i in closest
-    ]
-    return Memorization(record, copies, by_features, is_authentic)
+    test = MemorizationTest(training, held_out, batch_size=batch_size)
+    parts = []
+    with progress_bar(None, num_generated, "generated") as bar:
+        for batch in test.watch(images).batches(num_generated):
+            parts.append(extractor(batch).pool)
+            bar.update(len(batch))
+    return test.find(np.concatenate(parts), extractor)
 
 
 def draw_closest(
@@ -219,7 +303,7 @@ def write_report(
 
 
 def format_memorization(record: dict) -> str:
-    """Return the text of a record of `find_memorization`."""
+    """Return the text of a record of `MemorizationTest`."""
     held_out = record.get("held_out")
     lines = [
         f"{record['num_generated']:,} generated images against "
@@ -278,30 +362,33 @@ def _find_copies(side: _Side, real: _Side) -> Copies:
     return Copies(index, rms, mirrored, exact, near & ~exact, relative)
 
 
-def _collect_source(
-    source: ImageSource, extractor: Extractor, batch_size: int, label: str
-) -> _Side:
-    parts = split_rows(np.arange(len(source)), batch_size)
-    return _collect(map(source.images, parts), len(source), extractor, label)
+class _Remembering(Extractor):
+    """An extractor that adds the pool features of each image to a dictionary."""
+
+    def __init__(self, extractor: Extractor, known: dict[bytes, np.ndarray]):
+        self.label, self.identity = extractor.label, extractor.identity
+        self._extractor, self._known = extractor, known
+
+    def extract(self, images: np.ndarray) -> Features:
+        features = self._extractor.extract(images)
+        self._known.update(zip(map(_digest, images), features.pool, strict=True))
+        return features
 
 
-def _collect(
-    batches: Iterable[np.ndarray], count: int, extractor: Extractor, label: str
-) -> _Side:
-    features = np.zeros((0, 0), np.float32)
-    thumbnails = np.empty((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
-    digests: list[tuple[bytes, bytes]] = []
-    with progress_bar(None, count, label) as bar:
-        for batch in batches:
-            pool, start = extractor(batch).pool, len(digests)
-            if not start:
-                features = np.empty((count, pool.shape[1]), np.float32)
-            features[start : start + len(batch)] = pool
-            for number, image in enumerate(batch, start):
-                thumbnails[number] = _thumbnail(image)
-                digests.append((_digest(image), _digest(image[:, ::-1])))
-            bar.update(len(batch))
-    return _Side(features, thumbnails, digests)
+class _Pixels:
+    """Thumbnails and digests of images that arrive in batches."""
+
+    def __init__(self) -> None:
+        self.digests: list[tuple[bytes, bytes]] = []
+        self._thumbnails: list[np.ndarray] = []
+
+    def add(self, images: np.ndarray) -> None:
+        for image in images:
+            self._thumbnails.append(_thumbnail(image))
+            self.digests.append((_digest(image), _digest(image[:, ::-1])))
+
+    def side(self, features: np.ndarray) -> _Side:
+        return _Side(features, np.stack(self._thumbnails), self.digests)
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from lada_tf.evaluation.distances import frechet_distance_of_statistics, kernel_
 from lada_tf.evaluation.extract_features import Extractor, FeatureSet, compute_features
 from lada_tf.evaluation.image_sets import ImageSet
 from lada_tf.evaluation.inception_score import chunk_scores, inception_score
+from lada_tf.evaluation.memorization_report import MemorizationTest
 from lada_tf.evaluation.precision_recall import density_coverage, precision_recall
 from lada_tf.evaluation.protocols import Protocol
 from lada_tf.evaluation.reference import Reference, open_reference, save_reference
@@ -54,6 +55,7 @@ def evaluate_each(
     export_reference: str | None = None,
     repeats: int = 1,
     resamples: int = 10,
+    memorization: MemorizationTest | None = None,
     **source_options: Any,
 ) -> Iterator[dict]:
     """Yield the record of each set of images, compared with the same real images.
@@ -71,6 +73,8 @@ def evaluate_each(
             means over them, and their spread is the standard deviation.
         resamples: number of random halves of the generated images to estimate this
             spread from, if there is one seed. See `spread_of_halves`.
+        memorization: a test of whether images of the first seed are copies. Its report
+            is in the record.
         source_options: how to open the real images: the arguments on_bad_image,
             memory_limit and download of `open_source`.
 
@@ -82,12 +86,14 @@ def evaluate_each(
     for images in image_sets:
         num_generated = _check_number(images, protocol)
         seeds = _of_seeds(images, repeats)
+        if memorization:
+            seeds[0] = memorization.watch(seeds[0])
         if reference is None:
             _check_size(images.image_size, protocol.image_size)
             reference = open_reference(
                 protocol,
                 images.image_size,
-                extractor,
+                memorization.remember(extractor) if memorization else extractor,
                 cache_dir,
                 batch_size,
                 **source_options,
@@ -97,8 +103,9 @@ def evaluate_each(
             if export_reference:
                 save_reference(reference, export_reference, extractor)
         settings = reference, extractor, splits, arithmetic
-        yield {
-            **_measure(seeds, num_generated, settings, resamples),
+        measured, features = _measure(seeds, num_generated, settings, resamples)
+        record = {
+            **measured,
             "protocol": protocol.name,
             "num_generated": num_generated,
             "repeats": repeats,
@@ -111,6 +118,9 @@ def evaluate_each(
                 name: importlib.import_module(name).__version__ for name in PACKAGES
             },
         }
+        if memorization:
+            record["memorization"] = memorization.report(images, features, extractor)
+        yield record
 
 
 def compute_metrics(
@@ -190,10 +200,10 @@ def spread_of_halves(
 
 def _measure(
     seeds: list[ImageSet], num_generated: int, settings: Settings, resamples: int
-) -> dict:
-    """Return the metrics and their spread."""
+) -> tuple[dict, np.ndarray]:
+    """Return the metrics and their spread, and the features of the first seed."""
     results = []
-    for images in seeds:
+    for number, images in enumerate(seeds):
         features = compute_features(
             images.batches(num_generated),
             num_generated,
@@ -202,17 +212,20 @@ def _measure(
             keep_spatial=len(seeds) == 1 and resamples > 0,
         )
         results.append(compute_metrics(features, *settings))
+        if not number:
+            first = features.features
     if len(seeds) > 1:
         spread, spread_of = _deviations(results), f"{len(seeds)} seeds"
     else:
         spread = spread_of_halves(features, *settings, resamples)
         spread_of = f"{resamples} random halves"
     names = results[0]
-    return {
+    measured = {
         "metrics": {name: float(np.mean([r[name] for r in results])) for name in names},
         "spread": spread,
         "spread_of": spread_of if spread else None,
     }
+    return measured, first
 
 
 def _describe(reference: Reference, extractor: Extractor, num_generated: int) -> dict:

@@ -7,6 +7,10 @@ import pytest
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.image_sets import generated_images, stored_images
+from lada_tf.evaluation.memorization_report import (
+    MemorizationTest,
+    find_memorization,
+)
 from lada_tf.evaluation.metrics import (
     compute_metrics,
     evaluate,
@@ -168,3 +172,23 @@ def test_kid_is_that_of_subsets_of_1000():
     whole, deviation = kid(y, y[::-1])
     assert whole < 0
     assert deviation == 0
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_memorization_needs_no_other_pass(protocol, tmp_path, repeats):
+    extractor, taken = FakeExtractor(), []
+    extract = extractor.extract
+    extractor.extract = lambda images: taken.append(len(images)) or extract(images)
+    training = FakeSource()
+    images = generated_images(fake_generator(), seed=5)
+    record = evaluate(
+        images,
+        dataclasses.replace(protocol, num_generated=50),
+        extractor,
+        cache_dir=str(tmp_path / "cache"),
+        repeats=repeats,
+        memorization=MemorizationTest(training, picture=str(tmp_path / "pairs.png")),
+    )
+    assert sum(taken) == len(training) + repeats * 50
+    found = find_memorization(images, 50, extractor, training)
+    assert record["memorization"] == {**found.record, "picture": "pairs.png"}
