@@ -10,7 +10,8 @@ losses that are not finite. It changes nothing.
 from absl import flags
 
 from lada_tf import app
-from lada_tf.training.diagnosis import Run, diagnose, not_visible, read_run
+from lada_tf.training.diagnosis import diagnose, not_visible
+from lada_tf.training.logged_run import Run, read_run
 
 app.DEFINE_path("run_dir", None, "Examine this run.", required=True)
 FLAGS = flags.FLAGS

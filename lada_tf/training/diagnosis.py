@@ -4,63 +4,15 @@
 were chosen on the logs in `docs/data` and `experiments/results/study`.
 """
 
-import dataclasses
-import math
-import re
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from lada_tf.errors import UserError
-from lada_tf.models.presets import Preset
-from lada_tf.training.configuration import preset_from_settings
-from lada_tf.training.run_directory import FINGERPRINT, RunDirectory, read_metrics
+from lada_tf.training.logged_run import Run, nearest_difference
 
-COLUMNS = 8  # of a sample grid
+MEMORIZATION = "evaluate --run_dir={run} --memorization --num_generated=1000"
 NEW_RUN = "train --flagfile={run}/flags.cfg %s --run_dir={run}-2"
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What the rules look at.
-
-    Attributes:
-        preset: the run's configuration.
-        metrics: the log lines with losses, the oldest first.
-        distances: (images seen, Fréchet distance) of each evaluation.
-        training_images: number of training images, or 0 if unknown.
-        grid: the newest sample grid, uint8 (64, H, W, 3), or None.
-        nonfinite_images: images seen at the last step that was not finite, or None.
-    """
-
-    preset: Preset
-    metrics: Sequence[Mapping[str, float]]
-    distances: Sequence[tuple[int, float]] = ()
-    training_images: int = 0
-    grid: np.ndarray | None = None
-    nonfinite_images: int | None = None
-
-    @property
-    def images_seen(self) -> int:
-        return int(self.metrics[-1]["images"]) if self.metrics else 0
-
-    @property
-    def steps(self) -> int:
-        return self.images_seen // self.preset.batch_size
-
-    def recent(self, name: str) -> float:
-        """Return the median of a metric over the last tenth, of 3 lines or more."""
-        count = max(3, len(self.metrics) // 10)
-        return statistics.median(line[name] for line in self.metrics[-count:])
-
-    def early(self, name: str) -> float:
-        """Return the median of a metric over the first quarter, of 3 lines or more."""
-        count = max(3, len(self.metrics) // 4)
-        return statistics.median(line[name] for line in self.metrics[:count])
 
 
 class Finding(NamedTuple):
@@ -75,30 +27,6 @@ class Finding(NamedTuple):
     next_command: str
 
 
-def read_run(run_dir: str) -> Run:
-    """Read what the rules look at.
-
-    Raises:
-        UserError: if there is no run, or its settings cannot be read.
-    """
-    directory = RunDirectory(run_dir)
-    settings = directory.settings()
-    # The name of an attention can be code to import, and no rule needs it.
-    known = {n: v for n, v in settings.items() if not n.endswith("_attention")}
-    preset = preset_from_settings(known, directory.flags_file)
-    records = read_metrics(directory.metrics_file)
-    steps = [int(p.name.split("-")[1][:10]) for p in directory.path.glob("nonfinite-*")]
-    count = re.search(r"px:\w+:(\d+)", settings.get(FINGERPRINT, ""))
-    return Run(
-        preset,
-        [record for record in records if "d_loss" in record],
-        _distances(records),
-        int(count[1]) if count else 0,
-        _newest_grid(directory.samples),
-        max(steps) * preset.batch_size if steps else None,
-    )
-
-
 def diagnose(run: Run) -> list[Finding]:
     """Return the findings of the first group of rules that has any, or none."""
     for rules in RULES:
@@ -109,12 +37,7 @@ def diagnose(run: Run) -> list[Finding]:
 
 def not_visible(run: Run) -> list[str]:
     """Return what the logs of this run cannot show, and where to look."""
-    size = run.preset.image_size
-    features = " --features=small_classifier" if size <= 64 else ""
-    lines = [
-        "memorization: lada-tf evaluate --run_dir={run} --memorization "
-        f"--num_generated=1000{features}"
-    ]
+    lines = [f"memorization: lada-tf {MEMORIZATION}{small_features(run)}"]
     if run.preset.augment:
         lines.append(
             "augmentation leak: look for cut-outs, odd hues and shifted borders in "
@@ -143,12 +66,15 @@ def too_early(run: Run) -> Finding | None:
     """Both networks change quickly in the first few hundred steps."""
     if run.steps >= 500 and len(run.metrics) >= 6:
         return None
+    command = "train --run_dir={run}"
+    if run.images_seen >= run.preset.total_images:
+        command += f" --total_images={1000 * run.preset.batch_size}"
     return Finding(
         "too early to say",
         f"{run.images_seen:,} images seen: {run.steps:,} steps, {len(run.metrics)} log "
         "lines. The rules need 500 steps and 6 lines",
         "continue training, with a smaller --log_images if lines are missing",
-        "train --run_dir={run}",
+        command,
     )
 
 
@@ -185,11 +111,11 @@ def nearly_constant_images(run: Run) -> Finding | None:
 def discriminator_wins(run: Run) -> Finding | None:
     """Nearly all images on the right side, and the generator's loss far above d_loss.
 
-    A healthy run that memorizes has accuracies up to 0.97, and 3 times d_loss.
+    One that only memorizes has similar accuracies, but a g_loss of 10 times d_loss.
     """
     real, fake = run.recent("real_accuracy"), run.recent("fake_accuracy")
     d_loss, g_loss = run.recent("d_loss"), run.recent("g_loss")
-    if min(real, fake) < 0.98 or g_loss < 10 * d_loss:
+    if min(real, fake) < 0.98 or g_loss < 20 * d_loss:
         return None
     return Finding(
         "the discriminator has won",
@@ -250,6 +176,20 @@ def dead_ema(run: Run) -> Finding | None:
     )
 
 
+def memorizing_discriminator(run: Run) -> Finding | None:
+    """The discriminator knows most images, each of which it saw 100 times or more."""
+    real, fake = run.recent("real_accuracy"), run.recent("fake_accuracy")
+    if run.epochs < 100 or min(real, fake) < 0.97:
+        return None
+    return Finding(
+        "memorization is likely",
+        f"each of {run.training_images:,} training images was seen {run.epochs:,.0f} "
+        f"times; real_accuracy {real:.3f}, fake_accuracy {fake:.3f}",
+        "check whether samples are copies; more images, --flip, bCR, or a shorter run",
+        MEMORIZATION + small_features(run),
+    )
+
+
 def rising_distance(run: Run) -> Finding | None:
     """The last two evaluations are worse than an earlier one.
 
@@ -261,17 +201,13 @@ def rising_distance(run: Run) -> Finding | None:
     last = [distance for _, distance in run.distances[-2:]]
     if min(last) < 1.3 * best:
         return None
-    epochs = ""
-    if run.training_images:
-        seen = run.images_seen / run.training_images
-        epochs = f", while each training image was seen {seen:,.0f} times"
-    features = " --features=small_classifier" if run.preset.image_size <= 64 else ""
+    epochs = f" after {run.epochs:,.0f} epochs" if run.epochs else ""
     return Finding(
         "the distance rises after it fell, often from memorization",
         f"{best:.4g} after {images:,} images, then {last[0]:.4g} and {last[1]:.4g}"
         f"{epochs}",
         "use the best checkpoint (--best), and check whether samples are copies",
-        f"evaluate --run_dir={{run}} --memorization --num_generated=1000{features}",
+        MEMORIZATION + small_features(run),
     )
 
 
@@ -288,48 +224,10 @@ RULES: tuple[tuple[Rule, ...], ...] = (
         weak_r1,
         dead_ema,
     ),
-    (rising_distance,),
+    (memorizing_discriminator, rising_distance),
 )
 
 
-def nearest_difference(grid: np.ndarray) -> float:
-    """Return the median RMS difference of an image to the most similar other one."""
-    images = grid.reshape(len(grid), -1).astype(np.float64)
-    squares = (images**2).sum(axis=1)
-    distances = squares[:, None] + squares - 2 * images @ images.T
-    np.fill_diagonal(distances, np.inf)
-    nearest = np.maximum(distances.min(axis=1), 0) / images.shape[1]
-    return math.sqrt(np.median(nearest))
-
-
-def _distances(records: Sequence[Mapping[str, float]]) -> list[tuple[int, float]]:
-    """Return (images, distance) for the features of the last evaluation."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    last = ""
-    for record in records:
-        for name in record:
-            if name.startswith(("FID", "FD ")):
-                last = name
-                found.setdefault(name, []).append((int(record["images"]), record[name]))
-    return found.get(last, [])
-
-
-def _newest_grid(samples: Path) -> np.ndarray | None:
-    paths = sorted(samples.glob("grid-*.png"))
-    if not paths or paths[-1].name == "grid-0000000000.png":  # of untrained networks
-        return None
-    try:
-        return split_grid(Image.open(paths[-1]))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{paths[-1]}: cannot be read ({error}). Delete it and try again"
-        ) from error
-
-
-def split_grid(picture: Image.Image) -> np.ndarray:
-    """Return the images (N, side, side, 3) of a sample grid."""
-    pixels = np.asarray(picture.convert("RGB"))
-    side = pixels.shape[1] // COLUMNS
-    rows = pixels.shape[0] // side
-    cells = pixels.reshape(rows, side, COLUMNS, side, 3).swapaxes(1, 2)
-    return cells.reshape(-1, side, side, 3)
+def small_features(run: Run) -> str:
+    """Return the flag for features without a download, for images that they suit."""
+    return " --features=small_classifier" if run.preset.image_size <= 64 else ""

@@ -1,26 +1,18 @@
 """Each rule of the diagnosis, and the runs whose condition the docs state."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lada_tf.models import PRESETS
-from lada_tf.training import diagnosis
-from lada_tf.training.diagnosis import Run, diagnose, not_visible, read_run
-from lada_tf.training.run_directory import RunDirectory
+from lada_tf.training.diagnosis import diagnose, not_visible
+from lada_tf.training.logged_run import Run, read_run
 from tests.docs.pages import ROOT
+from tests.training.test_logged_run import HEALTHY, write_run
 
 STUDY = ROOT / "experiments/results/study"
-HEALTHY = {
-    "d_loss": 0.7,
-    "g_loss": 1.4,
-    "r1": 20.0,
-    "real_accuracy": 0.94,
-    "fake_accuracy": 0.93,
-}
 RANDOM = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), np.uint8)
 
 
@@ -78,6 +70,17 @@ def conditions(run):
         ),
         ("EMA", {"preset": {"ema_decay": 0.9999}}, {"preset": {"ema_decay": 0.998}}),
         ("EMA", {"preset": {"ema_decay": 1.0}}, {"preset": {"ema_decay": 0.0}}),
+        (
+            "memorization is likely",
+            {
+                "last": {"real_accuracy": 0.99, "fake_accuracy": 0.98},
+                "training_images": 50,
+            },
+            {
+                "last": {"real_accuracy": 0.99, "fake_accuracy": 0.98},
+                "training_images": 997,
+            },
+        ),
         (
             "distance rises",
             {"distances": [(5_000, 9.0), (10_000, 14.0), (20_000, 12.0)]},
@@ -148,27 +151,12 @@ def test_verdicts_on_the_runs_of_the_docs(run, grid, expected, tmp_path):
     assert conditions(read_run(tmp_path)) == expected
 
 
-def test_a_run_directory_is_read(tmp_path):
-    lines = [
-        {"images": 16, **HEALTHY},
-        {"images": 16, "FD (other)": 1.0},
-        {"images": 32, "FID": 30.0, "KID": 0.1},
-        {"images": 64, "FID": 20.0, "KID": 0.1},
-    ]
-    write_run(tmp_path, "\n".join(map(json.dumps, lines)))
-    (tmp_path / "samples/grid-0000000000.png").touch()  # of untrained networks
-    (tmp_path / "nonfinite-0000000007-1.json").touch()
-    run = read_run(tmp_path)
-    assert run.images_seen == 16
-    assert run.distances == [(32, 30.0), (64, 20.0)]
-    assert run.training_images == 997
-    assert run.grid is None
-    assert run.nonfinite_images == 7 * 16
-
-
-def test_a_run_with_an_attention_of_its_own_imports_nothing(tmp_path):
-    write_run(tmp_path, "", g_attention="absent_module:Attention")
-    assert read_run(tmp_path).images_seen == 0
+def test_a_finished_run_that_was_too_short_gets_more_images():
+    total = {"total_images": 5_000}
+    (finding,) = diagnose(run_of(lines=5, preset=total))
+    assert "--total_images=16000" in finding.next_command
+    (finding,) = diagnose(run_of(lines=5))
+    assert "--total_images" not in finding.next_command
 
 
 def test_what_logs_cannot_show_depends_on_the_run():
@@ -178,19 +166,3 @@ def test_what_logs_cannot_show_depends_on_the_run():
         "augmentation leak",
     ]
     assert len(not_visible(run_of())) == 3
-
-
-def test_the_images_of_a_grid_are_split_like_they_were_tiled():
-    from lada_tf.sampling.grids import tile
-
-    picture = Image.fromarray(tile(RANDOM, columns=diagnosis.COLUMNS))
-    np.testing.assert_array_equal(diagnosis.split_grid(picture), RANDOM)
-
-
-def write_run(path, metrics, **settings):
-    directory = RunDirectory(path)
-    directory.start(PRESETS["tiny"], {}, "portraits:1:32px:center_crop:997")
-    directory.release_lock()
-    with directory.flags_file.open("a") as file:
-        file.writelines(f"--{name}={value}\n" for name, value in settings.items())
-    directory.metrics_file.write_text(metrics)
