@@ -55,7 +55,10 @@ test-notebooks: $(VENV)/notebooks
 		$(VENV)/bin/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
 
 docs: $(VENV)/docs
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	mkdir -p build
+	$(VENV)/bin/zensical build --strict --clean >build/docs.log 2>&1 || \
+		{ cat build/docs.log; exit 1; }
+	! grep "^griffe:" build/docs.log  # --strict ignores these warnings
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .

@@ -12,6 +12,7 @@ COMMANDS = (
     "train",
     "sample",
     "evaluate",
+    "doctor",
     "export",
     "serve",
     "prepare_data",

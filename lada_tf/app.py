@@ -87,18 +87,23 @@ def DEFINE_safe_mode() -> None:
 
 
 def run(
-    main: Callable[[], int | None], topics: Mapping[str, str] | None = None
+    main: Callable[[], int | None],
+    topics: Mapping[str, str] | None = None,
+    positional: str = "",
 ) -> None:
     """Parse the flags, call `main()`, and exit with its return value.
 
     `--help` and `-h` list the flags by topic, and the others in the order of their
-    definition. `topics` maps a title to names with spaces between them.
+    definition. `topics` maps a title to names with spaces between them. The flag that
+    `positional` names can be the first argument, without `--name=`.
 
     Errors of the user or the system end with one line, see `one_line_errors`. So do
     flag errors and extra arguments, with code 2.
     """
     logging.set_verbosity(logging.WARNING)  # --verbosity=1 shows more
     with one_line_errors(list(flags.FLAGS)):
+        if positional and sys.argv[1:] and not sys.argv[1].startswith("-"):
+            sys.argv[1] = f"--{positional}={sys.argv[1]}"
         try:
             app.run(
                 lambda argv: _run_main(main, argv),

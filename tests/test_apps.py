@@ -169,6 +169,16 @@ def test_dry_run_writes_nothing(tmp_path):
         assert text in printed
 
 
+def test_doctor_takes_the_run_with_and_without_the_name_of_the_flag(trained, tmp_path):
+    printed = succeed("doctor", trained)
+    assert "too early to say" in printed
+    assert f"lada-tf train --run_dir={trained}" in printed
+    assert succeed("doctor", f"--run_dir={trained}") == printed
+    absent = run("doctor", tmp_path / "absent")
+    assert absent.returncode == 2
+    assert absent.stderr.startswith("error: --run_dir=")
+
+
 def test_summary():
     printed = succeed("summary", "--preset=cifar10")
     assert (

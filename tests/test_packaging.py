@@ -89,6 +89,22 @@ def test_requirements_are_those_of_setup_cfg():
     assert [line for line in lines if not line.startswith("#")] == needed
 
 
+def test_contributing_gives_a_reason_for_every_dependency():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+    def names(requirements):
+        found = re.findall(r"^([\w-]+)", requirements.strip(), re.MULTILINE)
+        return ", ".join(found)
+
+    for package in names(config["options"]["install_requires"]).split(", "):
+        assert f"\n| {package} | " in text
+    for extra, packages in config["options.extras_require"].items():
+        if extra != "test":
+            assert f"\n| `{extra}` | {names(packages)} | " in text
+
+
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert wheel.stat().st_size < MAX_WHEEL_BYTES
     with zipfile.ZipFile(wheel) as archive:

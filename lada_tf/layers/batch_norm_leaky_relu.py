@@ -9,9 +9,8 @@ from lada_tf import kernels
 class BatchNormLeakyReLU(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` of the last axis, then LeakyReLU(0.2).
 
-    Args:
-        **kwargs: arguments of `keras.layers.BatchNormalization`. If `synchronized` is
-            True, the replicas of a `tf.distribute` strategy share their statistics.
+    The arguments are those of `keras.layers.BatchNormalization`. If `synchronized` is
+    True, the replicas of a `tf.distribute` strategy share their statistics.
 
     Call arguments:
         inputs: float tensor (..., C).

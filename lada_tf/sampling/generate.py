@@ -196,7 +196,8 @@ def interpolate(
     """Return latents between two, row by row.
 
     Args:
-        start, end: float arrays (N, L).
+        start: float array (N, L).
+        end: float array (N, L).
         weight: float array (N,). 0 returns the start and 1 the end.
         spherical: whether to follow the arc between two latents (slerp) instead of the
             straight line. The arc keeps the length of normal latents; the middle of the

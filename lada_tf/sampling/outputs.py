@@ -93,7 +93,9 @@ def write_samples(
     output stays as it was.
 
     Args:
-        generator, samples, batch_size: see `Sampler`.
+        generator: see `Sampler`.
+        samples: see `Sampler`.
+        batch_size: see `Sampler`.
         output: path of the output.
         attention_maps: whether to draw attention maps too, in a .png, .gif or .mp4.
         head: draw only this head's maps. By default all heads in a .png, and head 0 in

@@ -11,7 +11,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def slugs(page):
-    """Return the anchors of a page's headings, as GitHub and MkDocs make them."""
+    """Return the anchors of a page's headings, as GitHub and the site make them."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     kept = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
     names = re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)
@@ -34,6 +34,14 @@ def test_links(page):
         ):
             broken.append(f"{target} (not on the site)")
     assert not broken
+
+
+def test_the_navigation_of_the_site_has_every_page():
+    """`zensical build --strict` does not check this."""
+    navigation = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    docs = ROOT / "docs"
+    pages = [page.relative_to(docs).as_posix() for page in docs.rglob("*.md")]
+    assert sorted(navigation) == sorted(pages)
 
 
 @pytest.mark.parametrize(
