@@ -20,6 +20,13 @@ PERFORMANCE = ROOT / "docs/performance.md"
 DATA = ROOT / "docs/data"
 SUMMARY = json.loads((DATA / "summary.json").read_text())
 GPU = json.loads((DATA / "gpu.json").read_text())["presets"]
+TRAINING_IMAGES = {  # of the presets' datasets
+    "cifar10": 50_000,
+    "celeba64": 162_770,
+    "ffhq128": 70_000,
+    "bedroom128": 3_033_042,
+    "bedroom256": 3_033_042,
+}
 SHOWN_TOKENS = ("64", "256", "1,024", "4,096", "16,384")
 RESULTS = {  # row of the README: protocol
     "CIFAR-10, 50,000": "cifar10_50k",
@@ -121,6 +128,8 @@ def test_hours_in_the_guide():
         assert row["hours at the paper's rate"] == hours(name)
         assert row["hours on an H100"] == hours_on_gpu(name)
         assert row["images"] == millions(PRESETS[name].total_images)
+        passes = PRESETS[name].total_images / TRAINING_IMAGES[name]
+        assert row["passes over the data"] == f"{passes:,.0f}"
 
 
 def test_memory_in_the_guide():
