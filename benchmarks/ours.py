@@ -1,8 +1,7 @@
 """This package as a benchmark's worker.
 
 Settings:
-    task: `train`, `sample`, or `multiply`, which measures matmuls and needs only
-        `precision`.
+    task: `train` or `sample`.
     preset: name of a preset.
     batch_size: images per training step.
     jit_compile: bool, whether XLA compiles the step or the generator.
@@ -28,18 +27,13 @@ from lada_tf.models.networks import copy_without_weights, make_networks
 from lada_tf.runtime import assume_frozen_weights
 from lada_tf.sampling.generate import forward_function
 from lada_tf.serving.saved_model import write_saved_model
-from lada_tf.training.callbacks import ProgressBar
 from lada_tf.training.configuration import TrainingOptions
 from lada_tf.training.loop import TrainingLoop
 from lada_tf.training.trainer import build
 
-MATMUL_SIZE = 2048
-
 
 def start(settings):
     """Return the report of the start and the commands of the task."""
-    if settings["task"] == "multiply":
-        return {}, {"gemm": Matmul(settings["precision"])}
     session = {"train": Training, "sample": Sampling}[settings["task"]](settings)
     first = session.first_call()
     report = {"tensorflow": tf.__version__, "peak_mb": first["peak_mb"]}
@@ -60,7 +54,7 @@ class Training:
         preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
         self.batch_size = preset.batch_size
         self.gan = build(preset, options)
-        self.loop = _TimedLoop(
+        self.loop = TrainingLoop(
             self.gan, tf.distribute.get_strategy(), options.jit_compile
         )
         shape = (self.batch_size, self.gan.image_size, self.gan.image_size, 3)
@@ -69,7 +63,6 @@ class Training:
         self.batches = iter(images.repeat())
         self.commands = {
             "train": self.train,
-            "host_share": self.host_share,
             "gemm": Matmul(precision),
             "gpu_peak_mb": gpu_peak_mb,
             "flops": self.flops,
@@ -82,15 +75,8 @@ class Training:
     def train(self, steps):
         return timed(lambda: self._run(steps))
 
-    def host_share(self, steps):
-        """Return the share of the time that is spent outside the graph's calls."""
-        self.loop.graph_seconds = 0.0
-        bar = ProgressBar(self.gan.images_seen + steps * self.batch_size)
-        whole = timed(lambda: self._run(steps, [bar]))
-        return 1 - self.loop.graph_seconds / whole["seconds"]
-
-    def flops(self, fast_kernels=False):
-        return count_step_flops(self.gan, self.batch_size, fast_kernels)
+    def flops(self):
+        return count_step_flops(self.gan, self.batch_size)
 
     def networks(self):
         networks = {
@@ -102,21 +88,8 @@ class Training:
             for name, network in networks.items()
         }
 
-    def _run(self, steps, callbacks=()):
-        self.loop.run(self.batches, steps, callbacks, lambda: steps)
-
-
-class _TimedLoop(TrainingLoop):
-    """A training loop that adds up the seconds of the graph's calls."""
-
-    graph_seconds = 0.0
-
-    def _call(self, iterator, steps):
-        begin = time.perf_counter()
-        metrics = super()._call(iterator, steps)
-        metrics.numpy()  # waits
-        self.graph_seconds += time.perf_counter() - begin
-        return metrics
+    def _run(self, steps):
+        self.loop.run(self.batches, steps, max_steps_per_call=lambda: steps)
 
 
 class Sampling:
@@ -162,7 +135,7 @@ class Matmul:
     def __init__(self, dtype):
         self.dtype = dtype
 
-    def __call__(self, times, side=MATMUL_SIZE):
+    def __call__(self, times, side):
         """Return GFLOP/s."""
         a = tf.cast(tf.random.normal((side, side)), self.dtype)
         multiply = tf.function(tf.matmul)

@@ -5,21 +5,20 @@ import tensorflow as tf
 from lada_tf import kernels
 
 
-def count_step_flops(gan, batch_size: int, fast_kernels: bool = False) -> int:
+def count_step_flops(gan, batch_size: int) -> int:
     """Return the FLOPs of all matmuls and convolutions in one training step.
 
     They are counted in the step's graph, as far as its results depend on them: forward,
     backward, and through R1's gradient. The rest (normalization, Adam, EMA) is left
-    out.
+    out. The operations are those of the reference, without the fast algorithms of
+    `lada_tf.kernels`.
 
     Args:
         gan: a compiled `LadaGAN`.
         batch_size: int, images of the step.
-        fast_kernels: bool. If True, count the step as it runs. By default, count the
-            reference operations, without the fast algorithms of `lada_tf.kernels`.
     """
     images = tf.TensorSpec((batch_size, gan.image_size, gan.image_size, 3))
-    with kernels.fast(fast_kernels):
+    with kernels.fast(False):
         step = tf.function(gan.train_step, autograph=False)
         graph = step.get_concrete_function(images).graph
     waiting = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]

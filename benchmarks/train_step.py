@@ -1,4 +1,4 @@
-"""Measure a training step against the authors' code: speed, start-up, memory, FLOP/s.
+"""Measure a training step against the authors' code: speed, start-up, memory.
 
     python -m benchmarks.train_step --official=LadaGAN/tensorflow \\
         --official_python=authors-venv/bin/python
@@ -7,29 +7,22 @@
 `--official` is the directory of their TensorFlow code in a checkout of milmor/LadaGAN,
 `--official_python` the interpreter of an environment with TensorFlow 2.13.1, pillow,
 scipy and tqdm. Each side is a process that is started as its users start it. The sides
-take turns on images in memory, and we compare medians over the turns. Each turn also
-times a float32 matmul (2048 × 2048), the GEMM of the table.
+take turns on images in memory, and we compare medians over the turns.
 
 "first step" is the time from the start of a process to the end of its first step, for
 two processes. "peak" is the memory of the process including TensorFlow's import (about
-500 MB), during the first step and during the later ones. FLOPs are those of the
-reference matmuls and convolutions; `flops_computed` in the JSON is what remains with
-Winograd's algorithm. "host" is the per-step overhead: the share of the time outside the
-graph's calls, for Python, the progress bar and reading metrics.
+500 MB), during the first step and during the later ones.
 """
 
 import contextlib
 import statistics
-import sys
 
 from absl import app, flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
 from benchmarks.sides import both_sides, define_flags
-from benchmarks.worker import Worker
 
 BATCHES = {"cifar10": 16, "celeba64": 8, "ffhq128": 4, "tiny": 16}
-GEMMS = 8
 
 
 def main(argv: list[str]) -> None:
@@ -43,7 +36,7 @@ def main(argv: list[str]) -> None:
 
 
 def measure(preset: str) -> dict:
-    """Return per side its report and seconds per step, and the GEMM's GFLOP/s."""
+    """Return per side its report and seconds per step."""
     sides = both_sides(
         "train",
         preset,
@@ -51,7 +44,6 @@ def measure(preset: str) -> dict:
         jit_compile=flags.FLAGS.jit_compile,
         precision=flags.FLAGS.precision,
     )
-    settings = {"task": "multiply", "precision": flags.FLAGS.precision}
     row: dict[str, dict] = {}
     with contextlib.ExitStack() as stack:
         workers = {}
@@ -69,21 +61,11 @@ def measure(preset: str) -> dict:
             )
             for side, worker in workers.items()
         }
-        multiplier = Worker(sys.executable, "benchmarks.ours", settings)
-        stack.enter_context(multiplier)
-        row["gemm"] = []
         for _ in range(flags.FLAGS.turns):
             for side, worker in workers.items():
                 turn = worker.ask("train", steps=steps[side])
                 row[side]["step_seconds"].append(turn["seconds"] / steps[side])
                 row[side]["step_peak_mb"] = turn["peak_mb"]
-            row["gemm"].append(multiplier.ask("gemm", times=GEMMS))
-        for _ in range(2):  # the first one warms up
-            share = workers["ours"].ask("host_share", steps=4 * steps["ours"])
-        row["ours"]["host_share"] = share
-        row["ours"]["flops"] = workers["ours"].ask("flops")
-        computed = workers["ours"].ask("flops", fast_kernels=True)
-        row["ours"]["flops_computed"] = computed
     return row
 
 
@@ -92,15 +74,9 @@ def cells(preset: str, row: dict) -> dict[str, str]:
     ours = row["ours"]
     batch = BATCHES[preset]
     step = statistics.median(ours["step_seconds"])
-    giga = ours["flops"] / 1e9
-    ideal = [giga / gemm for gemm in row["gemm"]]
     line = {
         "preset (batch)": f"{preset} ({batch})",
         "images/s": f"{batch / step:.1f}",
-        "GFLOP per image": f"{giga / batch:.2f}",
-        "GFLOP/s": f"{giga / step:.0f}",
-        "of the GEMM": ratio(ideal, ours["step_seconds"]),
-        "host": f"{100 * ours['host_share']:.1f} %",
         "first step, s": " / ".join(f"{s:.0f}" for s in ours["start_seconds"]),
         "peak MB, start": f"{ours['peak_mb']:.0f}",
         "peak MB, steps": f"{ours['step_peak_mb']:.0f}",
@@ -127,7 +103,7 @@ if __name__ == "__main__":
         "precision",
         "float32",
         ["float32", "bfloat16"],
-        "Dtype of our networks' arithmetic and of the matmul.",
+        "Dtype of our networks' arithmetic.",
     )
     flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

@@ -20,6 +20,14 @@ PERFORMANCE = ROOT / "docs/performance.md"
 DATA = ROOT / "docs/data"
 SUMMARY = json.loads((DATA / "summary.json").read_text())
 GPU = json.loads((DATA / "gpu.json").read_text())["presets"]
+TRAINING_IMAGES = {  # of the presets' datasets
+    "cifar10": 50_000,
+    "celeba64": 162_770,
+    "ffhq128": 70_000,
+    "bedroom128": 3_033_042,
+    "bedroom256": 3_033_042,
+}
+SHOWN_TOKENS = ("64", "256", "1,024", "4,096", "16,384")
 RESULTS = {  # row of the README: protocol
     "CIFAR-10, 50,000": "cifar10_50k",
     "CIFAR-10, 10,000": "cifar10_10k",
@@ -120,15 +128,17 @@ def test_hours_in_the_guide():
         assert row["hours at the paper's rate"] == hours(name)
         assert row["hours on an H100"] == hours_on_gpu(name)
         assert row["images"] == millions(PRESETS[name].total_images)
+        passes = PRESETS[name].total_images / TRAINING_IMAGES[name]
+        assert row["passes over the data"] == f"{passes:,.0f}"
 
 
 def test_memory_in_the_guide():
-    measured = json.loads((DATA / "training_memory.json").read_text())
+    memory = measured("training_memory")
     rows = table(GUIDE, "preset | weights, MiB")
     assert [row["preset"].strip("`") for row in rows] == list(PRESETS)
     for row in rows:
         name = row["preset"].strip("`")
-        figures = training_memory.cells(measured[name])
+        figures = training_memory.cells(memory[name])
         fixed = SUMMARY[name]["training_bytes"] / 2**20
         batch = PRESETS[name].batch_size
         at_batch = (fixed + batch * int(figures["MiB per image"])) / 1024
@@ -155,29 +165,52 @@ def test_logged_values_in_the_guide(run):
             assert shown == f"{value:,.{places}f}"
 
 
-@pytest.mark.parametrize(
-    ("header", "file"),
-    [
-        ("EPYC", "train_step_epyc.json"),
-        ("Xeon", "train_step_xeon.json"),
-        ("bfloat16", "train_step_epyc_bfloat16.json"),
-    ],
-)
-def test_training_steps_in_performance(header, file):
-    measured = json.loads((DATA / file).read_text())["presets"]
-    rows = table(PERFORMANCE, f"{header}: preset (batch)")
-    for row, (name, figures) in zip(rows, measured.items(), strict=True):
-        line = train_step.cells(name, figures)
-        starts = line["first step × theirs"].split(" / ")
-        assert list(row.values()) == [
-            line["preset (batch)"],
-            line["speed × theirs"],
-            line["of the GEMM"],
-            line["host"],
-            starts[0],
-            starts[1] if len(starts) > 1 else "not measured",
-            line["steps × theirs"],
-        ]
+def measured(name):
+    return json.loads((DATA / f"{name}.json").read_text())
+
+
+def test_headlines_in_performance():
+    steps = measured("train_step_epyc")["presets"]["cifar10"]
+    images = measured("sampling_epyc")["presets"]["cifar10"]["1"]
+    (tokens,) = [row for row in measured("attention")["rows"] if row["tokens"] == 1024]
+    assert [row["result"].split()[0] for row in table(PERFORMANCE, "task")] == [
+        train_step.cells("cifar10", steps)["speed × theirs"].split()[0],
+        train_step.cells("cifar10", steps)["first step × theirs"].split()[0],
+        sampling.cells("cifar10", "1", "graph", images)["speed × theirs"].split()[0],
+        gpu.cells("cifar10", "TF32 graph", GPU["cifar10"])["images/s"],
+        attention.cells(tokens)["times as fast"],
+    ]
+
+
+def test_training_steps_in_performance():
+    machines = {
+        machine: measured(f"train_step_{machine}")["presets"]
+        for machine in ("epyc", "xeon", "epyc_bfloat16")
+    }
+    expected = []
+    for name, machine in [
+        ("cifar10", "epyc"),
+        ("celeba64", "epyc"),
+        ("ffhq128", "epyc"),
+        ("cifar10", "epyc_bfloat16"),
+    ]:
+        line = train_step.cells(name, machines[machine][name])
+        other = train_step.cells(name, machines["xeon"][name])
+        in_float32 = machine == "epyc"
+        expected.append(
+            [
+                line["preset (batch)"] + ("" if in_float32 else ", bfloat16"),
+                line["speed × theirs"],
+                other["speed × theirs"] if in_float32 else "",
+                line["first step × theirs"].split(" / ")[0],
+                line["steps × theirs"],
+            ]
+        )
+    rows = [
+        list(row.values())
+        for row in table(PERFORMANCE, "preset (batch) | images/s ×, EPYC")
+    ]
+    assert rows == expected
 
 
 def test_training_steps_on_a_gpu_in_performance():
@@ -186,53 +219,59 @@ def test_training_steps_on_a_gpu_in_performance():
     ]
 
 
-@pytest.mark.parametrize("machine", ["EPYC", "Xeon"])
-def test_sampling_in_performance(machine):
-    report = json.loads((DATA / f"sampling_{machine.lower()}.json").read_text())
-    measured = report["presets"]["cifar10"]
-    lines = {
-        (line["side"], line["batch"]): line
-        for batch, sides in measured.items()
-        for side in sides
-        if (line := sampling.cells("cifar10", batch, side, sides))
-    }
-    ways = [way for way in sampling.WAYS if way in measured["1"]]
-    for row, side in zip(table(PERFORMANCE, f"{machine}: how"), ways, strict=True):
-        one, many = lines[side, "1"], lines[side, "64"]
-        assert list(row.values())[1:] == [
-            one["speed × theirs"],
-            many["speed × theirs"],
-            f"{one['memory × theirs']}, {many['memory × theirs']}",
+def test_sampling_in_performance():
+    machines = [
+        measured(f"sampling_{machine}")["presets"]["cifar10"]
+        for machine in ("epyc", "xeon")
+    ]
+
+    def cell(sides, way, batch, column):
+        if way not in sides[batch]:
+            return ""
+        return sampling.cells("cifar10", batch, way, sides[batch])[column]
+
+    expected = [
+        [
+            cell(sides, way, n, "speed × theirs")
+            for sides in machines
+            for n in ["1", "64"]
         ]
+        + [", ".join(cell(machines[0], way, n, "memory × theirs") for n in ["1", "64"])]
+        for way in sampling.WAYS
+    ]
+    rows = [list(row.values())[1:] for row in table(PERFORMANCE, "how")]
+    assert rows == expected
 
 
 def test_lightweight_gan_in_performance():
-    measured = json.loads((DATA / "lightweight_gan.json").read_text())["presets"]
-    assert list(measured) == peer.PRESETS
+    presets = measured("lightweight_gan")["presets"]
     assert table(PERFORMANCE, "what") == [
-        line for name, found in measured.items() for line in peer.speeds(name, found)
+        line for name, found in presets.items() for line in peer.speeds(name, found)
     ]
-    assert table(PERFORMANCE, "preset") == [
-        peer.networks(name, found) for name, found in measured.items()
-    ]
-    for name, found in measured.items():
+    text = " ".join(PERFORMANCE.read_text().split())
+    for name, found in presets.items():
         (sides,) = found["train"].values()
         for network, size in sides["ours"]["networks"].items():
             for quantity, value in size.items():
                 assert value == SUMMARY[name][f"{network}_{quantity}"]
+        row = peer.networks(name, found)
+        ours, theirs = (
+            row[f"generator, {side}"].split()[1] for side in ("ours", "lightweight-gan")
+        )
+        assert f"{ours} and {theirs} at {PRESETS[name].image_size}" in text
 
 
 def test_attention_in_performance_and_the_readme():
-    measured = json.loads((DATA / "attention.json").read_text())
-    assert table(PERFORMANCE, "tokens") == [
-        attention.cells(row) for row in measured["rows"]
-    ]
+    found = measured("attention")
+    lines = [attention.cells(row) for row in found["rows"]]
+    rows = table(PERFORMANCE, "tokens")
+    assert rows == [line for line in lines if line["tokens"] in SHOWN_TOKENS]
     slopes = [
-        f"{measured[f'slope_{name}']:.2f}"
+        f"{found[f'slope_{name}']:.2f}"
         for name in ("lada_ms", "lada_mb", "multi_head_ms", "multi_head_mb")
     ]
     text = " ".join(PERFORMANCE.read_text().split())
     assert "{} and {} for LadaAttention, {} and {} for".format(*slopes) in text
-    (row,) = [row for row in measured["rows"] if row["tokens"] == 4096]
+    (row,) = [row for row in found["rows"] if row["tokens"] == 4096]
     share = f"1/{row['multi_head_ms'] / row['lada_ms']:.0f}"
     assert f"4,096 tokens it takes {share} of the" in README.read_text()
