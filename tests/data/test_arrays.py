@@ -118,10 +118,10 @@ def idx(*shape: int, length: int = 2 * 24 * 24) -> bytes:
         idx(2, 24, 23),
         idx(2, 24, 24)[:9],
         idx(2, 24),
-        gzip.compress(idx(2, 24, 24))[:-9],
-        gzip.compress(idx(2, 24, 25)),
-        gzip.compress(idx(2, 2**12, 2**12, length=2**25)),
-        gzip.compress(idx(2, 24, 24, length=2**26)),
+        gzip.compress(idx(2, 24, 24), mtime=0)[:-9],
+        gzip.compress(idx(2, 24, 25), mtime=0),
+        gzip.compress(idx(2, 2**12, 2**12, length=2**25), mtime=0),
+        gzip.compress(idx(2, 24, 24, length=2**26), mtime=0),
     ],
 )
 def test_a_damaged_idx_file_is_a_user_error(tmp_path, content, monkeypatch):
