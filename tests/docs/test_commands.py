@@ -185,6 +185,8 @@ def flags_of(command):
     source = (ROOT / f"lada_tf/{command}.py").read_text()
     names = {"flagfile", *re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source)}
     names |= set(re.findall(r"app\.DEFINE_(\w+)\(\)", source))
+    if "DEFINE_source(" in source:
+        names |= {"model", "run_dir", "best", "safe_mode"}
     return (
         names | {"preset", *FIELDS, *OPTION_FIELDS}
         if "define_preset_flags()" in source
