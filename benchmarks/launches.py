@@ -5,10 +5,10 @@
 
 "graph ops" are the operations of the step as a graph, after placement and Grappler,
 with the kernels that a GPU runs. Operations of `TRIVIAL` are left out: they move no
-data. Among the graph ops are "XLA clusters", each a function that XLA compiles. "kernels"
-counts each cluster as its fusions and library calls and every other operation as one.
+data. "XLA clusters" are those graph ops that call a function compiled by XLA. Each may
+run several kernels, but TensorFlow schedules it once.
 With `--hlo`, XLA compiles the whole step: "fusions" and "library calls" (matmuls and
-convolutions) are those of the entry computation, "all" those of every computation.
+convolutions) are those of the entry computation, or of all computations.
 
 The counts are of a step with R1. They do not depend on the machine or on the batch.
 XLA compiles for the CPU here. On a GPU it joins more operations into one fusion, so its
@@ -31,13 +31,9 @@ from lada_tf import app  # noqa: F401  first, as in commands: it imports TensorF
 # isort: split
 import tensorflow as tf
 from tensorflow.python.eager import context
-from tensorflow.python.eager.polymorphic_function.concrete_function import (
-    ConcreteFunction,
-)
-from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
 from benchmarks.report import print_markdown, write_json
-from lada_tf import kernels
+from lada_tf.kernels import switch
 from lada_tf.models.losses import METRICS
 from lada_tf.models.presets import get_preset
 from lada_tf.training.configuration import TrainingOptions
@@ -74,7 +70,7 @@ def count(preset: str, hlo: bool = False) -> dict:
         metrics = gan.train_step(real, with_r1=True)
         return tf.stack([metrics[name] for name in METRICS])
 
-    with mock.patch.object(kernels, "cpu_only_with_xla", return_value=False):
+    with mock.patch.object(switch, "cpu_only_with_xla", return_value=False):
         row = count_graph(tf.function(step, autograph=False), images)
         if hlo:
             compiled = tf.function(step, autograph=False, jit_compile=True)
@@ -95,31 +91,12 @@ def count_graph(function: tf.types.experimental.PolymorphicFunction, *inputs) ->
         (graph.post_optimization_graph for graph in graphs),
         key=lambda graph: len(graph.node),
     )
-    library = {function.signature.name: function for function in graph.library.function}
     nodes = [node for node in graph.node if node.op not in TRIVIAL]
-    clusters = collections.Counter(
-        node.attr["f"].func.name for node in nodes if "f" in node.attr
-    )
-    in_clusters = sum(
-        times * sum(count_cluster(library[name]).values())
-        for name, times in clusters.items()
-    )
     return {
         "graph_ops": len(nodes),
-        "xla_clusters": clusters.total(),
-        "kernels": len(nodes) - clusters.total() + in_clusters,
+        "xla_clusters": sum("f" in node.attr for node in nodes),
         "by_op": dict(collections.Counter(node.op for node in nodes).most_common()),
     }
-
-
-def count_cluster(definition) -> dict[str, int]:
-    """Compile one function of a graph with XLA and count its entry computation."""
-    function = ConcreteFunction.from_func_graph(
-        function_def_to_graph(definition), None, {}
-    )
-    inputs = [tf.zeros(tensor.shape, tensor.dtype) for tensor in function.inputs]
-    compiled = tf.function(function, autograph=False, jit_compile=True)
-    return count_hlo(compiled, *inputs)["entry"]
 
 
 def count_hlo(function: tf.types.experimental.PolymorphicFunction, *inputs) -> dict:
@@ -144,7 +121,6 @@ def cells(preset: str, row: dict) -> dict[str, str]:
         "preset": preset,
         "graph ops": f"{row['graph_ops']:,}",
         "XLA clusters": f"{row['xla_clusters']:,}",
-        "kernels": f"{row['kernels']:,}",
     }
     if "hlo" in row:
         for part, counts in row["hlo"].items():
