@@ -23,8 +23,8 @@ from unittest import mock
 from absl import app as absl_app
 from absl import flags
 
-# Without oneDNN, the graph has the operations of a GPU.
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+if __name__ == "__main__":  # Without oneDNN, the graph has the operations of a GPU.
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 from lada_tf import app  # noqa: F401  first, as in commands: it imports TensorFlow
 
