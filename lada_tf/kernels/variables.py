@@ -36,7 +36,9 @@ def move_averages(
         )
 
 
-def assign_all(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]):
+def assign_all(
+    variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]
+) -> None:
     """Assign values. It works within a replica of `tf.distribute`."""
     for variable, value in zip(variables, values, strict=True):
         tf.raw_ops.AssignVariableOp(resource=variable.value.handle, value=value)

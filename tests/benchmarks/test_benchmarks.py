@@ -53,6 +53,7 @@ def test_the_other_presets_of_a_gpu_session_train_in_the_fastest_way(monkeypatch
     assert [(row["preset"], row["way"]) for row in rows] == [
         *(("a", way) for way in "xyz"),
         ("b", "y"),
+        ("a", gpu_session.MIRRORED),
     ]
 
 
