@@ -7,6 +7,7 @@ Settings:
     jit_compile: bool, whether XLA compiles the step or the generator.
     precision: dtype of the networks' arithmetic. Default: float32.
     tensor_float_32: bool, for training on a GPU. Default: True.
+    strategy: `none` (the default) or `mirrored`, for training on one device.
     saved_model: bool, whether to sample with a SavedModel.
 """
 
@@ -28,6 +29,7 @@ from lada_tf.runtime import assume_frozen_weights
 from lada_tf.sampling.generate import forward_function
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.training.configuration import TrainingOptions
+from lada_tf.training.distribution import make_strategy
 from lada_tf.training.loop import TrainingLoop
 from lada_tf.training.trainer import build
 
@@ -53,10 +55,10 @@ class Training:
         )
         preset = get_preset(settings["preset"], batch_size=settings["batch_size"])
         self.batch_size = preset.batch_size
-        self.gan = build(preset, options)
-        self.loop = TrainingLoop(
-            self.gan, tf.distribute.get_strategy(), options.jit_compile
-        )
+        strategy = make_strategy(settings.get("strategy", "none"))
+        with strategy.scope():
+            self.gan = build(preset, options)
+        self.loop = TrainingLoop(self.gan, strategy, options.jit_compile)
         shape = (self.batch_size, self.gan.image_size, self.gan.image_size, 3)
         images = tf.data.Dataset.from_tensors(tf.random.uniform(shape, -1, 1))
         # One iterator for all calls: creating and deleting it is not part of a step.

@@ -33,8 +33,9 @@ class Side:
     module: str
     settings: dict
 
-    def start(self) -> Worker:
-        return Worker(self.python, self.module, self.settings)
+    def start(self, **options) -> Worker:
+        """Start the worker. The options are those of `Worker`."""
+        return Worker(self.python, self.module, self.settings, **options)
 
 
 def both_sides(task: str, preset: str, batch_size: int, **ours) -> dict[str, Side]:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -22,13 +23,15 @@ class Worker:
         python: interpreter of the worker's environment.
         module: module of this repository that calls `serve`.
         settings: argument of the worker's `start`; JSON.
+        environment: further environment variables.
+        limit: seconds after which the process is killed. The default is no limit.
 
     Attributes:
         first: report of the worker's `start`.
         start_seconds: time from the start of the process to this report.
     """
 
-    def __init__(self, python, module, settings):
+    def __init__(self, python, module, settings, environment=None, limit=None):
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  open as long as the process runs
         start = time.perf_counter()
         self._process = subprocess.Popen(
@@ -38,8 +41,11 @@ class Worker:
             stderr=self._log,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
         )
+        self._killer = threading.Timer(limit or 0, self._process.kill)
+        if limit:
+            self._killer.start()
         self.first = self._answer()
         self.start_seconds = time.perf_counter() - start
 
@@ -54,10 +60,12 @@ class Worker:
     def __exit__(self, *exception):
         self._process.stdin.close()
         self._process.wait()
+        self._killer.cancel()
 
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
+            self._killer.cancel()
             self._log.seek(0)
             sys.exit(f"{self._log.read()}\n{' '.join(self._process.args)} ended")
         return json.loads(line)

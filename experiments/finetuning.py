@@ -29,7 +29,11 @@ ARMS = {
     "finetuned_freeze_d": ["--init_from=portraits", "--freeze_d=2"],
 }
 SETTINGS = [
-    "--total_images=24000",
+    "--total_images=16000",
+    "--augment=translation",
+    "--g_learning_rate=1e-3",
+    "--d_learning_rate=1e-3",
+    "--ema_decay=0.995",
     "--log_images=1000",
     "--sample_images=8000",
     "--checkpoint_images=8000",

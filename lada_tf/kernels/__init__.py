@@ -5,21 +5,20 @@ function of the same name in `lada_tf.kernels.reference` defines. Inside `fast()
 take a faster kernel instead: the same numbers up to rounding.
 """
 
-import contextlib
-import contextvars
 import functools
-from collections.abc import Iterator
 
 import keras
 
 from lada_tf.kernels import reference
 from lada_tf.kernels.orthogonal import Orthogonal
 from lada_tf.kernels.reference import Tensor, leaky_relu
-from lada_tf.kernels.xla_kernel import cpu_only_with_xla, xla_kernel
+from lada_tf.kernels.switch import fast, is_fast, is_fast_on_cpu
+from lada_tf.kernels.xla_kernel import xla_kernel
 
 if keras.backend.backend() == "tensorflow":
     from lada_tf.kernels import upsample_conv, winograd
     from lada_tf.kernels.adam import FusedAdam
+    from lada_tf.kernels.variables import global_norm, move_averages
 
 __all__ = [
     "FusedAdam",
@@ -29,43 +28,22 @@ __all__ = [
     "conv2d",
     "fast",
     "gelu",
+    "global_norm",
     "layer_norm",
     "leaky_relu",
+    "move_averages",
     "upsample_conv2d",
 ]
-
-_enabled: contextvars.ContextVar[bool | None] = contextvars.ContextVar(
-    "lada_tf.kernels.fast", default=None
-)
-
-
-@contextlib.contextmanager
-def fast(enabled: bool = True) -> Iterator[None]:
-    """Allow fast kernels for the operations that are called or traced inside.
-
-    The training step opens this context. If contexts are nested, the outermost one
-    decides: `with fast(False):` around a training step traces it with the reference.
-    New threads, such as those of `tf.distribute`, do not inherit the context. With
-    backends other than TensorFlow, the reference is always used.
-
-    Args:
-        enabled: bool. If False, use the reference, also in nested contexts.
-    """
-    token = _enabled.set(enabled if _enabled.get() is None else _enabled.get())
-    try:
-        yield
-    finally:
-        _enabled.reset(token)
 
 
 def gelu(x: Tensor) -> Tensor:
     """Exact GELU, see `reference.gelu`."""
-    return _xla_gelu(x) if _is_fast() else reference.gelu(x)
+    return _xla_gelu(x) if is_fast() else reference.gelu(x)
 
 
 def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> Tensor:
     """Layer normalization of the last axis, see `reference.layer_norm`."""
-    if _is_fast_on_cpu():
+    if is_fast():
         return _xla_layer_norm(epsilon)(x, scale, offset)
     return reference.layer_norm(x, scale, offset, epsilon)
 
@@ -74,7 +52,7 @@ def batch_norm_leaky_relu(
     x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalization and LeakyReLU, see `reference.batch_norm_leaky_relu`."""
-    if _is_fast():
+    if is_fast():
         return _xla_batch_norm_leaky_relu(epsilon)(x, gamma, beta)
     return reference.batch_norm_leaky_relu(x, gamma, beta, epsilon)
 
@@ -88,7 +66,7 @@ def conv2d(
 ) -> Tensor:
     """2-D convolution, see `reference.conv2d`."""
     if (
-        _is_fast_on_cpu()
+        is_fast_on_cpu()
         and _is_float32_of_known_size(x)
         and tuple(kernel.shape[:2]) == (3, 3)
         and kernel.shape[2] == x.shape[-1]  # one group
@@ -105,20 +83,12 @@ def conv2d(
 def upsample_conv2d(x: Tensor, kernel: Tensor) -> Tensor:
     """×2 upsampling and a 3×3 convolution, see `reference.upsample_conv2d`."""
     if (
-        _is_fast_on_cpu()
+        is_fast_on_cpu()
         and _is_float32_of_known_size(x)
         and min(kernel.shape[2:]) >= upsample_conv.MIN_CHANNELS
     ):
         return upsample_conv.convolve(x, kernel)
     return reference.upsample_conv2d(x, kernel)
-
-
-def _is_fast():
-    return bool(_enabled.get()) and keras.backend.backend() == "tensorflow"
-
-
-def _is_fast_on_cpu():
-    return _is_fast() and cpu_only_with_xla()
 
 
 def _all_ones(value):

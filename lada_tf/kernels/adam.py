@@ -1,7 +1,11 @@
-"""Adam as one TensorFlow operation per variable."""
+"""Adam as one TensorFlow operation per variable, or on GPUs as one XLA kernel."""
 
 import keras
 import tensorflow as tf
+
+from lada_tf.kernels.switch import is_fast_on_gpu
+from lada_tf.kernels.variables import assign_all
+from lada_tf.kernels.xla_kernel import xla_kernel
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -34,6 +38,19 @@ class FusedAdam(keras.optimizers.Adam):
             "epsilon": tf.constant(self.epsilon),
         }
 
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        one_replica = tf.distribute.get_strategy().num_replicas_in_sync == 1
+        if not (self._scalars and one_replica and is_fast_on_gpu()):
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        indices = [self._get_variable_index(v) for v in trainable_variables]
+        variables = [
+            *trainable_variables,
+            *(self._momentums[i] for i in indices),
+            *(self._velocities[i] for i in indices),
+        ]
+        assign_all(variables, _xla_adam(*self._scalars.values(), *variables, *grads))
+
     def update_step(self, gradient, variable, learning_rate):
         if not self._scalars:
             super().update_step(gradient, variable, learning_rate)
@@ -46,3 +63,20 @@ class FusedAdam(keras.optimizers.Adam):
             grad=tf.cast(gradient, variable.dtype),
             **self._scalars,
         )
+
+
+def _adam(beta1_power, beta2_power, rate, beta1, beta2, epsilon, *tensors):
+    """Return the new variables, then the first moments, then the second ones."""
+    count = len(tensors) // 4
+    groups = (tensors[i : i + count] for i in range(0, 4 * count, count))
+    alpha = rate * tf.sqrt(1 - beta2_power) / (1 - beta1_power)
+    updates = []
+    for variable, m, v, gradient in zip(*groups, strict=True):
+        gradient = tf.cast(gradient, variable.dtype)
+        m += (gradient - m) * (1 - beta1)
+        v += (gradient * gradient - v) * (1 - beta2)
+        updates.append((variable - alpha * m / (tf.sqrt(v) + epsilon), m, v))
+    return tuple(tensor for group in zip(*updates, strict=True) for tensor in group)
+
+
+_xla_adam = xla_kernel(_adam, max_grad_order=0)

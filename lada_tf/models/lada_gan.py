@@ -409,9 +409,9 @@ class LadaGAN(ImageTrainer):
             # Do not store the activations of both networks at once.
             with tf.control_dependencies([d_metrics["d_grad_norm"]]):
                 g_metrics = self._update_generator(real)
-        # Without this dependency, several replicas were seen to deadlock.
-        with tf.control_dependencies([g_metrics["g_grad_norm"]]):
-            update_average(self.ema_generator, self.generator, self.ema_decay)
+            # Without this dependency, several replicas were seen to deadlock.
+            with tf.control_dependencies([g_metrics["g_grad_norm"]]):
+                update_average(self.ema_generator, self.generator, self.ema_decay)
         self._count(real)
         return self.track({**d_metrics, **g_metrics})
 

@@ -17,12 +17,7 @@ MIN_LOSS_SCALE = 2.0**-20
 
 def update_average(average: keras.Model, network: keras.Model, decay: float) -> None:
     """Update an average of a network, including its batch-norm statistics."""
-    rate = tf.constant(1 - decay)
-    for mean, weight in zip(average.weights, network.weights, strict=True):
-        # mean -= rate · (mean - weight). This op works within a replica.
-        tf.raw_ops.ResourceApplyGradientDescent(
-            var=mean.value.handle, alpha=rate, delta=mean - weight
-        )
+    kernels.move_averages(average.weights, network.weights, 1 - decay)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +217,7 @@ class OptimizerStep:
         sums = tf.stack([tf.reduce_sum(tf.stack(v)) for v in self.metrics.values()])
         (means,) = self._mean_over_shards([sums])
         loss_scale = self.optimizer.scale_loss(tf.ones(()))
-        norm = tf.linalg.global_norm(gradients) / loss_scale
+        norm = kernels.global_norm(gradients) / loss_scale
         # Keras sums over replicas again. Divide first, so that the mean stays the same.
         if self.num_replicas > 1:
             gradients = [gradient / self.num_replicas for gradient in gradients]

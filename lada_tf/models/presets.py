@@ -248,6 +248,7 @@ PRESETS = {
         d_out_widths=(96, 128),
         g_mlp_dim=(128,),
         d_mlp_dim=128,
+        icnr=True,
         batch_size=16,
         augment="",
         r1_gamma=0.01,

@@ -203,6 +203,7 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str, str]:
             metrics[name] += f" ± {deviation:.2g}"
         memorization = record.get("memorization")
         text = format_memorization(memorization) if memorization else ""
+        record.pop("memorization", None)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
             f"evaluation={path}: no JSON line of lada_tf.evaluate ({error})"

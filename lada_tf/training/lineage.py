@@ -45,7 +45,8 @@ def read_origin(run: RunDirectory) -> Origin | None:
     try:
         facts = json.loads(text)
         changed = {
-            str(name): (old, new) for name, (old, new) in facts["changed"].items()
+            str(name): (old or "empty", new or "empty")
+            for name, (old, new) in facts["changed"].items()
         }
         return Origin(
             run.settings()["init_from"],

@@ -1,10 +1,12 @@
 """The parts of the benchmarks that need no long run."""
 
 import sys
+import types
 
 import pytest
+import tensorflow as tf
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_session, launches
 from benchmarks.attention import slope
 from benchmarks.ours import start
 from benchmarks.peer import networks, speeds
@@ -31,6 +33,40 @@ def test_a_worker_that_fails_tells_why():
         Worker(sys.executable, "tests.benchmarks.echo", 1) as worker,
     ):
         worker.ask("subtract")
+
+
+def test_a_worker_is_killed_at_its_limit():
+    with (
+        pytest.raises(SystemExit),
+        Worker(sys.executable, "tests.benchmarks.echo", 1, limit=0.01) as worker,
+    ):
+        worker.ask("add", more=1)
+
+
+def test_the_other_presets_of_a_gpu_session_train_in_the_fastest_way(monkeypatch):
+    arguments = {"presets": ["a", "b"], "ways": ["x", "y", "z"], "official": None}
+    monkeypatch.setattr(gpu_session.flags, "FLAGS", types.SimpleNamespace(**arguments))
+    speeds = {"x": {"images_per_second": 2.0}, "y": {"images_per_second": 3.0}}
+    rows = []
+    for preset, way in gpu_session.planned(rows):
+        rows.append({"preset": preset, "way": way, **speeds.get(way, {"error": ""})})
+    assert [(row["preset"], row["way"]) for row in rows] == [
+        *(("a", way) for way in "xyz"),
+        ("b", "y"),
+        ("a", gpu_session.MIRRORED),
+    ]
+
+
+def test_launches_count_operations_that_move_data():
+    def function(x):
+        return tf.reshape(tf.exp(tf.matmul(x, x)), (-1,))
+
+    x = tf.ones((4, 4))
+    row = launches.count_graph(tf.function(function, autograph=False), x)
+    assert row["by_op"] == {"MatMul": 1, "Exp": 1}
+    assert (row["graph_ops"], row["xla_clusters"]) == (2, 0)
+    hlo = launches.count_hlo(tf.function(function, jit_compile=True), x)
+    assert hlo["entry"] == {"fusions": 1, "library_calls": 1}
 
 
 def test_ratios_are_of_medians_with_the_extremes_of_the_turns():

@@ -1,0 +1,47 @@
+"""Decide between fast kernels and the reference."""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
+import keras
+
+from lada_tf.kernels.xla_kernel import cpu_only_with_xla, xla_is_available
+
+_enabled: contextvars.ContextVar[bool | None] = contextvars.ContextVar(
+    "lada_tf.kernels.fast", default=None
+)
+
+
+@contextlib.contextmanager
+def fast(enabled: bool = True) -> Iterator[None]:
+    """Allow fast kernels for the operations that are called or traced inside.
+
+    The training step opens this context. If contexts are nested, the outermost one
+    decides: `with fast(False):` around a training step traces it with the reference.
+    New threads, such as those of `tf.distribute`, do not inherit the context. With
+    backends other than TensorFlow, the reference is always used.
+
+    Args:
+        enabled: bool. If False, use the reference, also in nested contexts.
+    """
+    token = _enabled.set(enabled if _enabled.get() is None else _enabled.get())
+    try:
+        yield
+    finally:
+        _enabled.reset(token)
+
+
+def is_fast() -> bool:
+    """Return whether fast kernels are allowed here."""
+    return bool(_enabled.get()) and keras.backend.backend() == "tensorflow"
+
+
+def is_fast_on_cpu() -> bool:
+    """Return whether to take kernels that are faster on CPUs alone."""
+    return is_fast() and cpu_only_with_xla()
+
+
+def is_fast_on_gpu() -> bool:
+    """Return whether to take kernels that save launches, which cost time on GPUs."""
+    return is_fast() and not cpu_only_with_xla() and xla_is_available()
