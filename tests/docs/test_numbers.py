@@ -14,7 +14,7 @@ from lada_tf.models import PRESETS
 from lada_tf.models.cost import PAPER_COSTS, preset_costs
 from tests.docs.pages import ROOT, table
 
-README = ROOT / "README.md"
+EXPERIMENTS = ROOT / "docs/experiments.md"
 GUIDE = ROOT / "docs/guide.md"
 PERFORMANCE = ROOT / "docs/performance.md"
 DATA = ROOT / "docs/data"
@@ -28,7 +28,7 @@ TRAINING_IMAGES = {  # of the presets' datasets
     "bedroom256": 3_033_042,
 }
 SHOWN_TOKENS = ("64", "256", "1,024", "4,096", "16,384")
-RESULTS = {  # row of the README: protocol
+RESULTS = {  # row of the targets: protocol
     "CIFAR-10, 50,000": "cifar10_50k",
     "CIFAR-10, 10,000": "cifar10_10k",
     "CelebA 64, 19,962": "celeba64_19k",
@@ -66,8 +66,8 @@ def test_the_summary_is_of_this_code():
         assert SUMMARY[name]["total_images"] == preset.total_images
 
 
-def test_costs_in_the_readme():
-    lines = README.read_text().splitlines()
+def test_costs_in_the_experiments_page():
+    lines = EXPERIMENTS.read_text().splitlines()
     rows = [line for line in lines if re.match(r"\| `\w+`.*\d[MG] ", line)]
     expected = []
     for name, figures in SUMMARY.items():
@@ -87,8 +87,8 @@ def test_costs_in_the_readme():
     assert rows == expected
 
 
-def test_results_in_the_readme():
-    rows = table(README, "data, images generated")
+def test_targets_in_the_experiments_page():
+    rows = table(EXPERIMENTS, "data, images generated")
     assert [RESULTS[row["data, images generated"]] for row in rows] == list(PROTOCOLS)
     for row, protocol in zip(rows, PROTOCOLS.values(), strict=True):
         assert row["paper"] == f"{protocol.paper['FID']:.2f}"
@@ -105,7 +105,7 @@ def test_protocols_in_the_evaluation_page():
 
 
 def test_shares_of_cifar10():
-    """Table III, in the guide's table and in the README's advice."""
+    """Table III."""
     fid = {
         row.name: f"{row.metrics['cifar10_50k']['FID']:.2f}"
         for row in rows_named(["table3"])
@@ -116,8 +116,6 @@ def test_shares_of_cifar10():
         assert row["images"] == f"{int(share) * 500:,}"
         assert row["with bCR"] == fid[f"table3/cifar10_{share}_bcr"]
         assert row["without"] == fid[f"table3/cifar10_{share}_plain"]
-        text = f"{fid[f'table3/cifar10_{share}_bcr']} of {row['images']}"
-        assert text in README.read_text()
 
 
 def test_hours_in_the_guide():
@@ -261,7 +259,7 @@ def test_lightweight_gan_in_performance():
         assert f"{ours} and {theirs} at {PRESETS[name].image_size}" in text
 
 
-def test_attention_in_performance_and_the_readme():
+def test_attention_in_performance():
     found = measured("attention")
     lines = [attention.cells(row) for row in found["rows"]]
     rows = table(PERFORMANCE, "tokens")
@@ -272,6 +270,3 @@ def test_attention_in_performance_and_the_readme():
     ]
     text = " ".join(PERFORMANCE.read_text().split())
     assert "{} and {} for LadaAttention, {} and {} for".format(*slopes) in text
-    (row,) = [row for row in found["rows"] if row["tokens"] == 4096]
-    share = f"1/{row['multi_head_ms'] / row['lada_ms']:.0f}"
-    assert f"4,096 tokens it takes {share} of the" in README.read_text()
