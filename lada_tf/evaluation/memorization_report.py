@@ -143,7 +143,7 @@ class MemorizationTest:
         self._training, self._held_out = training, held_out
         self._picture, self._batch_size = picture, batch_size
         self._known: dict[bytes, np.ndarray] = {}  # features by digest of the pixels
-        self._pixels = _Pixels()
+        self._pixels = _Pixels(0)
         for name, source in (("real", training), ("held_out", held_out)):
             if source and len(source) < 2:
                 raise UserError(f"{name} has 1 image; at least 2 are needed")
@@ -166,7 +166,7 @@ class MemorizationTest:
                 )
 
         def batches(num_images: int) -> Iterator[np.ndarray]:
-            self._pixels = _Pixels()
+            self._pixels = _Pixels(num_images)
             for batch in images.batches(num_images):
                 self._pixels.add(batch)
                 yield batch
@@ -178,7 +178,7 @@ class MemorizationTest:
         training, held_out = self._training, self._held_out
         real = self._collect(training, extractor, "training images")
         self._known.clear()
-        generated, self._pixels = self._pixels.side(features), _Pixels()
+        generated, self._pixels = self._pixels.side(features), _Pixels(0)
         copies = _find_copies(generated, real)
         closest = np.lexsort((copies.rms, copies.relative, ~copies.exact))[:NUM_CLOSEST]
         record: dict[str, Any] = {
@@ -224,7 +224,7 @@ class MemorizationTest:
         return {**found.record, "picture": os.path.basename(self._picture)}
 
     def _collect(self, source: ImageSource, extractor: Extractor, label: str) -> _Side:
-        pixels, features = _Pixels(), np.zeros((0, 0), np.float32)
+        pixels, features = _Pixels(len(source)), np.zeros((0, 0), np.float32)
         with progress_bar(None, len(source), label) as bar:
             for part in split_rows(np.arange(len(source)), self._batch_size):
                 batch = source.images(part)
@@ -268,7 +268,9 @@ def find_memorization(
         for batch in test.watch(images).batches(num_generated):
             parts.append(extractor(batch).pool)
             bar.update(len(batch))
-    return test.find(np.concatenate(parts), extractor)
+    features = np.concatenate(parts)
+    del parts  # half of the memory
+    return test.find(features, extractor)
 
 
 def draw_closest(
@@ -378,17 +380,17 @@ class _Remembering(Extractor):
 class _Pixels:
     """Thumbnails and digests of images that arrive in batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
         self.digests: list[tuple[bytes, bytes]] = []
-        self._thumbnails: list[np.ndarray] = []
+        self._thumbnails = np.empty((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
 
     def add(self, images: np.ndarray) -> None:
         for image in images:
-            self._thumbnails.append(_thumbnail(image))
+            self._thumbnails[len(self.digests)] = _thumbnail(image)
             self.digests.append((_digest(image), _digest(image[:, ::-1])))
 
     def side(self, features: np.ndarray) -> _Side:
-        return _Side(features, np.stack(self._thumbnails), self.digests)
+        return _Side(features, self._thumbnails, self.digests)
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
