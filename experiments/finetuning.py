@@ -29,7 +29,7 @@ ARMS = {
     "finetuned_freeze_d": ["--init_from=portraits", "--freeze_d=2"],
 }
 SETTINGS = [
-    "--total_images=16000",
+    "--total_images=8000",
     "--augment=translation",
     "--g_learning_rate=1e-3",
     "--d_learning_rate=1e-3",
@@ -84,8 +84,8 @@ def _train(run: tuple[str, int]) -> str | None:
 def table(curves, metric: str) -> str:
     """Return a row per number of images seen and a column per arm."""
     rows = [f"| images seen | {' | '.join(ARMS)} |", "|---" * (1 + len(ARMS)) + "|"]
-    images = curves[next(iter(ARMS))][metric][0][0]
-    for i, count in enumerate(images):
+    runs = [curve for arm in ARMS for curve in curves[arm][metric]]
+    for i, count in enumerate(min((curve[0] for curve in runs), key=len)):
         cells = [f"{count:,.0f}"]
         for arm in ARMS:
             values = [curve[1, i] for curve in curves[arm][metric]]
