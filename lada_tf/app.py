@@ -24,7 +24,7 @@ from lada_tf.io import read_text, user_path
 
 SOURCES = (
     "a run directory RUN, RUN:best, hf://USER/REPO, official:NAME, a bundled name such "
-    "as portraits, or what save_pretrained or export wrote"
+    "as portraits, or what save_pretrained wrote"
 )
 HELP = {"-h", "--h", "-help", "--help", "-?"}
 

@@ -7,11 +7,13 @@ The command reads flags.cfg, metrics.jsonl, the newest sample grid, and the repo
 losses that are not finite. It changes nothing.
 """
 
+import shlex
+
 from absl import flags
 
 from lada_tf import app
 from lada_tf.training.diagnosis import diagnose, not_visible
-from lada_tf.training.logged_run import Run, read_run
+from lada_tf.training.logged_run import LoggedRun, read_run
 
 app.DEFINE_path("run_dir", None, "Examine this run.", required=True)
 FLAGS = flags.FLAGS
@@ -21,7 +23,7 @@ def main() -> None:
     print(describe(FLAGS.run_dir, read_run(FLAGS.run_dir)))
 
 
-def describe(run_dir: str, run: Run) -> str:
+def describe(run_dir: str, run: LoggedRun) -> str:
     """Return the diagnosis as text."""
     lines = [
         f"{run_dir}: {run.images_seen:,} of {run.preset.total_images:,} images seen"
@@ -38,10 +40,10 @@ def describe(run_dir: str, run: Run) -> str:
         lines += ["", "healthy", f"  evidence: {_evidence_of_health(run)}"]
     lines += ["", "not visible in these logs:"]
     lines += [f"  {line}" for line in not_visible(run)]
-    return "\n".join(lines).replace("{run}", run_dir)
+    return "\n".join(lines).replace("{run}", shlex.quote(run_dir.rstrip("/")))
 
 
-def _evidence_of_health(run: Run) -> str:
+def _evidence_of_health(run: LoggedRun) -> str:
     names = ("real_accuracy", "fake_accuracy", "d_loss", "g_loss", "r1")
     text = ", ".join(f"{name} {run.recent(name):,.3g}" for name in names)
     if run.distances:

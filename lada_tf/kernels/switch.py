@@ -38,7 +38,7 @@ def is_fast() -> bool:
 
 
 def is_fast_on_cpu() -> bool:
-    """Return whether to take kernels that are faster on CPUs alone."""
+    """Return whether to take kernels that are faster on CPUs only."""
     return is_fast() and cpu_only_with_xla()
 
 

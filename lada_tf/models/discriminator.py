@@ -198,7 +198,7 @@ class Discriminator(keras.Model):
             GANs", arXiv:2002.10964.
         """
         stages: list[keras.Layer] = [self.input_convolution, *self.down_blocks]
-        if num_stages > len(stages):
+        if not 0 <= num_stages <= len(stages):
             raise UserError(
                 f"freeze_d={num_stages}: this discriminator has {len(stages)} stages "
                 "that can be frozen"

@@ -13,7 +13,7 @@ from typing import Any
 
 from lada_tf.errors import UserError
 
-PREFIX = "hf://"
+HUB_PREFIX = "hf://"
 _ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>.+))?", re.ASCII)
 
 
@@ -28,11 +28,13 @@ def as_source(text: str, revision: str | None = None) -> str:
         UserError: if there is a revision, but the source is not on the Hub.
     """
     if _ID.fullmatch(text) and not os.path.exists(text):
-        text = PREFIX + text
+        text = HUB_PREFIX + text
     if revision is None:
         return text
-    if not text.startswith(PREFIX):
+    if not text.startswith(HUB_PREFIX):
         raise UserError(f"revision={revision}: {text} is not on the Hub")
+    if "@" in text:
+        raise UserError(f"revision={revision}: {text} has a revision too")
     return f"{text}@{revision}"
 
 
@@ -51,7 +53,7 @@ def download(source: str, patterns: Sequence[str]) -> Path:
         UserError: if the repository or the package is missing, or the Hub cannot be
             reached and the files are not in the cache.
     """
-    match = _ID.fullmatch(source.removeprefix(PREFIX))
+    match = _ID.fullmatch(source.removeprefix(HUB_PREFIX))
     if match is None:
         raise UserError(f"{source}: expected hf://user/repo or hf://user/repo@revision")
     with _api(source) as api:
@@ -90,7 +92,7 @@ def upload(
     Raises:
         UserError: if the Hub cannot be reached, or refuses it.
     """
-    with _api(f"{PREFIX}{repo_id}", token) as api:
+    with _api(f"{HUB_PREFIX}{repo_id}", token) as api:
         url = api.create_repo(repo_id, private=private, exist_ok=True)
         if revision:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
@@ -127,8 +129,6 @@ def _api(repo: str, token: str | None = None) -> Iterator[Any]:
         ) from error
     except errors.RevisionNotFoundError as error:
         raise UserError(f"{repo}: has no such revision") from error
-    except errors.HFValidationError as error:
-        raise UserError(f"{repo}: {error}") from error
     except errors.LocalEntryNotFoundError as error:
         raise UserError(
             f"{repo}: cannot be reached at {api.endpoint}, and is not in the cache "
@@ -140,3 +140,5 @@ def _api(repo: str, token: str | None = None) -> Iterator[Any]:
         hint = ". Run `hf auth login` with write access" if status in (401, 403) else ""
         first = str(error).strip().splitlines()[0] if str(error).strip() else error
         raise UserError(f"{repo}: {first}{hint}") from error
+    except ValueError as error:  # an invalid name, or metadata of the card
+        raise UserError(f"{repo}: {' '.join(str(error).split())}") from error

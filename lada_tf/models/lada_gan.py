@@ -219,7 +219,7 @@ class LadaGAN(ImageTrainer):
                 )
             source = os.fspath(bundled_directory(bundled))
         if source is not None:
-            if overrides or precision or sync_batch_norm:
+            if overrides or precision or sync_batch_norm or seed:
                 raise ValueError(
                     f"preset={str(preset)!r} has its own configuration: leave out the "
                     "other arguments"
@@ -244,6 +244,7 @@ class LadaGAN(ImageTrainer):
     def from_pretrained(
         cls,
         source: str | os.PathLike,
+        *,
         revision: str | None = None,
         custom_objects: Mapping[str, Any] | None = None,
         safe_mode: bool = True,
@@ -257,7 +258,7 @@ class LadaGAN(ImageTrainer):
             source: `"user/repo"` or `"hf://user/repo@revision"` on the Hub; a directory
                 that `save_pretrained` wrote; a run directory, or `"RUN:best"`;
                 `"official:NAME"`; or the name of a model that comes with this package.
-                Local models go first.
+                Local models take precedence.
             revision: branch, tag or commit on the Hub.
             custom_objects: your own layers, by the names that the files use.
             safe_mode: whether to refuse files that name code to import.

@@ -5,8 +5,7 @@ config.json                Keras' config of the EMA generator, and under "lada_t
 model.weights.h5           weights of the EMA generator
 discriminator.weights.h5   weights of the discriminator; may be missing
 
-`keras.saving.load_model` reads the first two files as the EMA generator. Directories of
-earlier versions have generator.keras and discriminator.keras instead of the weights.
+`keras.saving.load_model` reads the first two files as the EMA generator.
 
 Files from strangers are safe to load: names of code are refused, and a configuration
 cannot ask for more weights than its file contains.
@@ -41,8 +40,7 @@ WEIGHTS = {
     "generator": "model.weights.h5",
     "discriminator": "discriminator.weights.h5",
 }
-OLD_WEIGHTS = {name: f"{name}.keras" for name in WEIGHTS}
-FILES = (CONFIG, *WEIGHTS.values(), *OLD_WEIGHTS.values())
+FILES = (CONFIG, *WEIGHTS.values())
 DTYPES = ("float32", "float16")
 # Directories of models in this package, by name, and the presets that have one.
 BUNDLED = Path(__file__).with_name("bundled")
@@ -124,13 +122,9 @@ def load_pretrained(
 ) -> keras.Model:
     """Return the `LadaGAN` of such a directory, see `LadaGAN.from_pretrained`."""
     directory = Path(directory)
-    content = read_json(directory / CONFIG)
+    ours = _read_config(directory)[OURS]
+    files = {name: directory / file for name, file in WEIGHTS.items()}
     try:
-        files = {
-            name: directory / file
-            for name, file in (WEIGHTS if OURS in content else OLD_WEIGHTS).items()
-        }
-        ours = content.get(OURS, content)
         config = ours["config"]
         trusted = custom_objects, safe_mode
         networks = {
@@ -171,13 +165,19 @@ def load_pretrained_generator(
         UserError: see `LadaGAN.from_pretrained`.
     """
     directory = Path(directory)
+    content = _read_config(directory)
+    file = directory / WEIGHTS["generator"]
+    generator = load_network(file, content, custom_objects, safe_mode)
+    if not hasattr(generator, "latent_dim"):
+        raise UserError(f"{directory}: {CONFIG} is not that of a generator")
+    return generator
+
+
+def _read_config(directory: Path) -> dict:
     content = read_json(directory / CONFIG)
     if OURS not in content:
-        return load_network(
-            directory / OLD_WEIGHTS["generator"], None, custom_objects, safe_mode
-        )
-    file = directory / WEIGHTS["generator"]
-    return load_network(file, content, custom_objects, safe_mode)
+        raise UserError(f"{directory}: {CONFIG} is not that of a LadaGAN")
+    return content
 
 
 def load_network(

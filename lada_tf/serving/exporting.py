@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from lada_tf.errors import ExportFailed, UserError
-from lada_tf.io import check_output, read_text, replacing, replacing_directory
+from lada_tf.io import (
+    check_output,
+    read_text,
+    replacing,
+    replacing_directory,
+    user_path,
+)
 from lada_tf.layers.attentions import trusting
 from lada_tf.models import Generator, LadaGAN, hub
 from lada_tf.models.pretrained import (
@@ -117,6 +123,7 @@ def export_generator(
             exceeds the tolerance of its precision.
     """
     form, precision = get_format(format, precision)
+    output = user_path(output)
     with _new_output(output, form, overwrite) as directory:
         try:
             path = directory / form.file
@@ -156,6 +163,7 @@ def export_for_hub(
         UserError: if the dtype is unknown, or the output exists or cannot be written.
         ExportFailed: if the exported generator returns different images.
     """
+    output = user_path(output)
     if dtype not in DTYPES:
         raise UserError(f"dtype={dtype}: expected one of {', '.join(DTYPES)}")
     card = card or describe_model(gan)
@@ -212,10 +220,9 @@ def _convert(generator, path: Path, format, precision, max_batch, jit_compile) -
 def _write_card(
     directory: Path, card: str, usage: str, fidelity: str, repo_id: str = ""
 ) -> None:
-    text = string.Template(card).safe_substitute(
-        usage=string.Template(USAGES[usage]).safe_substitute(repo_id=repo_id),
-        fidelity=fidelity,
-    )
+    # Not a template: a user's card can have formulas with $.
+    example = string.Template(USAGES[usage]).safe_substitute(repo_id=repo_id)
+    text = card.replace("$usage", example).replace("$fidelity", fidelity)
     (directory / CARD_FILE).write_text(text, encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import lada_tf
 from lada_tf.errors import UserError
 from lada_tf.evaluation.memorization_report import format_memorization
+from lada_tf.evaluation.metrics import DEVIATION
 from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.lada_gan import PRESET_HYPERPARAMETERS
@@ -163,6 +164,7 @@ def _metadata(
             "value": float(value.split()[0]),
         }
         for name, value in metrics.items()
+        if DEVIATION not in name
     ]
     if results:
         result = {
@@ -212,7 +214,7 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str, str]:
 
 
 def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str, str]:
-    """Return the same of the last distances up to the number of images seen."""
+    """Return the last distances logged, like `_read_evaluation`."""
     for record in reversed(read_metrics(run.metrics_file)):
         names = [n for n in record if n.startswith(("FID", "FD", "KID"))]
         metrics = {name: f"{record[name]:.4g}" for name in names}

@@ -1,7 +1,7 @@
 """Name the condition of a run from its metrics, settings, and newest sample grid.
 
-`RULES` are functions of a `Run`. Each returns a `Finding` or None. Their thresholds
-were chosen on the logs in `docs/data` and `experiments/results/study`.
+`RULES` are functions of a `LoggedRun`. Each returns a `Finding` or None. We chose their
+thresholds on the logs in `docs/data` and `experiments/results/study`.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lada_tf.training.logged_run import Run, nearest_difference
+from lada_tf.training.logged_run import LoggedRun, nearest_difference
 
 MEMORIZATION = "evaluate --run_dir={run} --memorization --num_generated=1000"
 NEW_RUN = "train --flagfile={run}/flags.cfg %s --run_dir={run}-2"
@@ -27,7 +27,7 @@ class Finding(NamedTuple):
     next_command: str
 
 
-def diagnose(run: Run) -> list[Finding]:
+def diagnose(run: LoggedRun) -> list[Finding]:
     """Return the findings of the first group of rules that has any, or none."""
     for rules in RULES:
         if found := [finding for rule in rules if (finding := rule(run))]:
@@ -35,7 +35,7 @@ def diagnose(run: Run) -> list[Finding]:
     return []
 
 
-def not_visible(run: Run) -> list[str]:
+def not_visible(run: LoggedRun) -> list[str]:
     """Return what the logs of this run cannot show, and where to look."""
     lines = [f"memorization: lada-tf {MEMORIZATION}{small_features(run)}"]
     if run.preset.augment:
@@ -50,7 +50,7 @@ def not_visible(run: Run) -> list[str]:
     return lines
 
 
-def not_finite(run: Run) -> Finding | None:
+def not_finite(run: LoggedRun) -> Finding | None:
     """Training ended at a loss or gradient that is not finite."""
     if run.nonfinite_images is None or run.nonfinite_images < run.images_seen:
         return None
@@ -62,13 +62,13 @@ def not_finite(run: Run) -> Finding | None:
     )
 
 
-def too_early(run: Run) -> Finding | None:
+def too_early(run: LoggedRun) -> Finding | None:
     """Both networks change quickly in the first few hundred steps."""
     if run.steps >= 500 and len(run.metrics) >= 6:
         return None
     command = "train --run_dir={run}"
     if run.images_seen >= run.preset.total_images:
-        command += f" --total_images={1000 * run.preset.batch_size}"
+        command += f" --total_images={run.images_seen + 1000 * run.preset.batch_size}"
     return Finding(
         "too early to say",
         f"{run.images_seen:,} images seen: {run.steps:,} steps, {len(run.metrics)} log "
@@ -78,9 +78,12 @@ def too_early(run: Run) -> Finding | None:
     )
 
 
-def collapse(run: Run) -> Finding | None:
-    """Most cells of the grid have a near copy: 0 levels in docs/images/collapsed.png,
-    43 to 84 in all other grids of trained networks here."""
+def collapse(run: LoggedRun) -> Finding | None:
+    """Most cells of the grid have a near copy.
+
+    The difference is 0 in docs/images/collapsed.png, and 43 to 84 in the grids of all
+    other trained networks here.
+    """
     if run.grid is None or (difference := nearest_difference(run.grid)) >= 8:
         return None
     return Finding(
@@ -88,11 +91,11 @@ def collapse(run: Run) -> Finding | None:
         f"in the newest sample grid, the median image differs from another one by "
         f"{difference:.1f} of 255 levels (RMS). Expected: 8 or more",
         "more R1; then more augmentation, a slower generator, a larger batch",
-        NEW_RUN % f"--r1_gamma={10 * run.preset.r1_gamma:g}",
+        NEW_RUN % f"--r1_gamma={10 * run.preset.r1_gamma or 0.01:g}",
     )
 
 
-def nearly_constant_images(run: Run) -> Finding | None:
+def nearly_constant_images(run: LoggedRun) -> Finding | None:
     """The grid has almost no contrast."""
     if run.grid is None:
         return None
@@ -108,7 +111,7 @@ def nearly_constant_images(run: Run) -> Finding | None:
     )
 
 
-def discriminator_wins(run: Run) -> Finding | None:
+def discriminator_wins(run: LoggedRun) -> Finding | None:
     """Nearly all images on the right side, and the generator's loss far above d_loss.
 
     One that only memorizes has similar accuracies, but a g_loss of 10 times d_loss.
@@ -122,11 +125,11 @@ def discriminator_wins(run: Run) -> Finding | None:
         f"real_accuracy {real:.3f}, fake_accuracy {fake:.3f}, d_loss {d_loss:.3f}, "
         f"g_loss {g_loss:.2f}",
         "more R1; then more augmentation, half of --d_learning_rate",
-        NEW_RUN % f"--r1_gamma={10 * run.preset.r1_gamma:g}",
+        NEW_RUN % f"--r1_gamma={10 * run.preset.r1_gamma or 0.01:g}",
     )
 
 
-def discriminator_blind(run: Run) -> Finding | None:
+def discriminator_blind(run: LoggedRun) -> Finding | None:
     """0.5 on both sides is guessing."""
     real, fake = run.recent("real_accuracy"), run.recent("fake_accuracy")
     if max(real, fake) > 0.6:
@@ -139,7 +142,7 @@ def discriminator_blind(run: Run) -> Finding | None:
     )
 
 
-def weak_r1(run: Run) -> Finding | None:
+def weak_r1(run: LoggedRun) -> Finding | None:
     """R1 keeps climbing, and the generator's loss stays many times d_loss."""
     early, now = run.early("r1"), run.recent("r1")
     d_loss, g_loss = run.recent("d_loss"), run.recent("g_loss")
@@ -147,18 +150,18 @@ def weak_r1(run: Run) -> Finding | None:
         return None
     return Finding(
         "R1 is too weak",
-        f"r1 climbed from {early:,.3g} to {now:,.3g}, and g_loss {g_loss:.2f} is "
-        f"{g_loss / d_loss:.0f} times d_loss {d_loss:.2f}",
+        f"r1 climbed from {early:,.3g} to {now:,.3g}, and g_loss {g_loss:.2f} is far "
+        f"above d_loss {d_loss:.2f}",
         "more R1",
-        NEW_RUN % f"--r1_gamma={10 * run.preset.r1_gamma:g}",
+        NEW_RUN % f"--r1_gamma={10 * run.preset.r1_gamma or 0.01:g}",
     )
 
 
-def dead_ema(run: Run) -> Finding | None:
+def dead_ema(run: LoggedRun) -> Finding | None:
     """Compute the share of the initial weights that the EMA generator still has."""
     decay = run.preset.ema_decay
     share = decay**run.steps
-    if share < 0.1:
+    if share < 0.1 or run.is_fine_tuned:  # whose EMA starts from trained weights
         return None
     total_steps = run.preset.total_images // run.preset.batch_size
     if decay**total_steps < 0.1:
@@ -176,7 +179,7 @@ def dead_ema(run: Run) -> Finding | None:
     )
 
 
-def memorizing_discriminator(run: Run) -> Finding | None:
+def memorizing_discriminator(run: LoggedRun) -> Finding | None:
     """The discriminator knows most images, each of which it saw 100 times or more."""
     real, fake = run.recent("real_accuracy"), run.recent("fake_accuracy")
     if run.epochs < 100 or min(real, fake) < 0.97:
@@ -190,7 +193,7 @@ def memorizing_discriminator(run: Run) -> Finding | None:
     )
 
 
-def rising_distance(run: Run) -> Finding | None:
+def rising_distance(run: LoggedRun) -> Finding | None:
     """The last two evaluations are worse than an earlier one.
 
     A single one is not enough, because the distance goes up at times.
@@ -211,7 +214,7 @@ def rising_distance(run: Run) -> Finding | None:
     )
 
 
-Rule = Callable[[Run], Finding | None]
+Rule = Callable[[LoggedRun], Finding | None]
 # A finding of one group hides those of the groups after it.
 RULES: tuple[tuple[Rule, ...], ...] = (
     (not_finite,),
@@ -228,6 +231,6 @@ RULES: tuple[tuple[Rule, ...], ...] = (
 )
 
 
-def small_features(run: Run) -> str:
+def small_features(run: LoggedRun) -> str:
     """Return the flag for features without a download, for images that they suit."""
     return " --features=small_classifier" if run.preset.image_size <= 64 else ""

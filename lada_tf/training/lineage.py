@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lada_tf.errors import UserError
+from lada_tf.models.hub import HUB_PREFIX
 from lada_tf.training.checkpoints import checkpoint_paths, read_manifest
+from lada_tf.training.official_checkpoint import OFFICIAL_PREFIX, REPO
 from lada_tf.training.parent import run_of
 from lada_tf.training.run_directory import RunDirectory, read_metrics
-
-HUB = "hf://"
-OFFICIAL = "official:"
-OFFICIAL_REPOSITORY = "milmor/LadaGAN"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +98,9 @@ def describe_origin(run: RunDirectory) -> tuple[str, str]:
     if origin is None:
         return "", ""
     name, base_model = origin.source, ""
-    if name.startswith(HUB):
-        base_model = name.removeprefix(HUB).partition("@")[0]
-    elif name.startswith(OFFICIAL):
-        base_model = OFFICIAL_REPOSITORY
+    hub_source = REPO if name.startswith(OFFICIAL_PREFIX) else name
+    if hub_source.startswith(HUB_PREFIX):
+        base_model = hub_source.removeprefix(HUB_PREFIX).partition("@")[0]
     else:
         name = Path(name).name or "a local run"
     changes = [

@@ -19,7 +19,7 @@ COLUMNS = 8  # of a sample grid
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class LoggedRun:
     """What `lada_tf.training.diagnosis` looks at.
 
     Attributes:
@@ -29,6 +29,7 @@ class Run:
         training_images: number of training images, or 0 if unknown.
         grid: the newest sample grid, uint8 (64, H, W, 3), or None.
         nonfinite_images: images seen at the last step that was not finite, or None.
+        is_fine_tuned: whether the run started from trained weights.
     """
 
     preset: Preset
@@ -37,6 +38,7 @@ class Run:
     training_images: int = 0
     grid: np.ndarray | None = None
     nonfinite_images: int | None = None
+    is_fine_tuned: bool = False
 
     @property
     def images_seen(self) -> int:
@@ -62,7 +64,7 @@ class Run:
         return statistics.median(line[name] for line in self.metrics[:count])
 
 
-def read_run(run_dir: str) -> Run:
+def read_run(run_dir: str) -> LoggedRun:
     """Read what a run directory has logged.
 
     Raises:
@@ -77,13 +79,14 @@ def read_run(run_dir: str) -> Run:
     reports = directory.path.glob("nonfinite-[0-9]*.json")
     steps = [int(re.findall("[0-9]+", path.name)[0]) for path in reports]
     counts = re.search(r"px:\w+:(\d+)(?::(\d+)@)?", settings.get(FINGERPRINT, ""))
-    return Run(
+    return LoggedRun(
         preset,
         [record for record in records if {"d_loss", "r1"} <= record.keys()],
         _distances(records),
         int(counts[2] or counts[1]) if counts else 0,  # the second is of --subset
         _newest_grid(directory.samples),
         max(steps) * preset.batch_size if steps else None,
+        bool(settings.get("init_from")),
     )
 
 

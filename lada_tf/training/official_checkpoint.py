@@ -22,8 +22,8 @@ from lada_tf.training.checkpoints import VALUE, Checkpoints
 from lada_tf.training.run_directory import RunDirectory
 
 # The authors' weights on the Hub: `official:cifar10` is their directory cifar10.
-PREFIX = "official:"
-REPO = f"{hub.PREFIX}milmor/LadaGAN"
+OFFICIAL_PREFIX = "official:"
+REPO = f"{hub.HUB_PREFIX}milmor/LadaGAN"
 NAMES = ("cifar10", "celeba_64", "ffhq_128", "bedroom_128")
 CHECKPOINTS = "best-training-checkpoints"
 LOSSES = {"nsl": "non_saturating", "hinge": "hinge"}
@@ -103,10 +103,10 @@ def _find(
 ) -> tuple[str | os.PathLike, str | os.PathLike | dict]:
     """Return the paths of a checkpoint and its configuration. Download `official:`."""
     text = os.fspath(checkpoint)
-    if text.startswith(PREFIX):
-        name = text.removeprefix(PREFIX)
+    if text.startswith(OFFICIAL_PREFIX):
+        name = text.removeprefix(OFFICIAL_PREFIX)
         if name not in NAMES:
-            known = ", ".join(PREFIX + name for name in NAMES)
+            known = ", ".join(OFFICIAL_PREFIX + name for name in NAMES)
             raise UserError(f"{text}: expected one of {known}")
         checkpoint = _download(name) / name / CHECKPOINTS
     if config is None:
@@ -123,8 +123,8 @@ def _download(name: str) -> Path:
         return hub.download(REPO, files)
     except UserError as error:
         raise UserError(
-            f"{PREFIX}{name}: {error}. Or download {files[0]} and the files in "
-            f"{name}/{CHECKPOINTS} from {REPO} elsewhere, copy them to DIR/{name}, "
+            f"{OFFICIAL_PREFIX}{name}: {error}. Or download {files[0]} and the files "
+            f"in {name}/{CHECKPOINTS} from {REPO} elsewhere, copy them to DIR/{name}, "
             f"and run import_official with checkpoint=DIR/{name}/{CHECKPOINTS}"
         ) from error
 

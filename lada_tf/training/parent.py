@@ -6,14 +6,12 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from lada_tf.errors import UserError
-from lada_tf.io import user_path
 from lada_tf.models import PRESETS, LadaGAN, Preset
 from lada_tf.models.lada_gan import PRESET_HYPERPARAMETERS
 from lada_tf.models.networks import (
@@ -23,6 +21,7 @@ from lada_tf.models.networks import (
 )
 from lada_tf.training.checkpoints import find_checkpoint
 from lada_tf.training.configuration import REQUIRED, flagfile_text, parse_settings
+from lada_tf.training.load import find_run
 from lada_tf.training.run_directory import FREE_SETTINGS, RunDirectory
 from lada_tf.training.sources import load_source
 
@@ -39,7 +38,7 @@ class Parent:
         source: what `load_source` takes.
         fields: the fields of `Preset` that it knows.
         architecture: those that its weights depend on.
-        settings: the text of its known settings by flag name.
+        settings: the text of the settings that it was trained with, by flag name.
         images_seen: number of real images that it has seen.
         weights: the values of all weights of each of `NETWORKS`.
     """
@@ -65,6 +64,7 @@ class Parent:
         try:
             run = run_of(source)
             gan = load_source(source)
+            known = run.settings() if run else {}
             fields = dataclasses.asdict(run.read_preset()) if run else _fields(gan)
         except UserError as error:
             reason = str(error).removeprefix(f"{source}: ")
@@ -73,7 +73,8 @@ class Parent:
             source,
             fields,
             _architecture(gan.generator, gan.discriminator),
-            parse_settings(flagfile_text(fields)) | (run.settings() if run else {}),
+            parse_settings(flagfile_text(fields if run else _hyperparameters(gan)))
+            | known,
             gan.images_seen,
             {name: getattr(gan, name).get_weights() for name in NETWORKS},
         )
@@ -82,8 +83,8 @@ class Parent:
         """Return the parent's configuration with changes.
 
         `resize` and `subset` belong to the data: with other data, they have their
-        defaults. A parent that is no run has the `batch_size` and `total_images` of the
-        preset with its networks.
+        defaults. If the parent is not a run, `batch_size` and `total_images` are those
+        of the preset with the same networks.
 
         Raises:
             UserError: if a required field is unknown.
@@ -103,7 +104,7 @@ class Parent:
         """Raise a UserError that names all fields of a preset with other networks."""
         ours = _architecture(*make_networks(preset))
         differences = [
-            f"{name}={_text(value)} (there {_text(self.architecture.get(name))})"
+            f"{name}={_text(value)} (source: {_text(self.architecture.get(name))})"
             for name, value in ours.items()
             if value != self.architecture.get(name)
         ]
@@ -174,24 +175,25 @@ def open_parent(
 
 def run_of(source: str) -> RunDirectory | None:
     """Return the run directory of a source, or None if it is none."""
-    for text in (source, source.removesuffix(":best")):
-        if Path(user_path(text)).exists():
-            run = RunDirectory(user_path(text))
-            return run if run.flags_file.exists() else None
-    return None
+    run = find_run(source)
+    return RunDirectory(run.path) if run else None
 
 
 def _fields(gan: LadaGAN) -> dict[str, Any]:
     """Return the fields of `Preset` that a LadaGAN knows, see `Parent.preset`."""
     architecture = _architecture(gan.generator, gan.discriminator)
-    fields = {name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS}
-    fields |= {"loss": gan.adversarial_loss, "augment": gan.augment_policy}
+    fields = _hyperparameters(gan)
     for preset in PRESETS.values():
         if _architecture(*make_networks(preset)) == architecture:
             ours = dataclasses.asdict(preset)
             others = {n: v for n, v in ours.items() if n not in DATA_FIELDS}
             return others | architecture | fields
     return architecture | fields
+
+
+def _hyperparameters(gan: LadaGAN) -> dict[str, Any]:
+    fields = {name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS}
+    return fields | {"loss": gan.adversarial_loss, "augment": gan.augment_policy}
 
 
 def _architecture(generator: keras.Model, discriminator: keras.Model) -> dict[str, Any]:

@@ -26,7 +26,10 @@ from lada_tf.models.pretrained import (
     load_pretrained,
 )
 from lada_tf.training.load import find_run, load_run
-from lada_tf.training.official_checkpoint import PREFIX, load_official_checkpoint
+from lada_tf.training.official_checkpoint import (
+    OFFICIAL_PREFIX,
+    load_official_checkpoint,
+)
 
 
 def load_source(
@@ -41,7 +44,7 @@ def load_source(
     discriminator, a new one is created, which logs a warning.
 
     Args:
-        source: see above. A local model goes first.
+        source: see above. Local models take precedence.
         custom_objects, safe_mode: see `load_run`.
         cls: class of a model that does not come from a run.
 
@@ -51,7 +54,7 @@ def load_source(
     text = os.fspath(source)
     if run := find_run(source):
         return load_run(*run, custom_objects, safe_mode)
-    if text.startswith(PREFIX):
+    if text.startswith(OFFICIAL_PREFIX):
         return load_official_checkpoint(text)
     directory = find_pretrained(source)
     return load_pretrained(cls, directory, custom_objects, safe_mode)
@@ -72,9 +75,15 @@ def find_pretrained(source: str | os.PathLike) -> Path:
         return path
     if text in bundled_names():
         return bundled_directory(text)
-    if not text.startswith(hub.PREFIX):
+    if not text.startswith(hub.HUB_PREFIX):
         names = ", ".join(
-            ("RUN", "RUN:best", "hf://USER/REPO", f"{PREFIX}NAME", *bundled_names())
+            (
+                "RUN",
+                "RUN:best",
+                "hf://USER/REPO",
+                f"{OFFICIAL_PREFIX}NAME",
+                *bundled_names(),
+            )
         )
         raise UserError(
             f"{source}: no such model. Expected {names}, a directory with {CONFIG} or, "

@@ -31,17 +31,6 @@ def saved(gan, tmp_path_factory):
     return directory
 
 
-@pytest.fixture(scope="module")
-def saved_before(gan, tmp_path_factory):
-    """The layout of earlier versions."""
-    directory = tmp_path_factory.mktemp("before")
-    config = {"config": gan.get_config(), "steps": 0, "images_seen": 7}
-    (directory / "config.json").write_text(json.dumps(config))
-    gan.ema_generator.save(directory / "generator.keras")
-    gan.discriminator.save(directory / "discriminator.keras")
-    return directory
-
-
 @pytest.fixture
 def copy(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "copy")
@@ -52,17 +41,15 @@ def assert_same_weights(network, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("layout", ["saved", "saved_before"])
-def test_a_directory_restores_the_model(gan, layout, request):
-    directory = request.getfixturevalue(layout)
-    loaded = LadaGAN.from_pretrained(directory)
+def test_a_directory_restores_the_model(gan, saved):
+    loaded = LadaGAN.from_pretrained(saved)
     unnamed = {"name": None}  # Keras numbers the models in a process
     assert loaded.get_config() | unnamed == gan.get_config() | unnamed
     assert loaded.images_seen == 7
     assert_same_weights(loaded.generator, gan.ema_generator)
     assert_same_weights(loaded.ema_generator, gan.ema_generator)
     assert_same_weights(loaded.discriminator, gan.discriminator)
-    generator = pretrained.load_pretrained_generator(directory)
+    generator = pretrained.load_pretrained_generator(saved)
     assert_same_weights(generator, gan.ema_generator)
 
 
@@ -103,8 +90,8 @@ def test_float16_files(gan, saved, tmp_path):
     assert sizes[0] < sizes[1] - gan.generator.count_params()
 
 
-def test_save_pretrained_replaces_only_models_of_ours(gan, saved_before, tmp_path):
-    directory = shutil.copytree(saved_before, tmp_path / "model")
+def test_save_pretrained_replaces_only_models_of_ours(gan, saved, tmp_path):
+    directory = shutil.copytree(saved, tmp_path / "model")
     with pytest.raises(UserError, match="already exists"):
         gan.save_pretrained(directory)
     (directory / "notes.txt").write_text("mine")
@@ -232,11 +219,12 @@ def test_damaged_directories(saved, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 100])
-def test_damaged_members_of_a_file(saved_before, tmp_path, keep):
+def test_damaged_members_of_a_file(gan, tmp_path, keep):
+    gan.ema_generator.save(tmp_path / "good.keras")
     for name in ("config.json", "model.weights.h5"):
         file = tmp_path / "generator.keras"
         with (
-            zipfile.ZipFile(saved_before / "generator.keras") as good,
+            zipfile.ZipFile(tmp_path / "good.keras") as good,
             zipfile.ZipFile(file, "w") as bad,
         ):
             for entry in good.namelist():
@@ -244,6 +232,19 @@ def test_damaged_members_of_a_file(saved_before, tmp_path, keep):
                 bad.writestr(entry, content[:keep] if entry == name else content)
         with pytest.raises(UserError, match=r"generator\.keras: cannot be loaded"):
             load_network(file)
+
+
+def test_configurations_of_other_models(gan, saved, copy):
+    (copy / "config.json").write_text('{"model_type": "bert"}')
+    for load in (LadaGAN.from_pretrained, pretrained.load_pretrained_generator):
+        with pytest.raises(UserError, match="not that of a LadaGAN"):
+            load(copy)
+    ours = json.loads((saved / "config.json").read_text())["lada_tf"]
+    config = keras.saving.serialize_keras_object(gan.discriminator)
+    (copy / "config.json").write_text(json.dumps({**config, "lada_tf": ours}))
+    gan.discriminator.save_weights(copy / "model.weights.h5")
+    with pytest.raises(UserError, match="not that of a generator"):
+        pretrained.load_pretrained_generator(copy)
 
 
 def test_a_refused_configuration_leaves_nothing_behind(copy):

@@ -12,8 +12,9 @@ from lada_tf.serving import FORMATS, export_generator, exporting, load_exported
 from lada_tf.serving.comparison import Comparison
 
 PAIRS = [(name, p) for name, form in FORMATS.items() for p in form.precisions]
-# Of pixels in [-1, 1]. float16 weights have 11 bits; int8 and bfloat16 matmuls 8.
-MAX_ERROR = {"float32": 1e-5, "bfloat16": 5e-2, "float16": 2e-2, "int8": 0.5}
+# Of pixels in [-1, 1]. float16 weights have 11 bits; int8 and bfloat16 matmuls 8. With
+# ICNR, rounding errors of a token are equal in its four sub-pixels and do not cancel.
+MAX_ERROR = {"float32": 1e-5, "bfloat16": 0.1, "float16": 2e-2, "int8": 0.5}
 
 
 @pytest.mark.slow

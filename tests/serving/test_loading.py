@@ -61,7 +61,7 @@ def test_the_weights_of_the_authors(gan, generator, monkeypatch):
     monkeypatch.setattr(
         "lada_tf.training.sources.load_official_checkpoint", {"official:x": gan}.get
     )
-    assert load_generator(f"{official_checkpoint.PREFIX}x") is generator
+    assert load_generator(f"{official_checkpoint.OFFICIAL_PREFIX}x") is generator
 
 
 @pytest.mark.parametrize("source", ["run:best", "faces"])

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lada_tf.models import PRESETS
 from lada_tf.training.diagnosis import diagnose, not_visible
-from lada_tf.training.logged_run import Run, read_run
+from lada_tf.training.logged_run import LoggedRun, read_run
 from tests.docs.pages import ROOT
 from tests.training.test_logged_run import HEALTHY, write_run
 
@@ -22,7 +22,9 @@ def run_of(lines=20, first=None, last=None, preset=None, **facts):
     metrics = [
         {"images": 1000 * (i + 1), **halves[i >= lines // 2]} for i in range(lines)
     ]
-    return Run(dataclasses.replace(PRESETS["tiny"], **(preset or {})), metrics, **facts)
+    return LoggedRun(
+        dataclasses.replace(PRESETS["tiny"], **(preset or {})), metrics, **facts
+    )
 
 
 def conditions(run):
@@ -71,6 +73,16 @@ def conditions(run):
         ("EMA", {"preset": {"ema_decay": 0.9999}}, {"preset": {"ema_decay": 0.998}}),
         ("EMA", {"preset": {"ema_decay": 1.0}}, {"preset": {"ema_decay": 0.0}}),
         (
+            "EMA",
+            {"preset": {"ema_decay": 0.9999}},
+            {"preset": {"ema_decay": 0.9999}, "is_fine_tuned": True},
+        ),
+        (
+            "R1 is too weak",  # with the hinge loss, a discriminator that wins has 0.0
+            {"last": {"r1": 90.0, "g_loss": 6.0, "d_loss": 0.0}},
+            {},
+        ),
+        (
             "memorization is likely",
             {
                 "last": {"real_accuracy": 0.99, "fake_accuracy": 0.98},
@@ -101,7 +113,7 @@ def test_a_healthy_run_has_no_findings():
 
 def test_a_short_run_has_no_other_findings():
     assert len(conditions(run_of(lines=3, last={"real_accuracy": 1.0}))) == 1
-    assert len(conditions(Run(PRESETS["tiny"], []))) == 1
+    assert len(conditions(LoggedRun(PRESETS["tiny"], []))) == 1
 
 
 def test_the_next_command_changes_the_setting_that_is_wrong():
@@ -154,7 +166,7 @@ def test_verdicts_on_the_runs_of_the_docs(run, grid, expected, tmp_path):
 def test_a_finished_run_that_was_too_short_gets_more_images():
     total = {"total_images": 5_000}
     (finding,) = diagnose(run_of(lines=5, preset=total))
-    assert "--total_images=16000" in finding.next_command
+    assert "--total_images=21000" in finding.next_command
     (finding,) = diagnose(run_of(lines=5))
     assert "--total_images" not in finding.next_command
 

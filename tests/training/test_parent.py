@@ -194,9 +194,9 @@ def test_other_networks_are_refused_with_every_field(run):
     with pytest.raises(UserError) as error:
         parent.check_fits(other)
     for text in (
-        "g_widths=16,12 (there 16,8)",
-        "d_mlp_dim=9 (there 8)",
-        "g_heads=2,2 (there 4,4)",
+        "g_widths=16,12 (source: 16,8)",
+        "d_mlp_dim=9 (source: 8)",
+        "g_heads=2,2 (source: 4,4)",
     ):
         assert text in str(error.value)
     assert len(re.findall("there", str(error.value))) == 3
