@@ -76,7 +76,6 @@ def _train(run: tuple[str, int]) -> str | None:
             return name
     RESULTS.mkdir(parents=True, exist_ok=True)
     shutil.copy(run_dir / "metrics.jsonl", RESULTS / f"{name}.jsonl")
-    shutil.copy(max(run_dir.glob("samples/grid-*.png")), RESULTS / f"{name}.png")
     print(f"{name}: done", flush=True)
     return None
 

@@ -323,8 +323,8 @@ class LadaGAN(ImageTrainer):
             revision: branch. The default is the main branch.
             commit_message: message of the commit.
             token: token with write access. The default is that of `hf auth login`.
-            dtype, card: see `save_pretrained`. Without a card, a repository keeps its
-                own.
+            dtype: see `save_pretrained`.
+            card: see `save_pretrained`. Without one, a repository keeps its own.
 
         Returns:
             The URL of the repository.

@@ -95,8 +95,8 @@ class Parent:
         fields |= changes
         if missing := [name for name in REQUIRED if name not in fields]:
             raise UserError(
-                f"init_from={self.source}: this model does not include "
-                f"{', '.join(missing)}. Set each of them"
+                f"init_from={self.source}: this model has no value of "
+                f"{', '.join(missing)}. Set it, such as {missing[0]}=..."
             )
         return Preset(**fields)
 

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import attention, gpu, peer, sampling, train_step, training_memory
 from benchmarks.report import PAPER_THROUGHPUT
+from experiments import finetuning
+from experiments.figure5 import read_runs
 from experiments.rows import rows_named
 from lada_tf.evaluation.protocols import PROTOCOLS
 from lada_tf.models import PRESETS
@@ -116,6 +118,13 @@ def test_shares_of_cifar10():
         assert row["images"] == f"{int(share) * 500:,}"
         assert row["with bCR"] == fid[f"table3/cifar10_{share}_bcr"]
         assert row["without"] == fid[f"table3/cifar10_{share}_plain"]
+
+
+def test_the_study_of_fine_tuning():
+    curves = read_runs([f"{finetuning.RESULTS}/*.jsonl"])
+    page = (ROOT / "docs/finetuning.md").read_text()
+    for row in finetuning.table(curves, "distance").splitlines()[2:]:
+        assert row in page
 
 
 def test_hours_in_the_guide():

@@ -172,7 +172,7 @@ def test_settings_of_the_parent_are_the_default(run):
 
 
 def test_a_model_without_a_run_has_the_settings_that_it_knows(pretrained):
-    with pytest.raises(UserError, match=r"include data, batch_size, total_images\."):
+    with pytest.raises(UserError, match=r"of data, batch_size, total_images\."):
         Parent.load(pretrained).preset()
     gan = LadaGAN.from_preset("tiny", r1_gamma=0.5, loss="hinge")
     fields = _fields(gan)
