@@ -1,5 +1,5 @@
 # make demo: train on the embedded portraits and print the path of the picture.
-# make check: lint, types and the fast tests, about a minute on 2 cores.
+# make check: lint, types and the fast tests, about 2 minutes on 2 cores.
 # make test: lint, types and all tests. These three make .venv first.
 # make test-serving: test the REST and gRPC servers, after installing their packages.
 # make test-portable: test with what Windows lacks hidden, and with unusual paths.

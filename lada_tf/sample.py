@@ -76,7 +76,7 @@ FLAGS = flags.FLAGS
 TOPICS = {
     "Common flags": "model output num_images seed seeds truncation overwrite",
     "Pictures and videos": "attention_maps head interpolate spherical fps progress",
-    "Other flags": "best precision batch_size run_dir",
+    "Model and batches": "best precision batch_size run_dir",
 }
 
 
