@@ -45,7 +45,9 @@ def main(argv: list[str]) -> None:
     )
     picture = f"--memorization_picture={final / 'copies.png'}"
     evaluation = final / "evaluation.json"
-    evaluation.write_text(run("evaluate", f"--model={final}", picture, *EVALUATION))
+    evaluation.write_text(
+        run("evaluate", f"--model={final}", picture, *EVALUATION), encoding="utf-8"
+    )
     gan = load_run(final)
     card = describe_run(final, gan, evaluation)
     directory = BUNDLED / "portraits"
