@@ -75,7 +75,7 @@ def main() -> None:
 
 def _explorers() -> dict[str, Explorer]:
     """Return the explorers by the names of their sources: visitors see no paths."""
-    sources = [*FLAGS.model, *FLAGS.run_dir]
+    sources = [*FLAGS.run_dir, *FLAGS.model]
     if not sources:
         raise UserError(f"no model given. Set --model to {app.SOURCES}")
     explorers: dict[str, Explorer] = {}
