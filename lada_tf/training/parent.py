@@ -102,6 +102,12 @@ class Parent:
 
     def check_fits(self, preset: Preset) -> None:
         """Raise a UserError that names all fields of a preset with other networks."""
+        size = self.architecture["image_size"]
+        if preset.image_size != size:
+            raise UserError(
+                f"init_from={self.source}: it generates {size}×{size} images. Leave out "
+                f"image_size={preset.image_size}, or start from a model of that size"
+            )
         ours = _architecture(*make_networks(preset))
         differences = [
             f"{name}={_text(value)} (source: {_text(self.architecture.get(name))})"

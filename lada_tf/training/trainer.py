@@ -91,10 +91,10 @@ def check(
         options.gradient_accumulation_steps,
         strategy.num_replicas_in_sync,
     )
-    check_sizes(preset)
     directory = RunDirectory(run_dir)
     if parent := open_parent(init_from, directory, options.seed):
         parent.check_fits(preset)
+    check_sizes(preset)
     if distribution.is_chief(strategy):
         _open_extractor(_choose_features(options, preset), source)
         fingerprint = source.fingerprint if source is not None else ""

@@ -200,6 +200,8 @@ def test_other_networks_are_refused_with_every_field(run):
     ):
         assert text in str(error.value)
     assert len(re.findall("source:", str(error.value))) == 3
+    with pytest.raises(UserError, match=r"it generates 32×32 images.*image_size=64"):
+        parent.check_fits(dataclasses.replace(PRESET, image_size=64))
 
 
 def test_changed_settings_are_stored_and_survive_a_resume(run, tmp_path):
