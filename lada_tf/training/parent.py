@@ -105,8 +105,8 @@ class Parent:
         size = self.architecture["image_size"]
         if preset.image_size != size:
             raise UserError(
-                f"init_from={self.source}: it generates {size}×{size} images. Leave out "
-                f"image_size={preset.image_size}, or start from a model of that size"
+                f"init_from={self.source}: it generates {size}×{size} images. Leave "
+                f"out image_size={preset.image_size}, or choose a model of that size"
             )
         ours = _architecture(*make_networks(preset))
         differences = [
