@@ -175,32 +175,26 @@ def test_sdist_makes_the_same_wheel(wheel, tmp_path):
     assert first == second
 
 
+def succeed(installed, directory, *arguments):
+    """Run the installed command and return what it printed."""
+    program = installed / "bin" / "lada-tf"
+    path = str(installed)
+    status, printed, errors = run(program, *arguments, cwd=directory, PYTHONPATH=path)
+    assert status == 0, errors
+    return printed
+
+
 @pytest.mark.slow
 def test_installed_package_trains_outside_the_checkout(installed, tmp_path):
-    status, printed, errors = run(
-        installed / "bin" / "lada-tf",
-        "train",
-        *SMALL_FLAGS,
-        "--total_images=4",
-        "--run_dir=run",
-        cwd=tmp_path,
-        PYTHONPATH=str(installed),
-    )
-    assert status == 0, errors
+    arguments = (*SMALL_FLAGS, "--total_images=4", "--run_dir=run")
+    printed = succeed(installed, tmp_path, "train", *arguments)
     assert (tmp_path / "run" / "samples" / "grid-0000000004.png").exists()
     assert "samples: run/samples" in printed
 
 
 def test_installed_package_has_a_trained_model(installed, tmp_path):
-    status, _, errors = run(
-        installed / "bin" / "lada-tf",
-        "sample",
-        "--model=portraits",
-        "--output=grid.png",
-        cwd=tmp_path,
-        PYTHONPATH=str(installed),
-    )
-    assert status == 0, errors
+    arguments = ("--model=portraits", "--output=grid.png")
+    succeed(installed, tmp_path, "sample", *arguments)
     assert (tmp_path / "grid.png").exists()
 
 

@@ -21,6 +21,7 @@ from lada_tf.training.checkpoints import Checkpoints
 from lada_tf.training.run_directory import RunDirectory
 
 GRID_IMAGES = 64
+GRID_COLUMNS = 8
 ATTENTION_IMAGES = 8
 CHECKPOINT_SECONDS = 600  # the longest time between two checkpoints
 
@@ -130,7 +131,7 @@ class SampleGrids(IntervalCallback):
         )
         first = slice(0, ATTENTION_IMAGES)
         for name, picture in (
-            ("grid", image_grid(images, columns=8)),
+            ("grid", image_grid(images, columns=GRID_COLUMNS)),
             ("attention", attention_grid(images[first], [m[first] for m in maps])),
         ):
             path = self.directory.samples / f"{name}-{images_seen:010d}.png"

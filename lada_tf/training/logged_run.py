@@ -12,10 +12,9 @@ from PIL import Image
 
 from lada_tf.errors import UserError
 from lada_tf.models.presets import Preset
+from lada_tf.training.callbacks import GRID_COLUMNS
 from lada_tf.training.configuration import preset_from_settings
 from lada_tf.training.run_directory import FINGERPRINT, RunDirectory, read_metrics
-
-COLUMNS = 8  # of a sample grid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +126,7 @@ def _newest_grid(samples: Path) -> np.ndarray | None:
 def split_grid(picture: Image.Image) -> np.ndarray:
     """Return the images (N, side, side, 3) of a sample grid."""
     pixels = np.asarray(picture.convert("RGB"))
-    side = pixels.shape[1] // COLUMNS
+    side = pixels.shape[1] // GRID_COLUMNS
     rows = pixels.shape[0] // side
-    cells = pixels.reshape(rows, side, COLUMNS, side, 3).swapaxes(1, 2)
+    cells = pixels.reshape(rows, side, GRID_COLUMNS, side, 3).swapaxes(1, 2)
     return cells.reshape(-1, side, side, 3)

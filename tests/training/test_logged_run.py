@@ -7,7 +7,8 @@ from PIL import Image
 
 from lada_tf.models import PRESETS
 from lada_tf.sampling.grids import tile
-from lada_tf.training.logged_run import COLUMNS, read_run, split_grid
+from lada_tf.training.callbacks import GRID_COLUMNS
+from lada_tf.training.logged_run import read_run, split_grid
 from lada_tf.training.run_directory import RunDirectory
 
 HEALTHY = {
@@ -49,7 +50,7 @@ def test_a_run_with_an_attention_of_its_own_imports_nothing(tmp_path):
 
 def test_the_images_of_a_grid_are_split_like_they_were_tiled():
     images = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), np.uint8)
-    picture = Image.fromarray(tile(images, columns=COLUMNS))
+    picture = Image.fromarray(tile(images, columns=GRID_COLUMNS))
     np.testing.assert_array_equal(split_grid(picture), images)
 
 
