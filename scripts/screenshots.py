@@ -1,7 +1,7 @@
 """Take the screenshots of docs/serving.md: the demo page and the static page.
 
     make .venv/browser
-    .venv/bin/python scripts/screenshots.py --run_dir=runs/portraits
+    .venv/bin/python scripts/screenshots.py
 
 Needs Chromium. The script serves both pages on this machine.
 """
@@ -21,9 +21,9 @@ from pathlib import Path
 from absl import app, flags
 from playwright.sync_api import sync_playwright
 
-RUN_DIR = flags.DEFINE_string("run_dir", None, "Run directory.", required=True)
+MODEL = flags.DEFINE_string("model", "portraits", "Show this model.")
 OUTPUT = flags.DEFINE_string("output", "docs/images", "Output directory.")
-SIZE = {"width": 1100, "height": 860}
+SIZE = {"width": 1100, "height": 500}  # full_page adds what is below
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
 
 
 def picture_static_page(page, folder: Path, output: Path) -> None:
-    command = [sys.executable, "-m", "lada_tf.export", f"--run_dir={RUN_DIR.value}"]
+    command = [sys.executable, "-m", "lada_tf.export", f"--model={MODEL.value}"]
     subprocess.run([*command, "--format=web", f"--output={folder}"], check=True)
     handler = functools.partial(
         http.server.SimpleHTTPRequestHandler, directory=str(folder)
@@ -57,7 +57,7 @@ def picture_demo(page, output: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "lada_tf.demo", f"--run_dir={RUN_DIR.value}"]
+    command = [sys.executable, "-m", "lada_tf.demo", f"--model={MODEL.value}"]
     server = subprocess.Popen([*command, f"--port={port}"])
     url = f"http://127.0.0.1:{port}/"
     try:
@@ -74,7 +74,6 @@ def picture_demo(page, output: Path) -> None:
         page.keyboard.press("Tab")
         _shoot(page, output / "demo_directions.png")
         page.get_by_role("tab", name="Attention").click()
-        page.set_viewport_size({**SIZE, "height": 950})  # all three stages
         _shoot(page, output / "demo_attention.png")
     finally:
         server.terminate()
@@ -92,8 +91,8 @@ def _wait_for(url: str, server: subprocess.Popen) -> None:
 
 
 def _shoot(page, path: Path) -> None:
-    page.wait_for_timeout(4000)  # until all pictures of the tab have come
-    page.screenshot(path=path)
+    page.wait_for_timeout(4000)  # until the tab shows all its images
+    page.screenshot(path=path, full_page=True)
 
 
 if __name__ == "__main__":

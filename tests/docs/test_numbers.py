@@ -18,6 +18,7 @@ from tests.docs.pages import ROOT, table
 
 EXPERIMENTS = ROOT / "docs/experiments.md"
 GUIDE = ROOT / "docs/guide.md"
+DIAGNOSIS = ROOT / "docs/diagnosis.md"
 PERFORMANCE = ROOT / "docs/performance.md"
 DATA = ROOT / "docs/data"
 SUMMARY = json.loads((DATA / "summary.json").read_text())
@@ -158,12 +159,12 @@ def test_memory_in_the_guide():
 
 
 @pytest.mark.parametrize("run", ["portraits", "weak_r1", "collapsed"])
-def test_logged_values_in_the_guide(run):
+def test_logged_values_in_diagnosis(run):
     logged = {}
     for line in (DATA / f"{run}.jsonl").read_text().splitlines():
         values = json.loads(line)
         logged.setdefault(values["images"], {}).update(values)
-    for row in table(GUIDE, f"`{run}`, images"):
+    for row in table(DIAGNOSIS, f"`{run}`, images"):
         name = row.pop(f"`{run}`, images").strip("`")
         name = {"distance": "FD (small classifier)"}.get(name, name)
         for images, shown in row.items():

@@ -155,7 +155,7 @@ def test_the_advice_on_the_ema_depends_on_the_length_of_the_run(total_images, co
     ],
 )
 def test_verdicts_on_the_runs_of_the_docs(run, grid, expected, tmp_path):
-    """docs/guide.md and docs/ablations.md state the condition of these runs."""
+    """docs/diagnosis.md and docs/ablations.md state the condition of these runs."""
     write_run(tmp_path, (ROOT / run).read_text())
     if grid:
         picture = Image.open(ROOT / grid)
