@@ -22,10 +22,8 @@ from lada_tf.serving.exporting import (
     export_for_hub,
     export_generator,
 )
-from lada_tf.serving.model_card import describe_model, describe_run
+from lada_tf.serving.model_card import describe_model
 from lada_tf.serving.saved_model import MAX_BATCH
-from lada_tf.training import load_run
-from lada_tf.training.load import find_run
 from lada_tf.training.sources import load_source
 
 app.DEFINE_source("Export the EMA generator of this model")
@@ -70,13 +68,10 @@ def main() -> None:
             raise UserError(f"--{name} requires --format=savedmodel")
     source = app.get_source()
     form, _ = get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load
-    check_export(FLAGS.output, None if FLAGS.hub_layout else form, FLAGS.overwrite)
-    if run := find_run(source):
-        gan = load_run(*run)
-        card = describe_run(run.path, gan, FLAGS.evaluation, FLAGS.data_license)
-    else:
-        gan = load_source(source)
-        card = describe_model(gan, FLAGS.evaluation, data_license=FLAGS.data_license)
+    form_written = None if FLAGS.hub_layout else form
+    check_export("output", FLAGS.output, form_written, FLAGS.overwrite)
+    gan = load_source(source)
+    card = describe_model(gan, FLAGS.evaluation, FLAGS.data_license)
     if FLAGS.hub_layout:
         export_for_hub(gan, FLAGS.output, card, FLAGS.overwrite)
         note = ""

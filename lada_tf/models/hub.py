@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from lada_tf.errors import UserError
 
 HUB_PREFIX = "hf://"
@@ -38,13 +40,14 @@ def as_source(text: str, revision: str | None = None) -> str:
     return f"{text}@{revision}"
 
 
-def download(source: str, patterns: Sequence[str]) -> Path:
+def download(source: str, patterns: Sequence[str], token: str | None = None) -> Path:
     """Download files of a repository, unless they are in the cache.
 
     Args:
         source: `hf://user/repo`, or `hf://user/repo@revision` with a branch, tag or
             commit.
         patterns: names of the files, with wildcards. Other files are not downloaded.
+        token: token with read access. The default is that of `hf auth login`.
 
     Returns:
         A directory with those of the files that exist.
@@ -56,13 +59,31 @@ def download(source: str, patterns: Sequence[str]) -> Path:
     match = _ID.fullmatch(source.removeprefix(HUB_PREFIX))
     if match is None:
         raise UserError(f"{source}: expected hf://user/repo or hf://user/repo@revision")
-    with _api(source) as api:
+    with _api(source, token) as api:
         directory = api.snapshot_download(
             match["repo"],
             revision=match["revision"],
             allow_patterns=list(patterns),
+            tqdm_class=_DownloadBar,
         )
     return Path(directory)
+
+
+class _DownloadBar(tqdm):
+    """Progress of the bytes of a download, on terminals only.
+
+    huggingface_hub's own bars also appear when all files come from the cache.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        from huggingface_hub.utils import are_progress_bars_disabled
+
+        kwargs |= {"disable": are_progress_bars_disabled() or None, "leave": False}
+        super().__init__(*args, **kwargs)
+
+    def display(self, *args: Any, **kwargs: Any) -> bool:
+        is_download = self.unit == "B" and self.n > 0
+        return is_download and super().display(*args, **kwargs)
 
 
 def upload(

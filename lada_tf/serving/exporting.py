@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import shutil
-import string
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +35,7 @@ from lada_tf.serving.exported import (
     get_format,
     load_exported,
 )
-from lada_tf.serving.model_card import describe_model
+from lada_tf.serving.model_card import complete_card, describe_model
 from lada_tf.serving.saved_model import MAX_BATCH, write_saved_model
 from lada_tf.serving.web_page import write_web_page
 
@@ -47,44 +46,6 @@ OUR_FILES |= set(FILES)
 CARD_MARK = "- Exported by: lada_tf"  # a line of model_card.md
 # Maximum error of pixels in [-1, 1]: of any pixel for float32, else on average.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2, "int8": 0.15}
-USAGES = {
-    "savedmodel": """```python
-model = tf.saved_model.load(directory)
-model.signatures["serving_default"](latents=latents)["images"]  # uint8
-```""",
-    "keras": """```python
-import keras, lada_tf
-
-generator = keras.saving.load_model("generator.keras")  # any Keras backend
-images = generator(latents)  # in about [-1, 1]
-```""",
-    "onnx": """```python
-session = onnxruntime.InferenceSession("generator.onnx")
-(images,) = session.run(["images"], {"latents": latents})  # in about [-1, 1]
-```""",
-    "web": """```sh
-python -m http.server --directory .  # or any other web host
-```""",
-    "litert": """```python
-interpreter = ai_edge_litert.interpreter.Interpreter("generator.tflite")
-outputs = interpreter.get_signature_runner()(latents=latents)  # in about [-1, 1]
-```""",
-    "hub": """```python
-import lada_tf  # pip install 'lada_tf[hub]'
-
-gan = lada_tf.LadaGAN.from_pretrained("$repo_id")
-images = gan.generate(seed=0, num_images=16)  # uint8
-```
-
-Keras on TensorFlow, JAX or PyTorch loads the generator alone:
-
-```python
-import keras, lada_tf
-
-generator = keras.saving.load_model("hf://$repo_id")
-images = generator(latents)  # in about [-1, 1]
-```""",
-}
 
 
 def export_generator(
@@ -123,8 +84,9 @@ def export_generator(
             exceeds the tolerance of its precision.
     """
     form, precision = get_format(format, precision)
-    output = user_path(output)
-    with _new_output(output, form, overwrite) as directory:
+    card_path = check_export("output", output, form, overwrite)
+    output = Path(user_path(output))
+    with _new_output("output", output, form.file, card_path) as directory:
         try:
             path = directory / form.file
             _convert(generator, path, format, precision, max_batch, jit_compile)
@@ -136,13 +98,14 @@ def export_generator(
         _check_accuracy(comparison, format, precision)
         if card:
             fidelity = f"Stored as {precision}. On 64 latents: {comparison}."
-            _write_card(directory, card, format, fidelity)
+            name = output.name if card_path else form.file
+            _write_card(directory, card, format, fidelity, generator, file=name)
     return comparison
 
 
 def export_for_hub(
     gan: LadaGAN,
-    output: str | os.PathLike,
+    directory: str | os.PathLike,
     card: str | None = None,
     overwrite: bool = False,
     dtype: str = "float32",
@@ -152,7 +115,7 @@ def export_for_hub(
 
     Args:
         gan: the model.
-        output: path of a directory.
+        directory: path of the directory.
         card: model card, see `describe_run`. By default that of `describe_model`.
         overwrite: whether to replace an earlier export, of any format. Other files are
             kept.
@@ -160,23 +123,26 @@ def export_for_hub(
         repo_id: id of the repository, for the card's example.
 
     Raises:
-        UserError: if the dtype is unknown, or the output exists or cannot be written.
+        UserError: if the dtype is unknown, or the directory exists or cannot be
+            written.
         ExportFailed: if the exported generator returns different images.
     """
-    output = user_path(output)
     if dtype not in DTYPES:
         raise UserError(f"dtype={dtype}: expected one of {', '.join(DTYPES)}")
+    check_export("directory", directory, None, overwrite)
+    directory = Path(user_path(directory))
     card = card or describe_model(gan)
-    with _new_output(output, None, overwrite) as directory:
-        save_pretrained(gan, directory, dtype)
+    with _new_output("directory", directory) as temporary:
+        save_pretrained(gan, temporary, dtype)
         fidelity = f"The EMA weights, {dtype}."
-        _write_card(directory, card, "hub", fidelity, repo_id)
+        generator = gan.ema_generator
+        _write_card(temporary, card, "hub", fidelity, generator, repo_id=repo_id)
         latents = np.zeros((1, gan.latent_dim), np.float32)
-        again = load_pretrained_generator(directory, safe_mode=False)  # we wrote it
-        errors = np.abs(again(latents) - gan.ema_generator(latents))
+        again = load_pretrained_generator(temporary, safe_mode=False)  # we wrote it
+        errors = np.abs(again(latents) - generator(latents))
         tolerance = TOLERANCES[dtype] if dtype != "float32" else 0
         if not errors.mean() <= tolerance:  # also if it is NaN
-            raise ExportFailed(f"{output}: the exported generator's images differ")
+            raise ExportFailed(f"{directory}: the exported generator's images differ")
 
 
 def push_to_hub(
@@ -218,11 +184,10 @@ def _convert(generator, path: Path, format, precision, max_batch, jit_compile) -
 
 
 def _write_card(
-    directory: Path, card: str, usage: str, fidelity: str, repo_id: str = ""
+    directory: Path, card: str, usage: str, fidelity: str, generator: Generator, **names
 ) -> None:
-    # Not a template: a user's card can have formulas with $.
-    example = string.Template(USAGES[usage]).safe_substitute(repo_id=repo_id)
-    text = card.replace("$usage", example).replace("$fidelity", fidelity)
+    dim = str(generator.latent_dim)
+    text = complete_card(card, usage, fidelity, latent_dim=dim, **names)
     (directory / CARD_FILE).write_text(text, encoding="utf-8")
 
 
@@ -237,11 +202,15 @@ def _check_accuracy(comparison: Comparison, format: str, precision: str) -> None
 
 
 def check_export(
-    output: str | os.PathLike, form: Format | None = None, overwrite: bool = False
+    argument: str,
+    output: str | os.PathLike,
+    form: Format | None = None,
+    overwrite: bool = False,
 ) -> Path | None:
     """Check the output of an export before the work.
 
     Args:
+        argument: name of the argument, for messages.
         output: path of a directory or file.
         form: the format; None for the Hub's layout.
         overwrite: whether an earlier export may be replaced.
@@ -253,33 +222,38 @@ def check_export(
         UserError: if the output has another ending, exists or cannot be written, or a
             file that is not a model card of ours has the name of the card.
     """
+    output = user_path(output)
     endings = (form.suffix, "") if form and form.suffix else ("",)
-    ending = check_output("output", output, endings, overwrite)
+    ending = check_output(argument, output, endings, overwrite)
     card = Path(f"{output}.md") if ending else Path(output, CARD_FILE)
-    # A card of ours without its model is that of an export which was killed.
+    # A card of ours without its model is left over from an export that was killed.
     may_replace = overwrite or (ending and not Path(output).exists())
     if card.exists() and not (may_replace and CARD_MARK in read_text(card)):
         raise UserError(
-            f"output={output}: the model card {card} exists already. Choose another "
-            "path, or move that file"
+            f"{argument}={output}: the model card {card} exists already. Choose "
+            "another path, or move that file"
         )
     return card if ending else None
 
 
 @contextlib.contextmanager
 def _new_output(
-    output: str | os.PathLike, form: Format | None, overwrite: bool
+    argument: str, output: Path, file: str = "", card: Path | None = None
 ) -> Iterator[Path]:
     """Yield an empty directory; move it or its file to `output` if the body succeeds.
 
+    Args:
+        argument: name of the argument, for messages.
+        output: where to move it.
+        file: name of the model's main file.
+        card: where to move the card, if only `file` and the card are moved.
+
     Raises:
-        UserError: see `check_export`.
+        UserError: if the output cannot be written.
     """
-    card = check_export(output, form, overwrite)
-    output = Path(output)
     try:
         _remove_leftovers(output)
-        if form is None or card is None:
+        if not card:
             with replacing_directory(output) as directory:
                 yield Path(directory)
                 names = os.listdir(directory)
@@ -293,13 +267,13 @@ def _new_output(
             ".partial", prefix, output.parent
         ) as directory:
             yield Path(directory)
-            for name, target in {CARD_FILE: card, form.file: output}.items():
+            for name, target in {CARD_FILE: card, file: output}.items():
                 if (source := Path(directory, name)).exists():
                     with replacing(target) as temporary:
                         source.replace(temporary)
     except OSError as error:
         raise UserError(
-            f"output={output}: cannot be written ({error.strerror or error})"
+            f"{argument}={output}: cannot be written ({error.strerror or error})"
         ) from error
 
 

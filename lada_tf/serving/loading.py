@@ -11,6 +11,7 @@ from lada_tf.models import Generator
 from lada_tf.models.networks import copy_generator
 from lada_tf.models.pretrained import CONFIG, load_pretrained_generator
 from lada_tf.serving.exported import ExportedModel, find_exported, load_exported
+from lada_tf.serving.served_model import find_versions
 from lada_tf.training.load import find_run, load_run_generator
 from lada_tf.training.official_checkpoint import OFFICIAL_PREFIX
 from lada_tf.training.sources import find_pretrained, load_source
@@ -46,6 +47,10 @@ def load_generator(
         if precision:
             raise UserError(f"precision={precision}: {source} is an exported model")
         return load_exported(path)
+    if versions := find_versions(path):
+        raise UserError(
+            f"{source}: a directory of versions. Choose one, such as {versions[0]}"
+        )
     if os.fspath(source).startswith(OFFICIAL_PREFIX):
         generator = load_source(source, *trusted).ema_generator
     else:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import string
-import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,65 @@ DATA = {
     "tfds:cifar10": ("unknown", "none stated by its authors", "uoft-cs/cifar10"),
     "tfds:celeb_a": ("other", "non-commercial research only", None),
     "tfds:lsun/bedroom": ("unknown", "none stated by its authors", None),
+}
+# Example by format, and for the Hub. Each runs in the directory that has the files.
+_LATENTS = """\
+random = np.random.default_rng(0)
+latents = random.standard_normal((16, $latent_dim), "float32")"""
+USAGES = {
+    "savedmodel": f"""```python
+import numpy as np
+import tensorflow as tf
+
+{_LATENTS}
+generate = tf.saved_model.load(".").signatures["serving_default"]
+images = generate(latents=tf.constant(latents))["images"]  # uint8
+```""",
+    "keras": f"""```python
+import keras, lada_tf  # any Keras backend
+import numpy as np
+
+{_LATENTS}
+generator = keras.saving.load_model("$file")
+images = generator(latents)  # in about [-1, 1]
+```""",
+    "onnx": f"""```python
+import numpy as np
+import onnxruntime
+
+{_LATENTS}
+session = onnxruntime.InferenceSession("$file")
+(images,) = session.run(["images"], {{"latents": latents}})  # in about [-1, 1]
+```""",
+    "web": """```sh
+python -m http.server  # or any other web host
+```""",
+    "litert": f"""```python
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+{_LATENTS}
+interpreter = Interpreter("$file")
+outputs = interpreter.get_signature_runner()(latents=latents)
+images = outputs["images"]  # in about [-1, 1]
+```""",
+    "hub": f"""```python
+import lada_tf  # pip install 'lada_tf[hub]'
+
+gan = lada_tf.LadaGAN.from_pretrained("$repo_id")
+images = gan.generate(seed=0, num_images=16)  # uint8
+```
+
+Keras on TensorFlow, JAX or PyTorch loads the generator alone:
+
+```python
+import keras, lada_tf
+import numpy as np
+
+{_LATENTS}
+generator = keras.saving.load_model("hf://$repo_id")
+images = generator(latents)  # in about [-1, 1]
+```""",
 }
 # Metrics, how they were computed, and the text on memorization.
 NOT_EVALUATED: tuple[dict[str, str], str, str] = (
@@ -83,29 +141,44 @@ def describe_run(
 def describe_model(
     gan: LadaGAN,
     evaluation: str | os.PathLike | None = None,
-    data: str = UNKNOWN,
     data_license: str | None = None,
 ) -> str:
-    """Return a model card with what a `LadaGAN` itself knows, see `describe_run`.
+    """Return the model card of a `LadaGAN`, see `describe_run`.
+
+    It describes the run that the model was loaded from. If there is none, or the model
+    has been trained since then, the card contains only what the model itself knows.
 
     Args:
         gan: the model.
-        evaluation: see `describe_run`.
-        data: name of the training data.
-        data_license: its license.
+        evaluation, data_license: see `describe_run`.
 
     Raises:
-        UserError: if the evaluation cannot be read.
+        UserError: if the evaluation or the run cannot be read.
     """
+    if gan.origin and gan.origin[1] == gan.images_seen:
+        return describe_run(gan.origin[0], gan, evaluation, data_license)
     return _card(
         gan,
         _read_evaluation(evaluation) if evaluation else NOT_EVALUATED,
-        data,
+        UNKNOWN,
         data_license,
-        data,
+        UNKNOWN,
         UNKNOWN,
         {name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS},
     )
+
+
+def complete_card(card: str, usage: str, fidelity: str, **names: str) -> str:
+    """Replace the placeholders of a card.
+
+    Args:
+        card: see `describe_run`. A user's own card can contain formulas with `$`.
+        usage: a key of `USAGES`.
+        fidelity: sentence on how exactly the files store the model.
+        **names: values for the placeholders in the example.
+    """
+    example = string.Template(USAGES[usage]).substitute(names)
+    return card.replace("$usage", example).replace("$fidelity", fidelity)
 
 
 def _card(
@@ -127,7 +200,6 @@ def _card(
         latent_dim=gan.latent_dim,
         images_seen=f"{gan.images_seen:,}",
         version=lada_tf.__version__,
-        commit=_commit(),
         metrics="\n".join(f"- {n}: {v}" for n, v in metrics.items())
         or "None measured.",
         metrics_source=metrics_source,
@@ -227,14 +299,3 @@ def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str, str]:
             return metrics, source, ""
     return NOT_EVALUATED
 
-
-def _commit() -> str:
-    """Return the git commit of this source checkout, if it is one."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        directory = Path(__file__).parent
-        return subprocess.check_output(
-            command, cwd=directory, stderr=subprocess.DEVNULL, text=True
-        ).strip()
-    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
-        return UNKNOWN

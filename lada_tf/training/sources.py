@@ -37,6 +37,7 @@ def load_source(
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
     cls: type[LadaGAN] = LadaGAN,
+    token: str | None = None,
 ) -> LadaGAN:
     """Return the `LadaGAN` of a source.
 
@@ -47,6 +48,7 @@ def load_source(
         source: see above. Local models take precedence.
         custom_objects, safe_mode: see `load_run`.
         cls: class of a model that does not come from a run.
+        token: token of the Hugging Face Hub. The default is that of `hf auth login`.
 
     Raises:
         UserError: if there is no such source, or it cannot be loaded.
@@ -56,15 +58,16 @@ def load_source(
         return load_run(*run, custom_objects, safe_mode)
     if text.startswith(OFFICIAL_PREFIX):
         return load_official_checkpoint(text)
-    directory = find_pretrained(source)
+    directory = find_pretrained(source, token)
     return load_pretrained(cls, directory, custom_objects, safe_mode)
 
 
-def find_pretrained(source: str | os.PathLike) -> Path:
+def find_pretrained(source: str | os.PathLike, token: str | None = None) -> Path:
     """Return the directory of a pretrained model. Download it if necessary.
 
     Args:
         source: DIRECTORY, NAME, or hf://USER/REPO, see above.
+        token: see `load_source`.
 
     Raises:
         UserError: if there is no such model, or the Hub cannot be reached.
@@ -76,6 +79,10 @@ def find_pretrained(source: str | os.PathLike) -> Path:
     if text in bundled_names():
         return bundled_directory(text)
     if not text.startswith(hub.HUB_PREFIX):
+        if (repository := hub.as_source(text)) != text:
+            raise UserError(
+                f"{source}: no such directory. For a model on the Hub, use {repository}"
+            )
         names = ", ".join(
             (
                 "RUN",
@@ -89,7 +96,7 @@ def find_pretrained(source: str | os.PathLike) -> Path:
             f"{source}: no such model. Expected {names}, a directory with {CONFIG} or, "
             "to generate images, an exported model"
         )
-    path = hub.download(text, FILES)
+    path = hub.download(text, FILES, token)
     if not (path / CONFIG).exists():
         raise UserError(f"{source}: has no {CONFIG}, so it is not a pretrained LadaGAN")
     return path
