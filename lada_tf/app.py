@@ -6,6 +6,7 @@ none of TensorFlow's log lines.
 
 import itertools
 import os
+import re
 import socket
 import sys
 import textwrap
@@ -110,7 +111,7 @@ def run(
                 flags_parser=lambda argv: _parse_flags(argv, topics or {}),
             )
         except flags.Error as error:
-            raise UserError(str(error)) from error
+            raise UserError(_flag_error(str(error))) from error
 
 
 def check_port(name: str, host: str, port: int) -> None:
@@ -142,6 +143,12 @@ def _parse_flags(argv: list[str], topics: Mapping[str, str]) -> list[str]:
         return flags.FLAGS([argv[0], *_expand_flagfiles(argv[1:])])
     except SystemExit:  # absl exits with 1 after --help
         sys.exit(0)
+
+
+def _flag_error(text: str) -> str:
+    """Return the message of an error of absl, shorter for a missing flag."""
+    missing = re.match(r"flag --(\w+)=None: ", text)
+    return f"set --{missing[1]}: it is required, see --help" if missing else text
 
 
 def _help(topics: Mapping[str, str]) -> str:

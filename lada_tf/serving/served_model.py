@@ -37,16 +37,11 @@ class ServedModel:
 
     def __init__(self, model: str | os.PathLike):
         self._path = utf8_path("model", model)
-        # Files of versions: at the last look, and when they could not be loaded.
-        self._seen: dict[Path, list] = {}
-        self._failed: dict[Path, list] = {}
+        # States of the files of versions, see `_files_state`.
+        self._seen: dict[Path, list] = {}  # at the last call of `refresh`
+        self._failed: dict[Path, list] = {}  # when the version could not be loaded
         self.current: Predictor | None = None
         self.refresh()
-        if self.current is None:
-            raise UserError(
-                f"model={self._path}: no SavedModel that can be loaded found. Expected "
-                f"{SAVED_MODEL}, or directories of numbered versions"
-            )
 
     def follow(self) -> None:
         """Look for new versions from now on, in a thread."""
@@ -61,26 +56,38 @@ class ServedModel:
     def refresh(self) -> None:
         """Load the newest version, if it is not the current one and can be loaded.
 
-        A version whose files still change waits for the next call. One that failed is
-        tried again after its files changed.
+        A version whose files still change waits for the next call. A version that
+        failed is tried again after its files have changed.
+
+        Raises:
+            UserError: if there is no current version, and none can be loaded.
         """
+        errors = []
         for path in find_versions(self._path):
             if self.current and path == self.current.path:
                 break
-            files = _files(path)
-            if self._failed.get(path) == files:
+            state = _files_state(path)
+            if self._failed.get(path) == state:
                 continue
-            if self.current and self._seen.get(path) != files:
-                self._seen[path] = files
+            if self.current and self._seen.get(path) != state:
+                self._seen[path] = state
                 continue
             try:
                 self.current = Predictor(path)
                 logging.info("serving version %d", self.current.version)
-                return
+                break
             except UserError as error:
-                self._failed[path] = files
-                logging.warning("%s. Trying the version before", error)
-        if self.current and not self.current.works:
+                self._failed[path] = state
+                errors.append(error)
+        if self.current is None:
+            reason = f"{errors[0]}. " if errors else ""
+            raise UserError(
+                f"model={self._path}: no version can be loaded. {reason}Expected "
+                f"{SAVED_MODEL}, or directories named 1, 2, … that contain it"
+            )
+        for error in errors:
+            logging.warning("%s. Serving version %d", error, self.current.version)
+        if not self.current.works:
             try:
                 self.current.try_default()
             except Exception as error:  # TensorFlow raises exceptions of many types
@@ -110,7 +117,7 @@ def find_versions(path: Path) -> list[Path]:
     return sorted(paths, key=lambda path: (version_of(path), path), reverse=True)
 
 
-def _files(path: Path) -> list:
+def _files_state(path: Path) -> list:
     """Return the names, sizes and times of a version's files, to notice a change."""
     try:
         files = [(file, file.stat()) for file in sorted(path.rglob("*"))]

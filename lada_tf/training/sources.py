@@ -79,10 +79,6 @@ def find_pretrained(source: str | os.PathLike, token: str | None = None) -> Path
     if text in bundled_names():
         return bundled_directory(text)
     if not text.startswith(hub.HUB_PREFIX):
-        if (repository := hub.as_source(text)) != text:
-            raise UserError(
-                f"{source}: no such directory. For a model on the Hub, use {repository}"
-            )
         names = ", ".join(
             (
                 "RUN",
@@ -92,9 +88,11 @@ def find_pretrained(source: str | os.PathLike, token: str | None = None) -> Path
                 *bundled_names(),
             )
         )
+        repository = hub.as_source(text)
+        hint = f". For a model on the Hub, use {repository}"
         raise UserError(
             f"{source}: no such model. Expected {names}, a directory with {CONFIG} or, "
-            "to generate images, an exported model"
+            f"to generate images, an exported model{hint if repository != text else ''}"
         )
     path = hub.download(text, FILES, token)
     if not (path / CONFIG).exists():
