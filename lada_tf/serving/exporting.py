@@ -1,4 +1,4 @@
-"""Export a generator: convert it, verify it in its own runtime, then publish it."""
+"""Export a generator: convert it, run the export, and compare it with Keras."""
 
 import contextlib
 import os
@@ -40,11 +40,11 @@ from lada_tf.serving.saved_model import MAX_BATCH, write_saved_model
 from lada_tf.serving.web_page import write_web_page
 
 CARD_FILE = "README.md"
-# Files by which `lada_tf` recognizes a model in a directory. A web page has no loader.
+# Files by which lada_tf recognizes a model in a directory. index.html is not one.
 OUR_FILES = {form.file for form in FORMATS.values() if form.file != "index.html"}
 OUR_FILES |= set(FILES)
 CARD_MARK = "- Exported by: lada_tf"  # a line of model_card.md
-# Maximum error of pixels in [-1, 1]: of any pixel for float32, else on average.
+# Maximum error of pixels in [-1, 1]: the largest one for float32, otherwise the mean.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2, "int8": 0.15}
 
 
@@ -58,20 +58,20 @@ def export_generator(
     jit_compile: bool = False,
     overwrite: bool = False,
 ) -> Comparison:
-    """Export a generator, and verify the export against Keras on 64 latents.
+    """Export a generator, and compare the export with Keras on 64 latents.
 
-    If the export fails or is not accurate, `output` is not created.
+    If the export fails or is not accurate, `output` stays as it was.
 
     Args:
         generator: a built `Generator`, such as `LadaGAN.ema_generator`.
         output: path of a new directory, or of a file with the format's suffix.
         format: one of `FORMATS`.
         precision: one of the format's precisions. The default is its first one.
-        card: model card (see `describe_run`), written into the directory as README.md
-            or next to the file, such as generator.onnx.md.
+        card: model card, see `describe_run`. It is written to README.md in the
+            directory, or next to a file: c10.onnx.md for c10.onnx.
         max_batch: maximum number of images per request to a SavedModel.
         jit_compile: whether XLA compiles a SavedModel on the server.
-        overwrite: whether to replace an earlier export, of any format. Other files are
+        overwrite: whether to replace an earlier export in any format. Other files are
             kept.
 
     Returns:
@@ -117,9 +117,9 @@ def export_for_hub(
         gan: the model.
         directory: path of the directory.
         card: model card, see `describe_run`. By default that of `describe_model`.
-        overwrite: whether to replace an earlier export, of any format. Other files are
+        overwrite: whether to replace an earlier export in any format. Other files are
             kept.
-        dtype: `"float32"` or `"float16"`, of the stored weights.
+        dtype: dtype of the stored weights, `"float32"` or `"float16"`.
         repo_id: id of the repository, for the card's example.
 
     Raises:
@@ -142,7 +142,9 @@ def export_for_hub(
         errors = np.abs(again(latents) - generator(latents))
         tolerance = TOLERANCES[dtype] if dtype != "float32" else 0
         if not errors.mean() <= tolerance:  # also if it is NaN
-            raise ExportFailed(f"{directory}: the exported generator's images differ")
+            raise ExportFailed(
+                f"directory={directory}: the exported generator returns other images"
+            )
 
 
 def push_to_hub(
@@ -219,19 +221,19 @@ def check_export(
         The path of the file's model card; None if the output is a directory.
 
     Raises:
-        UserError: if the output has another ending, exists or cannot be written, or a
-            file that is not a model card of ours has the name of the card.
+        UserError: if the output has a wrong ending, exists or cannot be written, or if
+            the model card would replace a file that is not one.
     """
     output = user_path(output)
     endings = (form.suffix, "") if form and form.suffix else ("",)
     ending = check_output(argument, output, endings, overwrite)
     card = Path(f"{output}.md") if ending else Path(output, CARD_FILE)
-    # A card of ours without its model is left over from an export that was killed.
+    # An export that was killed can leave a card without a model.
     may_replace = overwrite or (ending and not Path(output).exists())
     if card.exists() and not (may_replace and CARD_MARK in read_text(card)):
         raise UserError(
-            f"{argument}={output}: the model card {card} exists already. Choose "
-            "another path, or move that file"
+            f"{argument}={output}: the model card would replace {card}. Choose another "
+            "path, or move that file"
         )
     return card if ending else None
 
@@ -257,7 +259,7 @@ def _new_output(
             with replacing_directory(output) as directory:
                 yield Path(directory)
                 names = os.listdir(directory)
-            # A model of another format would be loaded instead of the new one.
+            # Loading would find an older model of another format first.
             for stale in OUR_FILES.difference(names):
                 (output / stale).unlink(missing_ok=True)
             return
@@ -278,7 +280,7 @@ def _new_output(
 
 
 def _remove_leftovers(output: Path) -> None:
-    """Remove temporary files of earlier exports to `output`, which were killed."""
+    """Remove temporary files that killed exports to `output` have left."""
     ours = re.compile(rf"\.{re.escape(output.name[:50])}\.(md\.)?\w{{8,12}}\.partial")
     for path in [*output.parent.glob(".*"), *output.glob(".*")]:
         if not ours.fullmatch(path.name):

@@ -1,4 +1,4 @@
-"""Load a generator from any of the places where lada_tf writes one."""
+"""Load a generator from a run, a pretrained model or an exported model."""
 
 import os
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def load_generator(
 
     Args:
         source: a source of `lada_tf.training.sources`, such as `"RUN:best"`,
-            `"hf://USER/REPO"` or `"portraits"`; or an exported model in any format.
+            `"hf://USER/REPO"` or `"portraits"`; or the path of an exported model.
         precision: `"float32"` or `"bfloat16"`, the dtype of weights and arithmetic. An
             exported model has its own.
         custom_objects: your own attention layers, by the names that the files use.
@@ -45,7 +45,10 @@ def load_generator(
     path = Path(user_path(source))
     if find_exported(path) and not (path / CONFIG).exists():
         if precision:
-            raise UserError(f"precision={precision}: {source} is an exported model")
+            raise UserError(
+                f"precision={precision}: {source} is an exported model, which has its own "
+                "precision. Leave out precision"
+            )
         return load_exported(path)
     if versions := find_versions(path):
         raise UserError(

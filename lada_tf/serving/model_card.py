@@ -22,7 +22,7 @@ from lada_tf.training.lineage import describe_origin
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 
 UNKNOWN = "not recorded"
-# Named data sets: license on the Hub, its text, and their id on the Hub.
+# Named data sets: identifier and text of the license, and id of the data on the Hub.
 DATA = {
     "portraits": ("apache-2.0", "Apache-2.0 (images of Noto emoji)", None),
     "fashion_mnist": ("mit", "MIT", "zalando-datasets/fashion_mnist"),
@@ -30,7 +30,7 @@ DATA = {
     "tfds:celeb_a": ("other", "non-commercial research only", None),
     "tfds:lsun/bedroom": ("unknown", "none stated by its authors", None),
 }
-# Example by format, and for the Hub. Each runs in the directory that has the files.
+# Examples by format, and for the Hub. They run in the directory of the files.
 _LATENTS = """\
 random = np.random.default_rng(0)
 latents = random.standard_normal((16, $latent_dim), "float32")"""
@@ -108,13 +108,13 @@ def describe_run(
     Args:
         run_dir: path of the run directory.
         gan: the `LadaGAN` loaded from it.
-        evaluation: path of a file with the JSON line of `lada_tf.evaluate`. The default
-            are the last distances measured during training.
+        evaluation: path of a file with the JSON line of `lada_tf.evaluate`. By default,
+            the card has the last distances measured during training.
         data_license: license of the training data, if it is not a named data set.
 
     Returns:
-        Markdown with the placeholders `$usage` and `$fidelity`, which depend on the
-        exported files.
+        Markdown with the placeholders `$usage` and `$fidelity`, which `complete_card`
+        replaces.
 
     Raises:
         UserError: if the evaluation cannot be read.
@@ -217,9 +217,9 @@ def _metadata(
     dataset_id: str | None,
     metrics: dict[str, str],
 ) -> str:
-    """Return the card's front matter: YAML, of which each value is JSON."""
+    """Return the card's front matter: YAML with JSON values."""
     metadata: dict[str, Any] = {
-        # Keras reads the files too, but the Hub's snippet for Keras does not import us.
+        # Not "keras": the Hub's example for Keras fails, since it does not import lada_tf.
         "library_name": "lada_tf",
         "pipeline_tag": "unconditional-image-generation",
         "license": license_id,
@@ -250,7 +250,7 @@ def _metadata(
 
 
 def _preset_name(preset: Preset) -> str:
-    """Return the preset with the same networks, and what else the run changed."""
+    """Return the preset with the same networks, and the settings that differ."""
 
     def networks(preset: Preset) -> list[dict]:
         return [network.get_config() for network in make_networks(preset)]
@@ -280,7 +280,8 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str, str]:
         record.pop("memorization", None)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
-            f"evaluation={path}: no JSON line of lada_tf.evaluate ({error})"
+            f"evaluation={path}: cannot be read ({error}). Expected the JSON line of "
+            "lada_tf.evaluate"
         ) from error
     return metrics, f"Computed by `lada_tf.evaluate`: `{json.dumps(record)}`", text
 

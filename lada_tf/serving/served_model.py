@@ -1,4 +1,4 @@
-"""The newest version of a model and a request queue, for the REST and gRPC servers."""
+"""Load the newest version of a model, and queue requests to it, for both servers."""
 
 import asyncio
 import os
@@ -18,8 +18,8 @@ from lada_tf.serving.predictor import BadRequest, Predictor, version_of
 
 Result = TypeVar("Result")
 
-QUEUE_SECONDS = 30  # after which a request that still waits is refused
-POLL_SECONDS = 3  # between two looks for new versions
+QUEUE_SECONDS = 30  # maximum time that a request waits
+POLL_SECONDS = 3  # time between two searches for new versions
 
 
 class ServedModel:
@@ -29,7 +29,7 @@ class ServedModel:
         model: path of a SavedModel, or of a directory of numbered versions.
 
     Attributes:
-        current: the `Predictor` of the version. A request keeps the one it began with.
+        current: the `Predictor` of the version. A request uses one until its end.
 
     Raises:
         UserError: if no version can be loaded.
@@ -44,7 +44,7 @@ class ServedModel:
         self.refresh()
 
     def follow(self) -> None:
-        """Look for new versions from now on, in a thread."""
+        """Start a thread that looks for new versions."""
 
         def poll():
             while True:
@@ -91,7 +91,7 @@ class ServedModel:
             try:
                 self.current.try_default()
             except Exception as error:  # TensorFlow raises exceptions of many types
-                logging.warning("the model fails: %s", first_line(error))
+                logging.warning("the model still fails: %s", first_line(error))
 
     def find(self, version: int | str | None = None) -> Predictor:
         """Return the current version.
@@ -127,9 +127,9 @@ def _files_state(path: Path) -> list:
 
 
 class PredictionQueue:
-    """A pool of threads that answers requests, and refuses them when too many wait.
+    """A pool of threads that runs requests, and refuses more when too many wait.
 
-    It has one thread per core. TensorFlow already uses all cores for each request, so
+    The pool has one thread per core. TensorFlow already uses all cores for each request, so
     more threads would not help.
 
     Args:
@@ -141,7 +141,7 @@ class PredictionQueue:
         self._free = threading.BoundedSemaphore(max_requests)
 
     async def run(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Call a function in a thread. If cancelled before its turn, it never runs.
+        """Call a function in a thread. If cancelled before its start, it never runs.
 
         Raises:
             BadRequest: if too many requests wait, or this one has waited too long.
@@ -154,7 +154,7 @@ class PredictionQueue:
             result = asyncio.wrap_future(future)
             await asyncio.wait([result], timeout=QUEUE_SECONDS)
             if not result.done() and future.cancel():
-                raise BadRequest("the request has waited for too long", 503)
+                raise BadRequest("the request waited too long. Try again later", 503)
             return await result
         finally:
             future.cancel()

@@ -92,7 +92,7 @@ def test_float16_files(gan, saved, tmp_path):
 
 def test_save_pretrained_replaces_only_models_of_ours(gan, saved, tmp_path):
     directory = shutil.copytree(saved, tmp_path / "model")
-    with pytest.raises(UserError, match="already exists"):
+    with pytest.raises(UserError, match=f"directory={directory}: already exists"):
         gan.save_pretrained(directory)
     (directory / "notes.txt").write_text("mine")
     gan.save_pretrained(directory, overwrite=True)
