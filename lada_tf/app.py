@@ -169,7 +169,8 @@ def _help(topics: Mapping[str, str]) -> str:
             note = f" The default is {default}." if default not in ("", "[]") else ""
             text += f"  --{'[no]' if flag.boolean else ''}{name}\n"
             text += (
-                textwrap.indent(textwrap.fill(f"{text_of_flag}{note}", 80), " " * 6) + "\n"
+                textwrap.indent(textwrap.fill(f"{text_of_flag}{note}", 80), " " * 6)
+                + "\n"
             )
     return f"{text}\n--helpfull lists the flags of absl and TensorFlow too."
 

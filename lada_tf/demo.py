@@ -24,7 +24,9 @@ app.DEFINE_paths(
 )
 app.DEFINE_paths("run_dir", "The same as --model.")
 app.DEFINE_safe_mode()
-flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all addresses.")
+flags.DEFINE_string(
+    "host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all addresses."
+)
 flags.DEFINE_integer("port", 7860, "Listen on this port.", 1, 65535)
 flags.DEFINE_list(
     "allowed_hosts",
@@ -35,8 +37,8 @@ flags.DEFINE_list(
 flags.DEFINE_list(
     "proxies",
     [],
-    "Trust the header X-Forwarded-For of proxies at these IP addresses. Without it, all "
-    "visitors behind a proxy share one request limit.",
+    "Trust the header X-Forwarded-For of proxies at these IP addresses. Without it, "
+    "all visitors behind a proxy share one request limit.",
 )
 flags.DEFINE_integer(
     "requests_per_minute", 240, "Refuse more requests per visitor and minute.", 1
@@ -56,8 +58,8 @@ def main() -> None:
     app.check_port("port", host, FLAGS.port)
     explorers = _explorers()
     names = ["localhost", host, *FLAGS.allowed_hosts]
-    # uvicorn repeats the signal after it has stopped. Then `sys.exit` lets Python remove
-    # the temporary directory.
+    # uvicorn raises the signal again after it has stopped. `sys.exit` then lets Python
+    # remove the temporary directory.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="lada_tf-demo-") as files:
         page = demo_page.make_app(explorers, FLAGS.requests_per_minute, names, files)

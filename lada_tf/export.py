@@ -39,7 +39,10 @@ flags.DEFINE_enum(
     + ".",
 )
 flags.DEFINE_integer(
-    "max_batch", MAX_BATCH, "Let a SavedModel refuse requests for more images than this.", 1
+    "max_batch",
+    MAX_BATCH,
+    "Let a SavedModel refuse requests for more images than this.",
+    1,
 )
 flags.DEFINE_boolean(
     "jit_compile",
@@ -68,7 +71,8 @@ FLAGS = flags.FLAGS
 def main() -> None:
     if FLAGS.hub_layout and (FLAGS["format"].present or FLAGS["precision"].present):
         raise UserError(
-            "--hub_layout cannot be combined with --format or --precision. Leave them out"
+            "--hub_layout cannot be combined with --format or --precision. Leave "
+            "them out"
         )
     for name in ("jit_compile", "max_batch"):
         is_default = FLAGS[name].value == FLAGS[name].default

@@ -10,7 +10,7 @@ The ending of --output selects the format:
 
     .png         one picture
     .gif, .mp4   a video with one frame per image
-    .npz         an array `arr_0`, uint8 (N, H, W, 3), for `evaluate` and ADM's evaluator
+    .npz         an array `arr_0`, uint8 (N, H, W, 3), for evaluate and ADM's evaluator
     .zip, .tar   one PNG file per image; a .tar has the layout of WebDataset
     no ending    a directory with one PNG file per image
 
@@ -74,7 +74,9 @@ flags.DEFINE_integer(
 flags.DEFINE_boolean("spherical", False, "Interpolate along arcs instead of lines.")
 flags.DEFINE_float("fps", 12, "Show this many frames of a video per second.", 1, 60)
 flags.DEFINE_boolean(
-    "progress", False, "Write a .gif or .mp4 of the sample grids that training saved in the run."
+    "progress",
+    False,
+    "Write a .gif or .mp4 of the sample grids that training saved in the run.",
 )
 FLAGS = flags.FLAGS
 

@@ -32,7 +32,9 @@ app.DEFINE_source("Serve this SavedModel, directory of versions, or other genera
 flags.DEFINE_string(
     "name", None, "Serve the model under this name. The default comes from --model."
 )
-flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all addresses.")
+flags.DEFINE_string(
+    "host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all addresses."
+)
 flags.DEFINE_list(
     "allowed_hosts",
     [],
@@ -41,7 +43,9 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("rest_port", 8501, "Listen on this port for REST.", 1, 65535)
 flags.DEFINE_integer("grpc_port", 8500, "Listen on this port for gRPC.", 1, 65535)
-flags.DEFINE_integer("max_request_mb", 4, "Refuse requests larger than this many MiB.", 1)
+flags.DEFINE_integer(
+    "max_request_mb", 4, "Refuse requests larger than this many MiB.", 1
+)
 flags.DEFINE_integer(
     "max_queue", 512, "Refuse requests while this many wait or run.", 1
 )
@@ -84,8 +88,8 @@ def _open(source: str) -> ServedModel:
         generator = generator.generator
     if isinstance(generator, ExportedModel):
         raise UserError(
-            f"model={source}: cannot be converted to a SavedModel. Serve the model that "
-            "it was exported from"
+            f"model={source}: cannot be converted to a SavedModel. Serve the original "
+            "model instead of this export"
         )
     with tempfile.TemporaryDirectory(prefix="lada_tf-serve-") as directory:
         write_saved_model(generator, directory)

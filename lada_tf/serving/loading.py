@@ -46,7 +46,7 @@ def load_generator(
     if find_exported(path) and not (path / CONFIG).exists():
         if precision:
             raise UserError(
-                f"precision={precision}: {source} is an exported model, which has its own "
+                f"precision={precision}: {source} is an exported model and has its own "
                 "precision. Leave out precision"
             )
         return load_exported(path)

@@ -219,7 +219,7 @@ def _metadata(
 ) -> str:
     """Return the card's front matter: YAML with JSON values."""
     metadata: dict[str, Any] = {
-        # Not "keras": the Hub's example for Keras fails, since it does not import lada_tf.
+        # Not "keras": the Hub's example for Keras does not import lada_tf, and fails.
         "library_name": "lada_tf",
         "pipeline_tag": "unconditional-image-generation",
         "license": license_id,
@@ -299,4 +299,3 @@ def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str, str]:
             )
             return metrics, source, ""
     return NOT_EVALUATED
-

@@ -129,8 +129,8 @@ def _files_state(path: Path) -> list:
 class PredictionQueue:
     """A pool of threads that runs requests, and refuses more when too many wait.
 
-    The pool has one thread per core. TensorFlow already uses all cores for each request, so
-    more threads would not help.
+    The pool has one thread per core. TensorFlow already uses all cores for each
+    request, so more threads would not help.
 
     Args:
         max_requests: maximum number of requests that wait or run.
