@@ -341,7 +341,14 @@ class LadaGAN(ImageTrainer):
         """
         exporting = importlib.import_module("lada_tf.serving.exporting")
         return exporting.push_to_hub(
-            self, repo_id, private, revision, commit_message, token, dtype, card
+            self,
+            repo_id,
+            dtype,
+            card,
+            commit_message,
+            private=private,
+            revision=revision,
+            token=token,
         )
 
     def call(

@@ -236,6 +236,6 @@ def _require_modules(name: str) -> None:
     missing = [name for name in modules if not importlib.util.find_spec(name)]
     if missing:
         raise UserError(
-            f"format={name}: {', '.join(missing)} missing. Run: pip install "
+            f"format={name}: requires {', '.join(missing)}. Run: pip install "
             f"'lada_tf[{form.extra}]'"
         )

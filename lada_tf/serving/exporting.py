@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -150,25 +151,27 @@ def export_for_hub(
 def push_to_hub(
     gan: LadaGAN,
     repo_id: str,
-    private: bool | None = None,
-    revision: str | None = None,
-    commit_message: str | None = None,
-    token: str | None = None,
     dtype: str = "float32",
     card: str | None = None,
+    commit_message: str | None = None,
+    **options: Any,
 ) -> str:
-    """Upload a model to the Hugging Face Hub, see `LadaGAN.push_to_hub`."""
+    """Upload a model to the Hugging Face Hub.
+
+    Args:
+        gan, repo_id, dtype, card, commit_message: see `LadaGAN.push_to_hub`.
+        **options: other arguments of `hub.upload`.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary, "model")
         export_for_hub(gan, directory, card, dtype=dtype, repo_id=repo_id)
         return hub.upload(
             directory,
             repo_id,
-            private,
-            revision,
-            commit_message or f"Upload LadaGAN after {gan.images_seen:,} images",
-            token,
+            commit_message=commit_message
+            or f"Upload LadaGAN after {gan.images_seen:,} images",
             keep=() if card else (CARD_FILE,),
+            **options,
         )
 
 

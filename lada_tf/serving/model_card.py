@@ -74,7 +74,7 @@ images = outputs["images"]  # in about [-1, 1]
     "hub": f"""```python
 import lada_tf  # pip install 'lada_tf[hub]'
 
-gan = lada_tf.LadaGAN.from_pretrained("$repo_id")
+gan = lada_tf.LadaGAN.from_pretrained("$repo_id")  # or a directory with the files
 images = gan.generate(seed=0, num_images=16)  # uint8
 ```
 

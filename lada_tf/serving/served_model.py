@@ -62,7 +62,7 @@ class ServedModel:
         Raises:
             UserError: if there is no current version, and none can be loaded.
         """
-        errors = []
+        failures = []
         for path in find_versions(self._path):
             if self.current and path == self.current.path:
                 break
@@ -78,15 +78,15 @@ class ServedModel:
                 break
             except UserError as error:
                 self._failed[path] = state
-                errors.append(error)
+                failures.append(error)
         if self.current is None:
-            reason = f"{errors[0]}. " if errors else ""
+            reason = f"{failures[0]}. " if failures else ""
             raise UserError(
                 f"model={self._path}: no version can be loaded. {reason}Expected "
                 f"{SAVED_MODEL}, or directories named 1, 2, … that contain it"
             )
-        for error in errors:
-            logging.warning("%s. Serving version %d", error, self.current.version)
+        for failure in failures:
+            logging.warning("%s. Serving version %d", failure, self.current.version)
         if not self.current.works:
             try:
                 self.current.try_default()
