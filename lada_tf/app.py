@@ -148,7 +148,7 @@ def _parse_flags(argv: list[str], topics: Mapping[str, str]) -> list[str]:
 def _flag_error(text: str) -> str:
     """Return the message of an error of absl, shorter for a missing flag."""
     missing = re.match(r"flag --(\w+)=None: ", text)
-    return f"set --{missing[1]}: it is required, see --help" if missing else text
+    return f"--{missing[1]} is required. See --help" if missing else text
 
 
 def _help(topics: Mapping[str, str]) -> str:

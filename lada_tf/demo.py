@@ -63,7 +63,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="lada_tf-demo-") as files:
         page = demo_page.make_app(explorers, FLAGS.requests_per_minute, names, files)
-        print(f"Open http://{FLAGS.host}:{FLAGS.port}", flush=True)
+        url_host = f"[{host}]" if ":" in host else host  # an IPv6 address
+        print(f"Open http://{url_host}:{FLAGS.port}", flush=True)
         uvicorn.run(
             page,
             host=host,
@@ -79,7 +80,7 @@ def main() -> None:
 
 
 def _explorers() -> dict[str, Explorer]:
-    """Return the explorers by name. Visitors see the names, so these are no paths."""
+    """Return the explorers by name. Visitors see the names, but no whole paths."""
     sources = [*FLAGS.run_dir, *FLAGS.model]
     if not sources:
         raise UserError(f"no model given. Set --model to {app.SOURCES}")

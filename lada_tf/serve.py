@@ -97,7 +97,7 @@ def _open(source: str) -> ServedModel:
 
 
 async def _serve(model: ServedModel, name: str, host: str) -> NoReturn:
-    """Serve until a signal, and exit."""
+    """Serve until a signal arrives, and exit."""
     from lada_tf.serving.grpc_service import PredictionService, grpc_server
     from lada_tf.serving.rest import RestService, rest_server
 

@@ -297,7 +297,8 @@ class LadaGAN(ImageTrainer):
             directory: path of the directory. It is written as a whole or not at all.
             dtype: `"float32"`, or `"float16"` for files of half the size. The loaded
                 model has float32 weights.
-            card: model card. By default, one with what the model itself knows.
+            card: model card. By default, it describes the run that the model was loaded
+                from or, without a run, the model itself.
             overwrite: whether to replace an earlier model. Other files are kept.
 
         Raises:

@@ -112,7 +112,9 @@ def export_for_hub(
     dtype: str = "float32",
     repo_id: str = "USER/REPO",
 ) -> None:
-    """Write a directory that `hf upload USER/REPO DIRECTORY` can upload as it is.
+    """Write a directory for the Hugging Face Hub: both networks and a model card.
+
+    Upload it with `hf upload USER/REPO DIRECTORY`.
 
     Args:
         gan: the model.
@@ -225,7 +227,7 @@ def check_export(
 
     Raises:
         UserError: if the output has a wrong ending, exists or cannot be written, or if
-            the model card would replace a file that is not one.
+            the model card would replace another file.
     """
     output = user_path(output)
     endings = (form.suffix, "") if form and form.suffix else ("",)

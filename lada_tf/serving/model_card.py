@@ -131,10 +131,10 @@ def describe_run(
         _read_evaluation(evaluation) if evaluation else _read_log(run, gan),
         data,
         data_license,
-        f"{data} ({fingerprint})",
-        _preset_name(preset) + (f"\n- {origin}" if origin else ""),
-        settings,
-        base_model,
+        data_text=f"{data} ({fingerprint})",
+        preset_text=_preset_name(preset) + (f"\n- {origin}" if origin else ""),
+        settings=settings,
+        base_model=base_model,
     )
 
 
@@ -145,8 +145,8 @@ def describe_model(
 ) -> str:
     """Return the model card of a `LadaGAN`, see `describe_run`.
 
-    It describes the run that the model was loaded from. If there is none, or the model
-    has been trained since then, the card contains only what the model itself knows.
+    The card describes the run that the model was loaded from. If there is no run, or
+    the model was trained after loading, the card has only what the model itself knows.
 
     Args:
         gan: the model.
@@ -162,9 +162,9 @@ def describe_model(
         _read_evaluation(evaluation) if evaluation else NOT_EVALUATED,
         UNKNOWN,
         data_license,
-        UNKNOWN,
-        UNKNOWN,
-        {name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS},
+        data_text=UNKNOWN,
+        preset_text=UNKNOWN,
+        settings={name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS},
     )
 
 
@@ -182,7 +182,15 @@ def complete_card(card: str, usage: str, fidelity: str, **names: str) -> str:
 
 
 def _card(
-    gan, evaluation, data, data_license, data_text, preset, settings, base_model=""
+    gan: LadaGAN,
+    evaluation: tuple[dict, str, str],
+    data: str,
+    data_license: str | None,
+    *,
+    data_text: str,
+    preset_text: str,
+    settings: dict[str, Any],
+    base_model: str = "",
 ) -> str:
     metrics, metrics_source, memorization = evaluation
     license_id, license_text, dataset_id = DATA.get(data, ("other", UNKNOWN, None))
@@ -196,7 +204,7 @@ def _card(
         title=title,
         data=data_text,
         license_text=license_text,
-        preset=preset,
+        preset=preset_text,
         latent_dim=gan.latent_dim,
         images_seen=f"{gan.images_seen:,}",
         version=lada_tf.__version__,

@@ -10,7 +10,7 @@
          "parameters": {"signature_name": "attention"}}
 
 There are no other paths. Invalid requests get a 4xx status and a message. The second
-half of this file protects the server from slow clients and other sites.
+half of this file protects the server from slow clients and from pages of other sites.
 """
 
 import asyncio
@@ -214,7 +214,7 @@ async def _wait_until_gone(request: Request) -> None:
 def _answer_v1(predictor: Predictor, request: dict) -> dict:
     signature = _field(request, "signature_name", str, "")
     if ("instances" in request) == ("inputs" in request):
-        raise BadRequest('expected "instances" (rows) or "inputs" (columns)')
+        raise BadRequest('expected "instances" (rows) or "inputs" (columns), not both')
     if "inputs" in request:
         outputs = _predict(predictor, signature, request["inputs"])
         return {"outputs": _single(outputs)}
