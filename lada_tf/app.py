@@ -164,14 +164,13 @@ def _help(topics: Mapping[str, str]) -> str:
         text += f"\n{topic}:\n"
         for name in names.split():
             flag = flags.FLAGS[name]
-            text_of_flag = flag.help.partition(";  ")[0]  # absl adds a note to a list
+            doc = flag.help.partition(";\n")[
+                0
+            ]  # absl adds a note if it can be repeated
             default = (flag.default_as_str or "").strip("'")
             note = f" The default is {default}." if default not in ("", "[]") else ""
             text += f"  --{'[no]' if flag.boolean else ''}{name}\n"
-            text += (
-                textwrap.indent(textwrap.fill(f"{text_of_flag}{note}", 80), " " * 6)
-                + "\n"
-            )
+            text += textwrap.indent(textwrap.fill(f"{doc}{note}", 80), " " * 6) + "\n"
     return f"{text}\n--helpfull lists the flags of absl and TensorFlow too."
 
 

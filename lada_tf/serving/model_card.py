@@ -34,6 +34,14 @@ DATA = {
 _LATENTS = """\
 random = np.random.default_rng(0)
 latents = random.standard_normal((16, $latent_dim), "float32")"""
+_KERAS = f"""```python
+import keras, lada_tf  # any Keras backend
+import numpy as np
+
+{_LATENTS}
+generator = keras.saving.load_model("$file")
+images = generator(latents)  # in about [-1, 1]
+```"""
 USAGES = {
     "savedmodel": f"""```python
 import numpy as np
@@ -43,14 +51,7 @@ import tensorflow as tf
 generate = tf.saved_model.load(".").signatures["serving_default"]
 images = generate(latents=tf.constant(latents))["images"]  # uint8
 ```""",
-    "keras": f"""```python
-import keras, lada_tf  # any Keras backend
-import numpy as np
-
-{_LATENTS}
-generator = keras.saving.load_model("$file")
-images = generator(latents)  # in about [-1, 1]
-```""",
+    "keras": _KERAS,
     "onnx": f"""```python
 import numpy as np
 import onnxruntime
@@ -80,14 +81,7 @@ images = gan.generate(seed=0, num_images=16)  # uint8
 
 Keras on TensorFlow, JAX or PyTorch loads the generator alone:
 
-```python
-import keras, lada_tf
-import numpy as np
-
-{_LATENTS}
-generator = keras.saving.load_model("hf://$repo_id")
-images = generator(latents)  # in about [-1, 1]
-```""",
+{_KERAS.replace("$file", "hf://$repo_id")}""",
 }
 # Metrics, how they were computed, and the text on memorization.
 NOT_EVALUATED: tuple[dict[str, str], str, str] = (
