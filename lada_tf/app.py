@@ -164,9 +164,7 @@ def _help(topics: Mapping[str, str]) -> str:
         text += f"\n{topic}:\n"
         for name in names.split():
             flag = flags.FLAGS[name]
-            doc = flag.help.partition(";\n")[
-                0
-            ]  # absl adds a note if it can be repeated
+            doc, _, _ = flag.help.partition(";\n")  # absl's note on repeated flags
             default = (flag.default_as_str or "").strip("'")
             note = f" The default is {default}." if default not in ("", "[]") else ""
             text += f"  --{'[no]' if flag.boolean else ''}{name}\n"
