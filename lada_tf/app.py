@@ -6,6 +6,7 @@ none of TensorFlow's log lines.
 
 import itertools
 import os
+import re
 import socket
 import sys
 import textwrap
@@ -110,7 +111,7 @@ def run(
                 flags_parser=lambda argv: _parse_flags(argv, topics or {}),
             )
         except flags.Error as error:
-            raise UserError(str(error)) from error
+            raise UserError(_flag_error(str(error))) from error
 
 
 def check_port(name: str, host: str, port: int) -> None:
@@ -144,6 +145,12 @@ def _parse_flags(argv: list[str], topics: Mapping[str, str]) -> list[str]:
         sys.exit(0)
 
 
+def _flag_error(text: str) -> str:
+    """Return the message of an error of absl, shorter for a missing flag."""
+    missing = re.match(r"flag --(\w+)=None: ", text)
+    return f"--{missing[1]} is required. See --help" if missing else text
+
+
 def _help(topics: Mapping[str, str]) -> str:
     """Return the command's docstring and its flags, by topic."""
     text = (sys.modules["__main__"].__doc__ or "").strip() + "\n"
@@ -157,12 +164,11 @@ def _help(topics: Mapping[str, str]) -> str:
         text += f"\n{topic}:\n"
         for name in names.split():
             flag = flags.FLAGS[name]
+            doc, _, _ = flag.help.partition(";\n")  # absl's note on repeated flags
             default = (flag.default_as_str or "").strip("'")
-            note = f" The default is {default}." if default else ""
+            note = f" The default is {default}." if default not in ("", "[]") else ""
             text += f"  --{'[no]' if flag.boolean else ''}{name}\n"
-            text += (
-                textwrap.indent(textwrap.fill(f"{flag.help}{note}", 80), " " * 6) + "\n"
-            )
+            text += textwrap.indent(textwrap.fill(f"{doc}{note}", 80), " " * 6) + "\n"
     return f"{text}\n--helpfull lists the flags of absl and TensorFlow too."
 
 

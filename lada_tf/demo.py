@@ -4,7 +4,7 @@
     python -m lada_tf.demo --model=runs/a --model=runs/b:best --model=models/c10/1
 
 Install Gradio with `pip install 'lada_tf[demo]'`. By default, only this machine can
-open the page. It loads nothing from other hosts.
+open the page. The page loads nothing from other hosts.
 """
 
 import signal
@@ -19,25 +19,29 @@ from lada_tf.errors import UserError
 from lada_tf.serving.explorer import Explorer
 from lada_tf.serving.loading import load_generator
 
-app.DEFINE_paths("model", f"Show this generator: {app.SOURCES}. Can be repeated.")
+app.DEFINE_paths(
+    "model", f"Show this exported model or other generator: {app.SOURCES}. Repeatable."
+)
 app.DEFINE_paths("run_dir", "The same as --model.")
 app.DEFINE_safe_mode()
-flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all.")
+flags.DEFINE_string(
+    "host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all addresses."
+)
 flags.DEFINE_integer("port", 7860, "Listen on this port.", 1, 65535)
 flags.DEFINE_list(
     "allowed_hosts",
     [],
-    "Let visitors open the page under these names too. IP addresses, localhost and "
-    "--host always work. * accepts every name.",
+    "Accept requests to these host names too. IP addresses, localhost and --host are "
+    "always accepted. * accepts every name.",
 )
 flags.DEFINE_list(
     "proxies",
     [],
-    "Believe the X-Forwarded-For of the proxies at these IP addresses, so that each "
-    "visitor has a limit of their own.",
+    "Trust the header X-Forwarded-For of proxies at these IP addresses. Without it, "
+    "all visitors behind a proxy share one request limit.",
 )
 flags.DEFINE_integer(
-    "requests_per_minute", 240, "Refuse more requests of a visitor per minute.", 1
+    "requests_per_minute", 240, "Refuse more requests per visitor and minute.", 1
 )
 FLAGS = flags.FLAGS
 
@@ -48,17 +52,19 @@ def main() -> None:
 
         from lada_tf.serving import demo_page
     except ImportError as error:
-        raise UserError(f"{error}: pip install 'lada_tf[demo]'") from error
+        raise UserError(f"{error}. Run: pip install 'lada_tf[demo]'") from error
 
     host = FLAGS.host.strip("[]")
     app.check_port("port", host, FLAGS.port)
     explorers = _explorers()
     names = ["localhost", host, *FLAGS.allowed_hosts]
-    # uvicorn repeats the signal when it has stopped; the directory is removed then.
+    # uvicorn raises the signal again after it has stopped. `sys.exit` then lets Python
+    # remove the temporary directory.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="lada_tf-demo-") as files:
         page = demo_page.make_app(explorers, FLAGS.requests_per_minute, names, files)
-        print(f"Open http://{FLAGS.host}:{FLAGS.port}", flush=True)
+        url_host = f"[{host}]" if ":" in host else host  # an IPv6 address
+        print(f"Open http://{url_host}:{FLAGS.port}", flush=True)
         uvicorn.run(
             page,
             host=host,
@@ -74,7 +80,7 @@ def main() -> None:
 
 
 def _explorers() -> dict[str, Explorer]:
-    """Return the explorers by the names of their sources: visitors see no paths."""
+    """Return the explorers by name. Visitors see the names, but no whole paths."""
     sources = [*FLAGS.run_dir, *FLAGS.model]
     if not sources:
         raise UserError(f"no model given. Set --model to {app.SOURCES}")

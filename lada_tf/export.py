@@ -6,8 +6,8 @@ python -m lada_tf.export --model=runs/c10 --format=onnx --precision=float16 \\
 python -m lada_tf.export --model=runs/c10 --format=web --output=c10-page
 python -m lada_tf.export --model=runs/c10 --hub_layout --output=c10-hub
 
-The command loads the exported model in its own runtime and compares it with Keras. It
-writes `--output` only if both agree, with a model card.
+The command runs the exported model in its own runtime and compares the images with
+those of Keras. If they agree, it writes --output and a model card.
 """
 
 from pathlib import Path
@@ -22,10 +22,8 @@ from lada_tf.serving.exporting import (
     export_for_hub,
     export_generator,
 )
-from lada_tf.serving.model_card import describe_model, describe_run
+from lada_tf.serving.model_card import describe_model
 from lada_tf.serving.saved_model import MAX_BATCH
-from lada_tf.training import load_run
-from lada_tf.training.load import find_run
 from lada_tf.training.sources import load_source
 
 app.DEFINE_source("Export the EMA generator of this model")
@@ -36,25 +34,36 @@ flags.DEFINE_enum(
     "precision",
     None,
     sorted({p for form in FORMATS.values() for p in form.precisions}),
-    "Store the weights in this precision. Per format, the default first: "
-    + "; ".join(f"{name}: {', '.join(f.precisions)}" for name, f in FORMATS.items()),
+    "Store the weights in this precision. Choices per format, the default first: "
+    + "; ".join(f"{name}: {', '.join(f.precisions)}" for name, f in FORMATS.items())
+    + ".",
 )
 flags.DEFINE_integer(
-    "max_batch", MAX_BATCH, "Refuse requests to a SavedModel for more images.", 1
+    "max_batch",
+    MAX_BATCH,
+    "Let a SavedModel refuse requests for more images than this.",
+    1,
 )
 flags.DEFINE_boolean(
     "jit_compile",
     False,
-    "Let XLA compile a SavedModel on the server, at the first request of each number "
-    "of images. Small requests become faster. The server's TensorFlow needs XLA.",
+    "Let XLA compile a SavedModel on the server, at the first request for each number "
+    "of images. Later small requests are faster. The server's TensorFlow needs XLA.",
 )
-app.DEFINE_path("evaluation", None, "Put this JSON line of evaluate into the card.")
-flags.DEFINE_string("data_license", None, "Name this license of the data in the card.")
+app.DEFINE_path(
+    "evaluation",
+    None,
+    "Add the results in this file to the model card: the JSON line that `evaluate` "
+    "prints.",
+)
+flags.DEFINE_string(
+    "data_license", None, "Name this license of the training data in the model card."
+)
 flags.DEFINE_boolean(
     "hub_layout",
     False,
-    "Write a directory for the Hugging Face Hub: the model card, and both networks for "
-    "LadaGAN.from_pretrained.",
+    "Write a directory for the Hugging Face Hub and LadaGAN.from_pretrained: both "
+    "networks and the model card.",
 )
 FLAGS = flags.FLAGS
 
@@ -62,21 +71,19 @@ FLAGS = flags.FLAGS
 def main() -> None:
     if FLAGS.hub_layout and (FLAGS["format"].present or FLAGS["precision"].present):
         raise UserError(
-            "--hub_layout and --format or --precision are mutually exclusive"
+            "--hub_layout cannot be combined with --format or --precision. Leave "
+            "them out"
         )
     for name in ("jit_compile", "max_batch"):
         is_default = FLAGS[name].value == FLAGS[name].default
         if not is_default and (FLAGS.hub_layout or FLAGS.format != "savedmodel"):
-            raise UserError(f"--{name} requires --format=savedmodel")
+            raise UserError(f"--{name} requires --format=savedmodel. Leave it out")
     source = app.get_source()
     form, _ = get_format(FLAGS.format, FLAGS.precision)  # fail before the slow load
-    check_export(FLAGS.output, None if FLAGS.hub_layout else form, FLAGS.overwrite)
-    if run := find_run(source):
-        gan = load_run(*run)
-        card = describe_run(run.path, gan, FLAGS.evaluation, FLAGS.data_license)
-    else:
-        gan = load_source(source)
-        card = describe_model(gan, FLAGS.evaluation, data_license=FLAGS.data_license)
+    form_written = None if FLAGS.hub_layout else form
+    check_export("output", FLAGS.output, form_written, FLAGS.overwrite)
+    gan = load_source(source)
+    card = describe_model(gan, FLAGS.evaluation, FLAGS.data_license)
     if FLAGS.hub_layout:
         export_for_hub(gan, FLAGS.output, card, FLAGS.overwrite)
         note = ""

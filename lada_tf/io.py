@@ -98,6 +98,8 @@ def check_output(
             written.
     """
     where, path = f"{name}={os.fspath(path)}", os.fspath(path)
+    if not path:
+        raise UserError(f"{where}: the path is empty. Set a file or directory")
     suffix = os.path.splitext(path)[1].lower()
     is_directory = os.path.isdir(path) or path.endswith(("/", os.sep))
     is_file = not is_directory and re.fullmatch(r"\.[a-z]\w*", suffix)

@@ -6,10 +6,15 @@ python -m lada_tf.sample --model=models/c10.onnx --num_images=50000 --output=c10
 python -m lada_tf.sample --model=runs/demo --num_images=4 --interpolate=24 \\
     --output=loop.gif
 
-The ending of --output selects the format: .png is one picture; .npz one array
-`arr_0` (uint8, NHWC) for ADM's and our evaluation; .zip and .tar (WebDataset) have one
-PNG file per image, and so does a directory, a path without an ending; .gif and .mp4 are
-videos. Image i of a seed is the same in every program of lada_tf.
+The ending of --output selects the format:
+
+    .png         one picture
+    .gif, .mp4   a video with one frame per image
+    .npz         an array `arr_0`, uint8 (N, H, W, 3), for evaluate and ADM's evaluator
+    .zip, .tar   one PNG file per image; a .tar has the layout of WebDataset
+    no ending    a directory with one PNG file per image
+
+Image i of a seed is the same in every program of lada_tf.
 """
 
 import numpy as np
@@ -25,7 +30,7 @@ from lada_tf.sampling.progress import write_progress
 from lada_tf.serving.loading import load_generator
 from lada_tf.training.load import find_run
 
-app.DEFINE_source("Use this generator")
+app.DEFINE_source("Use this exported model or other generator")
 app.DEFINE_path("output", None, "Write this file or directory.", required=True)
 flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
 flags.DEFINE_integer("num_images", 64, "Generate this many images of --seed.", 1)
@@ -45,9 +50,9 @@ flags.DEFINE_enum(
     "precision",
     None,
     ["float32", "bfloat16"],
-    "Compute in this precision, unless the model is an exported one. The default is "
-    "float32. bfloat16 is faster on CPUs and GPUs that support it, and rounds to 8 "
-    "bits.",
+    "Compute in this precision. The default is float32. bfloat16 rounds to 8 bits and "
+    "is faster on CPUs and GPUs that support it. An exported model has its own "
+    "precision.",
 )
 flags.DEFINE_boolean(
     "attention_maps", False, "Draw attention maps too, in a .png, .gif or .mp4."
@@ -55,21 +60,23 @@ flags.DEFINE_boolean(
 flags.DEFINE_integer(
     "head",
     None,
-    "Draw the attention maps of this head. The default is all in a .png, and 0 in a "
-    "video.",
+    "Draw the attention maps of this head. The default is all heads in a .png, and "
+    "head 0 in a video.",
     0,
 )
 flags.DEFINE_integer(
     "interpolate",
     0,
-    "Draw N images from each latent to the next, and from the last to the first. 0 "
-    "turns this off.",
+    "Generate a path of this many images from each latent to the next, and from the "
+    "last to the first. 0 turns this off.",
     0,
 )
 flags.DEFINE_boolean("spherical", False, "Interpolate along arcs instead of lines.")
 flags.DEFINE_float("fps", 12, "Show this many frames of a video per second.", 1, 60)
 flags.DEFINE_boolean(
-    "progress", False, "Write a .gif or .mp4 of the run's sample grids instead."
+    "progress",
+    False,
+    "Write a .gif or .mp4 of the sample grids that training saved in the run.",
 )
 FLAGS = flags.FLAGS
 
@@ -85,12 +92,14 @@ def main() -> None:
     if FLAGS.progress:
         run = find_run(source)
         if not run:
-            raise UserError(f"--progress needs a run directory, which {source} is not")
+            raise UserError(
+                f"--progress: {source} is not a run directory. Set --model to one"
+            )
         count = write_progress(run.path, FLAGS.output, FLAGS.fps, FLAGS.overwrite)
         print(f"{count} grids: {FLAGS.output}")
         return
     samples = _samples()
-    # Before the model is loaded.
+    # Fail before the slow load.
     check_samples_output(FLAGS.output, samples, FLAGS.attention_maps, FLAGS.overwrite)
     if FLAGS.precision == "bfloat16":
         runtime.assume_frozen_weights()
@@ -116,7 +125,9 @@ def _samples() -> Samples:
     if FLAGS.seeds is None:
         return Samples.of_seed(FLAGS.seed, FLAGS.num_images, **options)
     if FLAGS["seed"].present or FLAGS["num_images"].present:
-        raise UserError("--seeds excludes --seed and --num_images")
+        raise UserError(
+            "--seeds cannot be combined with --seed or --num_images. Leave them out"
+        )
     seeds = parse_seeds(FLAGS.seeds)
     return Samples(seeds, np.zeros_like(seeds), **options)
 

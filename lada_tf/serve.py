@@ -3,11 +3,15 @@
     python -m lada_tf.serve --model=portraits
     python -m lada_tf.serve --model=models/c10
 
-REST has TensorFlow Serving's protocol and Open Inference (v2); gRPC has TensorFlow
-Serving's `PredictionService`. Install both with `pip install 'lada_tf[serve]'`. A new
-version in a directory of SavedModels is served without a restart; other models are
-converted at the start. On SIGTERM, the server finishes the current requests within 6
-seconds and exits. A second signal ends it at once.
+Install the servers with `pip install 'lada_tf[serve]'`. The REST server has TensorFlow
+Serving's protocol and Open Inference (v2). The gRPC server has TensorFlow Serving's
+`PredictionService`.
+
+In a directory of SavedModels, such as models/c10/1 and models/c10/2, the newest version
+is served. A new version needs no restart. Other models are converted at the start.
+
+On SIGTERM, the server finishes the current requests within 6 seconds and exits. A
+second signal ends it at once.
 """
 
 import asyncio
@@ -26,19 +30,25 @@ from lada_tf.serving.served_model import PredictionQueue, ServedModel, find_vers
 
 app.DEFINE_source("Serve this SavedModel, directory of versions, or other generator")
 flags.DEFINE_string(
-    "name", None, "Set the name for clients. The default is the model's."
+    "name", None, "Serve the model under this name. The default comes from --model."
 )
-flags.DEFINE_string("host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all.")
+flags.DEFINE_string(
+    "host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all addresses."
+)
 flags.DEFINE_list(
     "allowed_hosts",
     [],
-    "Accept requests to these names too. IP addresses, localhost, --host and the name "
-    "of this machine always work. * accepts every name.",
+    "Accept requests to these host names too. IP addresses, localhost, --host and the "
+    "name of this machine are always accepted. * accepts every name.",
 )
 flags.DEFINE_integer("rest_port", 8501, "Listen on this port for REST.", 1, 65535)
 flags.DEFINE_integer("grpc_port", 8500, "Listen on this port for gRPC.", 1, 65535)
-flags.DEFINE_integer("max_request_mb", 4, "Refuse requests of more MiB.", 1)
-flags.DEFINE_integer("max_queue", 512, "Refuse requests while so many wait or run.", 1)
+flags.DEFINE_integer(
+    "max_request_mb", 4, "Refuse requests larger than this many MiB.", 1
+)
+flags.DEFINE_integer(
+    "max_queue", 512, "Refuse requests while this many wait or run.", 1
+)
 FLAGS = flags.FLAGS
 
 GRACE_SECONDS = 6
@@ -48,11 +58,13 @@ def main() -> None:
     try:
         from lada_tf.serving import grpc_service, rest  # noqa: F401
     except ImportError as error:
-        raise UserError(f"{error}: pip install 'lada_tf[serve]'") from error
+        raise UserError(f"{error}. Run: pip install 'lada_tf[serve]'") from error
 
     host = FLAGS.host.strip("[]")
     if FLAGS.rest_port == FLAGS.grpc_port:
-        raise UserError(f"rest_port={FLAGS.rest_port}: must differ from grpc_port")
+        raise UserError(
+            f"rest_port={FLAGS.rest_port}: is also the gRPC port. Choose another port"
+        )
     app.check_port("rest_port", host, FLAGS.rest_port)
     app.check_port("grpc_port", host, FLAGS.grpc_port)
     source = app.get_source()
@@ -64,7 +76,7 @@ def main() -> None:
 
 
 def _open(source: str) -> ServedModel:
-    """Return the SavedModel of a source, or a temporary one, which TensorFlow reads."""
+    """Load the SavedModels of a source, or convert its generator to a SavedModel."""
     if find_versions(Path(source)):
         return ServedModel(source)
     from lada_tf.serving.exported import ExportedModel, KerasFile  # slow to import
@@ -76,7 +88,8 @@ def _open(source: str) -> ServedModel:
         generator = generator.generator
     if isinstance(generator, ExportedModel):
         raise UserError(
-            f"model={source}: serve needs a SavedModel, or a model with Keras weights"
+            f"model={source}: cannot be converted to a SavedModel. Serve the original "
+            "model instead of this export"
         )
     with tempfile.TemporaryDirectory(prefix="lada_tf-serve-") as directory:
         write_saved_model(generator, directory)
@@ -84,7 +97,7 @@ def _open(source: str) -> ServedModel:
 
 
 async def _serve(model: ServedModel, name: str, host: str) -> NoReturn:
-    """Serve until a signal, and exit."""
+    """Serve until a signal arrives, and exit."""
     from lada_tf.serving.grpc_service import PredictionService, grpc_server
     from lada_tf.serving.rest import RestService, rest_server
 
@@ -109,7 +122,7 @@ async def _serve(model: ServedModel, name: str, host: str) -> NoReturn:
     await rest.serve()
     await grpc.stop(grace=1)
     await asyncio.sleep(0.1)  # for the last answers
-    os._exit(0)  # Python would wait for predictions, which cannot be stopped
+    os._exit(0)  # do not wait for running predictions, which cannot be stopped
 
 
 if __name__ == "__main__":

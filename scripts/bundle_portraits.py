@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import app, flags
 
 from lada_tf.models.pretrained import BUNDLED
-from lada_tf.serving.model_card import describe_run
+from lada_tf.serving.model_card import describe_model
 from lada_tf.training import load_run
 
 EVALUATION = (
@@ -25,6 +25,16 @@ EVALUATION = (
     "--memorization",
     "--overwrite",
 )
+USAGE = """```python
+import lada_tf
+
+gan = lada_tf.LadaGAN.from_pretrained("portraits")
+images = gan.generate(seed=0, num_images=16)  # uint8
+```
+
+```sh
+lada-tf sample --model=portraits --output=grid.png
+```"""
 OUTPUT = flags.DEFINE_string("output", "runs", "Directory of the two runs.")
 
 
@@ -49,7 +59,7 @@ def main(argv: list[str]) -> None:
         run("evaluate", f"--model={final}", picture, *EVALUATION), encoding="utf-8"
     )
     gan = load_run(final)
-    card = describe_run(final, gan, evaluation)
+    card = describe_model(gan, evaluation).replace("$usage", USAGE)
     directory = BUNDLED / "portraits"
     gan.save_pretrained(directory, dtype="float16", card=card, overwrite=True)
     print(f"{directory}: done")

@@ -193,7 +193,6 @@ def serve(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """Yield a `FakeHub` that huggingface_hub uses in this process, logged in."""
     with FakeHub(home) as hub:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub.cache))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         use_endpoint(hub.endpoint, monkeypatch)
         threading.Thread(target=hub.serve_forever, daemon=True).start()

@@ -11,6 +11,7 @@ import sys
 import types
 
 import pytest
+from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import TrainingDiverged, UserError, one_line_errors
@@ -96,6 +97,16 @@ def test_the_source_of_a_model(flags, source, tmp_path, monkeypatch):
     else:
         with pytest.raises(UserError, match=source):
             app.get_source()
+
+
+def test_the_error_of_a_missing_flag_names_the_flag_only():
+    values = flags.FlagValues()
+    flags.DEFINE_string("output", None, "", flag_values=values, required=True)
+    with pytest.raises(flags.Error) as raised:
+        values(["program"])
+    message = app._flag_error(str(raised.value))
+    assert "--output" in message
+    assert "None" not in message
 
 
 PYTHON = f"{sys.executable} -m lada_tf"

@@ -53,6 +53,7 @@ def test_kinds_of_outputs(path, ending, tmp_path, monkeypatch):
         ("used/", ("",)),
         ("used.png/grid.png", (".png",)),
         ("used.png/sub/directory", ("",)),
+        ("", ("",)),  # would replace the working directory
     ],
 )
 def test_outputs_that_cannot_be_written_are_refused(

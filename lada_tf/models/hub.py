@@ -1,7 +1,7 @@
-"""The Hugging Face Hub: download and upload the files of a model.
+"""Download and upload the files of a model on the Hugging Face Hub.
 
-Tokens, the cache, offline mode and mirrors are those of `huggingface_hub`: see
-`hf auth login`, HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT.
+`huggingface_hub` defines tokens, the cache, offline mode and mirrors: see `hf auth
+login`, HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT.
 """
 
 import contextlib
@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from lada_tf.errors import UserError
 
 HUB_PREFIX = "hf://"
@@ -18,36 +20,42 @@ _ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>.+))?", re.ASCII)
 
 
 def as_source(text: str, revision: str | None = None) -> str:
-    """Return `hf://user/repo@revision` for `user/repo` that is no local path.
+    """Return `hf://user/repo@revision` for `user/repo`, and other sources unchanged.
 
     Args:
-        text: `user/repo`, `hf://user/repo`, or any other source.
+        text: `user/repo` that is not a local path, `hf://user/repo`, or another source.
         revision: a branch, tag or commit.
 
     Raises:
-        UserError: if there is a revision, but the source is not on the Hub.
+        UserError: if there is a revision and the source is not on the Hub, or if there
+            are two revisions.
     """
     if _ID.fullmatch(text) and not os.path.exists(text):
         text = HUB_PREFIX + text
     if revision is None:
         return text
     if not text.startswith(HUB_PREFIX):
-        raise UserError(f"revision={revision}: {text} is not on the Hub")
+        raise UserError(
+            f"revision={revision}: {text} is not on the Hub. Leave out revision"
+        )
     if "@" in text:
-        raise UserError(f"revision={revision}: {text} has a revision too")
+        raise UserError(
+            f"revision={revision}: {text} has a revision too. Leave out one of them"
+        )
     return f"{text}@{revision}"
 
 
-def download(source: str, patterns: Sequence[str]) -> Path:
+def download(source: str, patterns: Sequence[str], token: str | None = None) -> Path:
     """Download files of a repository, unless they are in the cache.
 
     Args:
         source: `hf://user/repo`, or `hf://user/repo@revision` with a branch, tag or
             commit.
         patterns: names of the files, with wildcards. Other files are not downloaded.
+        token: token with read access. The default is that of `hf auth login`.
 
     Returns:
-        A directory with those of the files that exist.
+        A directory with the files that exist.
 
     Raises:
         UserError: if the repository or the package is missing, or the Hub cannot be
@@ -56,13 +64,31 @@ def download(source: str, patterns: Sequence[str]) -> Path:
     match = _ID.fullmatch(source.removeprefix(HUB_PREFIX))
     if match is None:
         raise UserError(f"{source}: expected hf://user/repo or hf://user/repo@revision")
-    with _api(source) as api:
+    with _api(source, token) as api:
         directory = api.snapshot_download(
             match["repo"],
             revision=match["revision"],
             allow_patterns=list(patterns),
+            tqdm_class=_DownloadBar,
         )
     return Path(directory)
+
+
+class _DownloadBar(tqdm):
+    """Progress of the bytes of a download, on terminals only.
+
+    huggingface_hub's own bars also appear when all files come from the cache.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        from huggingface_hub.utils import are_progress_bars_disabled
+
+        kwargs |= {"disable": are_progress_bars_disabled() or None, "leave": False}
+        super().__init__(*args, **kwargs)
+
+    def display(self, *args: Any, **kwargs: Any) -> bool:
+        is_download = self.unit == "B" and self.n > 0
+        return is_download and super().display(*args, **kwargs)
 
 
 def upload(
@@ -74,23 +100,23 @@ def upload(
     token: str | None = None,
     keep: Sequence[str] = (),
 ) -> str:
-    """Upload a directory in one commit. Create the repository and branch if needed.
+    """Upload a directory in one commit. Create a missing repository or branch.
 
     Args:
         directory: the directory.
         repo_id: `user/repo`.
-        private: whether a new repository is private. By default, the user's own
-            setting on the Hub decides.
+        private: whether a new repository is private. By default, the user's setting
+            on the Hub decides.
         revision: branch. The default is the main branch.
         commit_message: message of the commit.
-        token: a token with write access. The default is that of `hf auth login`.
-        keep: names of files that are not replaced in a repository that has them.
+        token: token with write access. The default is that of `hf auth login`.
+        keep: names of files that are not replaced if the repository has them.
 
     Returns:
         The URL of the repository.
 
     Raises:
-        UserError: if the Hub cannot be reached, or refuses it.
+        UserError: if the Hub cannot be reached, or refuses the upload.
     """
     with _api(f"{HUB_PREFIX}{repo_id}", token) as api:
         url = api.create_repo(repo_id, private=private, exist_ok=True)
@@ -109,11 +135,11 @@ def upload(
 
 @contextlib.contextmanager
 def _api(repo: str, token: str | None = None) -> Iterator[Any]:
-    """Yield the client of the Hub. Raise its errors in the body as a UserError."""
+    """Yield a client of the Hub. Convert its errors in the body to a UserError."""
     try:
         from huggingface_hub import HfApi, constants, errors
     except ImportError as error:
-        raise UserError(f"{repo}: requires `pip install 'lada_tf[hub]'`") from error
+        raise UserError(f"{repo}: run `pip install 'lada_tf[hub]'` first") from error
     api = HfApi(token=token, library_name="lada_tf")
     # The HTTP library differs between versions.
     http_error: Any = errors.HfHubHTTPError.__bases__[0]
@@ -128,7 +154,7 @@ def _api(repo: str, token: str | None = None) -> Iterator[Any]:
             "the name, or run `hf auth login`"
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise UserError(f"{repo}: has no such revision") from error
+        raise UserError(f"{repo}: has no such revision. Check its name") from error
     except errors.LocalEntryNotFoundError as error:
         raise UserError(
             f"{repo}: cannot be reached at {api.endpoint}, and is not in the cache "

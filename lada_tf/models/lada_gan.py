@@ -4,6 +4,7 @@ import importlib
 import os
 import types
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -81,6 +82,8 @@ class LadaGAN(ImageTrainer):
         sample_latents: callable, n → (n, latent_dim); replaceable.
         steps: int, number of training steps done.
         images_seen: int, number of real images seen.
+        origin: the run directory that the model was loaded from, and `images_seen` at
+            that time. None for a model of another source.
 
     Call arguments:
         latents: float tensor (B, latent_dim).
@@ -169,6 +172,7 @@ class LadaGAN(ImageTrainer):
         self.ema_generator.trainable = False
         self.step_counter = self._add_counter("step_counter")
         self.image_counter = self._add_counter("image_counter")
+        self.origin: tuple[Path, int] | None = None  # set by `load_run`
         self.built = True
 
     presets = types.MappingProxyType(PRESETS)  # the names that from_preset takes
@@ -246,6 +250,7 @@ class LadaGAN(ImageTrainer):
         source: str | os.PathLike,
         *,
         revision: str | None = None,
+        token: str | None = None,
         custom_objects: Mapping[str, Any] | None = None,
         safe_mode: bool = True,
     ) -> "LadaGAN":
@@ -260,6 +265,8 @@ class LadaGAN(ImageTrainer):
                 `"official:NAME"`; or the name of a model that comes with this package.
                 Local models take precedence.
             revision: branch, tag or commit on the Hub.
+            token: token for a private repository. The default is that of `hf auth
+                login`.
             custom_objects: your own layers, by the names that the files use.
             safe_mode: whether to refuse files that name code to import.
 
@@ -274,7 +281,7 @@ class LadaGAN(ImageTrainer):
         # By name, because models import nothing of training.
         sources = importlib.import_module("lada_tf.training.sources")
         source = hub.as_source(os.fspath(source), revision)
-        return sources.load_source(source, custom_objects, safe_mode, cls)
+        return sources.load_source(source, custom_objects, safe_mode, cls, token)
 
     def save_pretrained(
         self,
@@ -290,7 +297,8 @@ class LadaGAN(ImageTrainer):
             directory: path of the directory. It is written as a whole or not at all.
             dtype: `"float32"`, or `"float16"` for files of half the size. The loaded
                 model has float32 weights.
-            card: model card. By default, one with what the model itself knows.
+            card: model card. By default, it describes the run that the model was loaded
+                from or, without a run, the model itself.
             overwrite: whether to replace an earlier model. Other files are kept.
 
         Raises:
@@ -334,7 +342,14 @@ class LadaGAN(ImageTrainer):
         """
         exporting = importlib.import_module("lada_tf.serving.exporting")
         return exporting.push_to_hub(
-            self, repo_id, private, revision, commit_message, token, dtype, card
+            self,
+            repo_id,
+            dtype,
+            card,
+            commit_message,
+            private=private,
+            revision=revision,
+            token=token,
         )
 
     def call(

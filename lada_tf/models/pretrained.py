@@ -1,14 +1,14 @@
-"""A trained LadaGAN as a directory: configuration and weights, without optimizers.
+"""Save and load a trained LadaGAN as a directory, without optimizers.
 
-config.json                Keras' config of the EMA generator, and under "lada_tf" that
-                           of the `LadaGAN` and how long it was trained
+config.json                Keras' config of the EMA generator. The key "lada_tf" has the
+                           config of the `LadaGAN`, its steps and its images seen
 model.weights.h5           weights of the EMA generator
-discriminator.weights.h5   weights of the discriminator; may be missing
+discriminator.weights.h5   weights of the discriminator; can be missing
 
-`keras.saving.load_model` reads the first two files as the EMA generator.
+`keras.saving.load_model` loads the EMA generator from the first two files.
 
 Files from strangers are safe to load: names of code are refused, and a configuration
-cannot ask for more weights than its file contains.
+cannot request more weights than its file contains.
 """
 
 import contextlib
@@ -56,8 +56,8 @@ def save_pretrained(
     Args:
         gan: the model.
         directory: path of the directory.
-        dtype: one of `DTYPES`, of the stored weights. The loaded model computes in its
-            own dtype.
+        dtype: dtype of the stored weights, one of `DTYPES`. Loading converts them back
+            to float32.
     """
     directory = Path(directory)
     ours = {
@@ -76,8 +76,8 @@ def save_pretrained(
 
 
 def _store_as_float16(file: Path) -> None:
-    """Convert the float32 weights of an HDF5 file, except those beyond float16."""
-    import h5py  # which training does not need
+    """Convert the float32 weights of an HDF5 file, if they fit into float16."""
+    import h5py  # not needed for training
 
     temporary = file.with_name("half.h5")
     with h5py.File(file) as source, h5py.File(temporary, "w") as target:
@@ -110,7 +110,9 @@ def bundled_directory(name: str) -> Path:
     """
     if name not in bundled_names():
         known = ", ".join(bundled_names()) or "none"
-        raise UserError(f"{name}: no such model in this package. It has: {known}")
+        raise UserError(
+            f"{name}: no such model in this package. Expected one of: {known}"
+        )
     return BUNDLED / name
 
 
@@ -120,7 +122,7 @@ def load_pretrained(
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
 ) -> keras.Model:
-    """Return the `LadaGAN` of such a directory, see `LadaGAN.from_pretrained`."""
+    """Load the `LadaGAN` in a directory, see `LadaGAN.from_pretrained`."""
     directory = Path(directory)
     ours = _read_config(directory)[OURS]
     files = {name: directory / file for name, file in WEIGHTS.items()}
@@ -135,8 +137,12 @@ def load_pretrained(
                 files["discriminator"], config["discriminator"], *trusted
             )
         else:
-            logging.warning("%s: the discriminator is new, without weights", directory)
-            # Both networks have about the same size.
+            logging.warning(
+                "%s: no %s, so the discriminator starts untrained",
+                directory,
+                WEIGHTS["discriminator"],
+            )
+            # The generator's file limits the size: both networks are similarly large.
             networks["discriminator"] = _new_network(
                 config["discriminator"], os.path.getsize(files["generator"]), *trusted
             )
@@ -149,7 +155,7 @@ def load_pretrained(
         gan.image_counter.assign(ours["images_seen"])
     except UserError:
         raise
-    except Exception as error:  # TensorFlow and Keras have no type for wrong values
+    except Exception as error:  # Keras raises many types for wrong values
         raise UserError(f"{directory}: not a pretrained LadaGAN ({error})") from error
     return gan
 
@@ -159,7 +165,7 @@ def load_pretrained_generator(
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
 ) -> keras.Model:
-    """Return only the EMA generator of such a directory, in float32.
+    """Load only the EMA generator in a directory, in float32.
 
     Raises:
         UserError: see `LadaGAN.from_pretrained`.
@@ -169,14 +175,14 @@ def load_pretrained_generator(
     file = directory / WEIGHTS["generator"]
     generator = load_network(file, content, custom_objects, safe_mode)
     if not hasattr(generator, "latent_dim"):
-        raise UserError(f"{directory}: {CONFIG} is not that of a generator")
+        raise UserError(f"{directory}: {CONFIG} does not describe a generator")
     return generator
 
 
 def _read_config(directory: Path) -> dict:
     content = read_json(directory / CONFIG)
     if OURS not in content:
-        raise UserError(f"{directory}: {CONFIG} is not that of a LadaGAN")
+        raise UserError(f"{directory}: {CONFIG} does not describe a LadaGAN")
     return content
 
 
@@ -190,11 +196,11 @@ def load_network(
 
     Args:
         file: a `.keras` or `.weights.h5` file.
-        config: the network's serialized config. By default that of a `.keras` file.
+        config: the network's serialized config. By default, that in the `.keras` file.
         custom_objects, safe_mode: as in `keras.saving.load_model`.
 
     Raises:
-        UserError: if the file is damaged, names code to import, or lacks weights.
+        UserError: if the file is damaged, names code to import, or has too few weights.
     """
     try:
         if config is None:
@@ -216,7 +222,7 @@ def _new_network(
     safe_mode: bool,
     initialize: bool = True,
 ) -> keras.Model:
-    """Return a network of a config, with at most `size` weights or zeros."""
+    """Return a network of a config. Raise ValueError for more than `size` weights."""
     with trusting(custom_objects, safe_mode):
         _check_imports(config)
         with weights_of_at_most(size, initialize):
@@ -224,7 +230,7 @@ def _new_network(
                 {**config, "compile_config": None}
             )
     if not isinstance(network, keras.Model):
-        raise TypeError("it is not a Keras model")
+        raise TypeError("the configuration is not that of a Keras model")
     return network
 
 
@@ -232,7 +238,7 @@ def _check_imports(config: dict) -> None:
     """Refuse modules that Keras would import even in its safe mode."""
     names = re.findall(r'"module": "(keras_[^"]*)"', json.dumps(config))
     if in_safe_mode() is not False and (unknown := set(names) - set(sys.modules)):
-        raise ValueError(f"it names a module to import: {unknown.pop()}")
+        raise ValueError(f"the configuration names code to import: {unknown.pop()}")
 
 
 @contextlib.contextmanager
@@ -241,8 +247,8 @@ def weights_of_at_most(size: int, initialize: bool = True) -> Iterator[None]:
 
     Args:
         size: size of the file in bytes. A weight has at least one byte.
-        initialize: whether to use the initializers. Else, weights are zeros, which
-            takes less time.
+        initialize: whether to use the initializers. If False, the weights are zeros,
+            which takes less time.
 
     Raises:
         ValueError: if there are more weights.

@@ -1,4 +1,4 @@
-"""Demo page: layout and events in Gradio. `Explorer` computes its pictures."""
+"""Layout and events of the demo page in Gradio. `Explorer` computes the pictures."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from lada_tf.serving.explorer import MAX_IMAGES, NUM_DIRECTIONS, Explorer
 from lada_tf.serving.guard import Guard, RateLimit
 
 MAX_SEED = 2**31 - 1
-CACHE_SECONDS = (60, 600)  # look for files that are old, and their age
+CACHE_SECONDS = (60, 600)  # time between two searches for old files, and their age
 STRIP = 9  # images on the path between two images
 SIDE = 256  # approximate height of a single picture in pixels
 PICTURE: dict[str, Any] = {
@@ -37,7 +37,7 @@ footer {display: none !important}
 
 
 def theme() -> gr.themes.Base:
-    """Return the theme, with fonts of the visitor's system: none is downloaded."""
+    """Return a theme with the fonts of the visitor's system. It downloads no font."""
     return gr.themes.Soft(
         primary_hue="orange",
         neutral_hue="stone",
@@ -55,12 +55,12 @@ def make_app(
     """Return the page as an ASGI app.
 
     Args:
-        explorers: at least one, by the name that visitors see.
+        explorers: one or more explorers, by the name that visitors see.
         requests_per_minute: maximum number of requests per visitor.
-        hosts: names under which visitors may open the page.
+        hosts: host names under which visitors may open the page.
         files: directory of temporary files.
     """
-    # Variables of the environment must not open what is closed here.
+    # Gradio's environment variables could undo the restrictions below.
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]
     os.environ["GRADIO_TEMP_DIR"] = files
@@ -93,7 +93,7 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
     names = list(explorers)
 
     def check(model, seed, *numbers) -> tuple[Any, ...]:
-        """Check a request; return the explorer of its model, its seed and numbers."""
+        """Check the values of a request. Return the explorer, the seed and numbers."""
         if model not in explorers:
             raise gr.Error("There is no such model.")
         if not (_is_whole(seed) and 0 <= seed <= MAX_SEED):
@@ -130,7 +130,7 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
         images = explorer.gallery(seed, count)
         columns = int(np.ceil(count**0.5))
         record = {"model": model, "seed": seed, "images": count}
-        # Gradio deletes old directories of its cache, so these are made there.
+        # Gradio deletes old directories in its cache, such as this one.
         path = Path(tempfile.mkdtemp(dir=files)) / f"seed-{seed}"
         path.with_suffix(".png").write_bytes(png_bytes(tile(images, columns)))
         path.with_suffix(".json").write_text(json.dumps(record), "utf-8")
@@ -207,7 +207,7 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
 
 
 def _select(first, second, event: gr.SelectData):
-    """Handle a click in the gallery: the path now ends at the clicked image."""
+    """Let the path start at its old end, and end at the clicked image."""
     number = event.index + 1
     return second, number, number, number
 

@@ -1,4 +1,4 @@
-"""The demo page's pictures."""
+"""Compute the pictures of the demo page."""
 
 import functools
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ DIRECTION_SAMPLES = 256
 
 
 class Explorer:
-    """Pictures of one generator, for images that a visitor names by seed and index.
+    """Pictures of one generator. A seed and an index identify an image.
 
     Args:
         generator: the EMA generator of a run, or an `ExportedModel`.
@@ -34,7 +34,7 @@ class Explorer:
     def between(
         self, seed: int, first: int, second: int, steps: int, spherical: bool
     ) -> np.ndarray:
-        """Return images from one index to another, uint8 (steps, H, W, 3)."""
+        """Return images on the path between two indices, uint8 (steps, H, W, 3)."""
         start, end = self._latents(seed, [first, second])[:, None]
         weights = np.linspace(0, 1, steps)
         return self._images(interpolate(start, end, weights, spherical))
@@ -53,9 +53,9 @@ class Explorer:
         return self._images(latent)[0]
 
     def attention(self, seed: int, index: int) -> list[tuple[np.ndarray, str]]:
-        """Return, per stage, the image and every head's attention map on top of it.
+        """Return pictures, uint8 (H, W, 3), with captions.
 
-        Each picture is uint8 (H, W, 3) and has a caption.
+        Per stage, these are the image, and the image under each head's attention map.
         """
         images, maps = self._generator(
             self._latents(seed, [index]), return_attention_maps=True

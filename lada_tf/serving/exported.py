@@ -34,7 +34,7 @@ class ExportedModel(abc.ABC):
 
     Returns:
         Images, a float32 array (B, H, W, 3) in about [-1, 1]. With
-        `return_attention_maps`, a pair of them and a list with one float32 array
+        `return_attention_maps`, a pair: the images, and a list with one float32 array
         (B, heads, tokens) per stage.
     """
 
@@ -45,7 +45,8 @@ class ExportedModel(abc.ABC):
         latents = np.asarray(latents, np.float32)
         if hasattr(self, "latent_dim") and latents.shape[1:] != (self.latent_dim,):
             raise UserError(
-                f"latents has the shape {latents.shape}, not (n, {self.latent_dim})"
+                f"latents: expected the shape (n, {self.latent_dim}), not "
+                f"{latents.shape}"
             )
         outputs = self._forward(latents)
         images = np.asarray(outputs["images"])
@@ -56,7 +57,7 @@ class ExportedModel(abc.ABC):
 
     @abc.abstractmethod
     def _forward(self, latents: np.ndarray) -> dict:
-        """Return `images`, `attention_0`, … of float32 latents."""
+        """Return `images` and `attention_0`, … for float32 latents."""
 
 
 class SavedModel(ExportedModel):
@@ -134,10 +135,10 @@ class Format:
     Attributes:
         file: name of the model's main file in the exported directory.
         load: opens the export for inference.
-        precisions: possible precisions of the weights, the default first. Arithmetic is
-            float32, except for 8-bit matmuls in `int8`, and in `bfloat16`.
-        suffix: suffix of the file if the model is a single file, else empty.
-        extra: the extra of lada_tf that installs its modules.
+        precisions: precisions of the weights, the default first. Arithmetic is float32,
+            except in `bfloat16` and in the 8-bit matmuls of `int8`.
+        suffix: suffix of the file if the model is a single file, otherwise empty.
+        extra: the extra of lada_tf that installs the modules of the format.
     """
 
     file: str
@@ -167,26 +168,27 @@ FORMATS = {
 
 
 def get_format(name: str, precision: str | None = None) -> tuple[Format, str]:
-    """Return a format and a precision, by default the format's first one.
+    """Return a format and a precision. The default precision is the format's first.
 
     Raises:
-        UserError: if the format does not exist, does not have the precision, or needs a
+        UserError: if the format is unknown, does not have the precision, or needs a
             module that is not installed.
     """
     if name not in FORMATS:
-        raise UserError(f"format={name}: must be one of {', '.join(FORMATS)}")
+        raise UserError(f"format={name}: expected one of {', '.join(FORMATS)}")
     form = FORMATS[name]
     precision = precision or form.precisions[0]
     if precision not in form.precisions:
         raise UserError(
-            f"precision={precision}: format={name} has {', '.join(form.precisions)}"
+            f"precision={precision}: expected one of {', '.join(form.precisions)} for "
+            f"format={name}"
         )
     _require_modules(name)
     return form, precision
 
 
 def load_exported(path: str | os.PathLike) -> ExportedModel:
-    """Load a model that `lada_tf.export` wrote.
+    """Load an exported model.
 
     Args:
         path: the exported directory, or its `.onnx`, `.tflite` or `.keras` file.
@@ -216,7 +218,7 @@ def first_line(error: Exception) -> str:
 
 
 def find_exported(path: str | os.PathLike) -> tuple[str, Path] | None:
-    """Return an exported model's format and the path that its runtime loads, if any."""
+    """Return the format of an exported model and the path to load, or None."""
     path = Path(path)
     if (path / SAVED_MODEL).is_file():
         return "savedmodel", path
@@ -234,6 +236,6 @@ def _require_modules(name: str) -> None:
     missing = [name for name in modules if not importlib.util.find_spec(name)]
     if missing:
         raise UserError(
-            f"format={name} needs {', '.join(missing)}: "
-            f"pip install 'lada_tf[{form.extra}]'"
+            f"format={name}: requires {', '.join(missing)}. Run: pip install "
+            f"'lada_tf[{form.extra}]'"
         )

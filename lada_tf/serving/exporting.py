@@ -1,13 +1,13 @@
-"""Export a generator: convert it, verify it in its own runtime, then publish it."""
+"""Export a generator: convert it, run the export, and compare it with Keras."""
 
 import contextlib
 import os
 import re
 import shutil
-import string
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,55 +36,17 @@ from lada_tf.serving.exported import (
     get_format,
     load_exported,
 )
-from lada_tf.serving.model_card import describe_model
+from lada_tf.serving.model_card import complete_card, describe_model
 from lada_tf.serving.saved_model import MAX_BATCH, write_saved_model
 from lada_tf.serving.web_page import write_web_page
 
 CARD_FILE = "README.md"
-# Files by which `lada_tf` recognizes a model in a directory. A web page has no loader.
+# Files by which lada_tf recognizes a model in a directory. index.html is not one.
 OUR_FILES = {form.file for form in FORMATS.values() if form.file != "index.html"}
 OUR_FILES |= set(FILES)
 CARD_MARK = "- Exported by: lada_tf"  # a line of model_card.md
-# Maximum error of pixels in [-1, 1]: of any pixel for float32, else on average.
+# Maximum error of pixels in [-1, 1]: the largest one for float32, otherwise the mean.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2, "int8": 0.15}
-USAGES = {
-    "savedmodel": """```python
-model = tf.saved_model.load(directory)
-model.signatures["serving_default"](latents=latents)["images"]  # uint8
-```""",
-    "keras": """```python
-import keras, lada_tf
-
-generator = keras.saving.load_model("generator.keras")  # any Keras backend
-images = generator(latents)  # in about [-1, 1]
-```""",
-    "onnx": """```python
-session = onnxruntime.InferenceSession("generator.onnx")
-(images,) = session.run(["images"], {"latents": latents})  # in about [-1, 1]
-```""",
-    "web": """```sh
-python -m http.server --directory .  # or any other web host
-```""",
-    "litert": """```python
-interpreter = ai_edge_litert.interpreter.Interpreter("generator.tflite")
-outputs = interpreter.get_signature_runner()(latents=latents)  # in about [-1, 1]
-```""",
-    "hub": """```python
-import lada_tf  # pip install 'lada_tf[hub]'
-
-gan = lada_tf.LadaGAN.from_pretrained("$repo_id")
-images = gan.generate(seed=0, num_images=16)  # uint8
-```
-
-Keras on TensorFlow, JAX or PyTorch loads the generator alone:
-
-```python
-import keras, lada_tf
-
-generator = keras.saving.load_model("hf://$repo_id")
-images = generator(latents)  # in about [-1, 1]
-```""",
-}
 
 
 def export_generator(
@@ -97,20 +59,20 @@ def export_generator(
     jit_compile: bool = False,
     overwrite: bool = False,
 ) -> Comparison:
-    """Export a generator, and verify the export against Keras on 64 latents.
+    """Export a generator, and compare the export with Keras on 64 latents.
 
-    If the export fails or is not accurate, `output` is not created.
+    If the export fails or is not accurate, `output` stays as it was.
 
     Args:
         generator: a built `Generator`, such as `LadaGAN.ema_generator`.
         output: path of a new directory, or of a file with the format's suffix.
         format: one of `FORMATS`.
         precision: one of the format's precisions. The default is its first one.
-        card: model card (see `describe_run`), written into the directory as README.md
-            or next to the file, such as generator.onnx.md.
+        card: model card, see `describe_run`. It is written to README.md in the
+            directory, or next to a file: c10.onnx.md for c10.onnx.
         max_batch: maximum number of images per request to a SavedModel.
         jit_compile: whether XLA compiles a SavedModel on the server.
-        overwrite: whether to replace an earlier export, of any format. Other files are
+        overwrite: whether to replace an earlier export in any format. Other files are
             kept.
 
     Returns:
@@ -123,8 +85,9 @@ def export_generator(
             exceeds the tolerance of its precision.
     """
     form, precision = get_format(format, precision)
-    output = user_path(output)
-    with _new_output(output, form, overwrite) as directory:
+    card_path = check_export("output", output, form, overwrite)
+    output = Path(user_path(output))
+    with _new_output("output", output, form.file, card_path) as directory:
         try:
             path = directory / form.file
             _convert(generator, path, format, precision, max_batch, jit_compile)
@@ -136,71 +99,81 @@ def export_generator(
         _check_accuracy(comparison, format, precision)
         if card:
             fidelity = f"Stored as {precision}. On 64 latents: {comparison}."
-            _write_card(directory, card, format, fidelity)
+            name = output.name if card_path else form.file
+            _write_card(directory, card, format, fidelity, generator, file=name)
     return comparison
 
 
 def export_for_hub(
     gan: LadaGAN,
-    output: str | os.PathLike,
+    directory: str | os.PathLike,
     card: str | None = None,
     overwrite: bool = False,
     dtype: str = "float32",
     repo_id: str = "USER/REPO",
 ) -> None:
-    """Write a directory that `hf upload USER/REPO DIRECTORY` can upload as it is.
+    """Write a directory for the Hugging Face Hub: both networks and a model card.
+
+    Upload it with `hf upload USER/REPO DIRECTORY`.
 
     Args:
         gan: the model.
-        output: path of a directory.
+        directory: path of the directory.
         card: model card, see `describe_run`. By default that of `describe_model`.
-        overwrite: whether to replace an earlier export, of any format. Other files are
+        overwrite: whether to replace an earlier export in any format. Other files are
             kept.
-        dtype: `"float32"` or `"float16"`, of the stored weights.
+        dtype: dtype of the stored weights, `"float32"` or `"float16"`.
         repo_id: id of the repository, for the card's example.
 
     Raises:
-        UserError: if the dtype is unknown, or the output exists or cannot be written.
+        UserError: if the dtype is unknown, or the directory exists or cannot be
+            written.
         ExportFailed: if the exported generator returns different images.
     """
-    output = user_path(output)
     if dtype not in DTYPES:
         raise UserError(f"dtype={dtype}: expected one of {', '.join(DTYPES)}")
+    check_export("directory", directory, None, overwrite)
+    directory = Path(user_path(directory))
     card = card or describe_model(gan)
-    with _new_output(output, None, overwrite) as directory:
-        save_pretrained(gan, directory, dtype)
+    with _new_output("directory", directory) as temporary:
+        save_pretrained(gan, temporary, dtype)
         fidelity = f"The EMA weights, {dtype}."
-        _write_card(directory, card, "hub", fidelity, repo_id)
+        generator = gan.ema_generator
+        _write_card(temporary, card, "hub", fidelity, generator, repo_id=repo_id)
         latents = np.zeros((1, gan.latent_dim), np.float32)
-        again = load_pretrained_generator(directory, safe_mode=False)  # we wrote it
-        errors = np.abs(again(latents) - gan.ema_generator(latents))
+        again = load_pretrained_generator(temporary, safe_mode=False)  # we wrote it
+        errors = np.abs(again(latents) - generator(latents))
         tolerance = TOLERANCES[dtype] if dtype != "float32" else 0
         if not errors.mean() <= tolerance:  # also if it is NaN
-            raise ExportFailed(f"{output}: the exported generator's images differ")
+            raise ExportFailed(
+                f"directory={directory}: the exported generator returns other images"
+            )
 
 
 def push_to_hub(
     gan: LadaGAN,
     repo_id: str,
-    private: bool | None = None,
-    revision: str | None = None,
-    commit_message: str | None = None,
-    token: str | None = None,
     dtype: str = "float32",
     card: str | None = None,
+    commit_message: str | None = None,
+    **options: Any,
 ) -> str:
-    """Upload a model to the Hugging Face Hub, see `LadaGAN.push_to_hub`."""
+    """Upload a model to the Hugging Face Hub.
+
+    Args:
+        gan, repo_id, dtype, card, commit_message: see `LadaGAN.push_to_hub`.
+        **options: other arguments of `hub.upload`.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary, "model")
         export_for_hub(gan, directory, card, dtype=dtype, repo_id=repo_id)
         return hub.upload(
             directory,
             repo_id,
-            private,
-            revision,
-            commit_message or f"Upload LadaGAN after {gan.images_seen:,} images",
-            token,
+            commit_message=commit_message
+            or f"Upload LadaGAN after {gan.images_seen:,} images",
             keep=() if card else (CARD_FILE,),
+            **options,
         )
 
 
@@ -218,11 +191,10 @@ def _convert(generator, path: Path, format, precision, max_batch, jit_compile) -
 
 
 def _write_card(
-    directory: Path, card: str, usage: str, fidelity: str, repo_id: str = ""
+    directory: Path, card: str, usage: str, fidelity: str, generator: Generator, **names
 ) -> None:
-    # Not a template: a user's card can have formulas with $.
-    example = string.Template(USAGES[usage]).safe_substitute(repo_id=repo_id)
-    text = card.replace("$usage", example).replace("$fidelity", fidelity)
+    dim = str(generator.latent_dim)
+    text = complete_card(card, usage, fidelity, latent_dim=dim, **names)
     (directory / CARD_FILE).write_text(text, encoding="utf-8")
 
 
@@ -237,11 +209,15 @@ def _check_accuracy(comparison: Comparison, format: str, precision: str) -> None
 
 
 def check_export(
-    output: str | os.PathLike, form: Format | None = None, overwrite: bool = False
+    argument: str,
+    output: str | os.PathLike,
+    form: Format | None = None,
+    overwrite: bool = False,
 ) -> Path | None:
     """Check the output of an export before the work.
 
     Args:
+        argument: name of the argument, for messages.
         output: path of a directory or file.
         form: the format; None for the Hub's layout.
         overwrite: whether an earlier export may be replaced.
@@ -250,17 +226,18 @@ def check_export(
         The path of the file's model card; None if the output is a directory.
 
     Raises:
-        UserError: if the output has another ending, exists or cannot be written, or a
-            file that is not a model card of ours has the name of the card.
+        UserError: if the output has a wrong ending, exists or cannot be written, or if
+            the model card would replace another file.
     """
+    output = user_path(output)
     endings = (form.suffix, "") if form and form.suffix else ("",)
-    ending = check_output("output", output, endings, overwrite)
+    ending = check_output(argument, output, endings, overwrite)
     card = Path(f"{output}.md") if ending else Path(output, CARD_FILE)
-    # A card of ours without its model is that of an export which was killed.
+    # An export that was killed can leave a card without a model.
     may_replace = overwrite or (ending and not Path(output).exists())
     if card.exists() and not (may_replace and CARD_MARK in read_text(card)):
         raise UserError(
-            f"output={output}: the model card {card} exists already. Choose another "
+            f"{argument}={output}: the model card would replace {card}. Choose another "
             "path, or move that file"
         )
     return card if ending else None
@@ -268,22 +245,26 @@ def check_export(
 
 @contextlib.contextmanager
 def _new_output(
-    output: str | os.PathLike, form: Format | None, overwrite: bool
+    argument: str, output: Path, file: str = "", card: Path | None = None
 ) -> Iterator[Path]:
     """Yield an empty directory; move it or its file to `output` if the body succeeds.
 
+    Args:
+        argument: name of the argument, for messages.
+        output: where to move it.
+        file: name of the model's main file.
+        card: where to move the card, if only `file` and the card are moved.
+
     Raises:
-        UserError: see `check_export`.
+        UserError: if the output cannot be written.
     """
-    card = check_export(output, form, overwrite)
-    output = Path(output)
     try:
         _remove_leftovers(output)
-        if form is None or card is None:
+        if not card:
             with replacing_directory(output) as directory:
                 yield Path(directory)
                 names = os.listdir(directory)
-            # A model of another format would be loaded instead of the new one.
+            # Loading would find an older model of another format first.
             for stale in OUR_FILES.difference(names):
                 (output / stale).unlink(missing_ok=True)
             return
@@ -293,18 +274,18 @@ def _new_output(
             ".partial", prefix, output.parent
         ) as directory:
             yield Path(directory)
-            for name, target in {CARD_FILE: card, form.file: output}.items():
+            for name, target in {CARD_FILE: card, file: output}.items():
                 if (source := Path(directory, name)).exists():
                     with replacing(target) as temporary:
                         source.replace(temporary)
     except OSError as error:
         raise UserError(
-            f"output={output}: cannot be written ({error.strerror or error})"
+            f"{argument}={output}: cannot be written ({error.strerror or error})"
         ) from error
 
 
 def _remove_leftovers(output: Path) -> None:
-    """Remove temporary files of earlier exports to `output`, which were killed."""
+    """Remove temporary files that killed exports to `output` have left."""
     ours = re.compile(rf"\.{re.escape(output.name[:50])}\.(md\.)?\w{{8,12}}\.partial")
     for path in [*output.parent.glob(".*"), *output.glob(".*")]:
         if not ours.fullmatch(path.name):

@@ -18,25 +18,24 @@ from lada_tf.serving.predictor import (
 )
 from lada_tf.serving.served_model import PredictionQueue, ServedModel
 
-MAX_REPEATED = 2**20  # elements that a request may give as one repeated number
-REQUEST_SECONDS = 10  # for a request to arrive
-CONNECTION_SECONDS = 600  # after which a client is told to connect again
+MAX_REPEATED = 2**20  # elements that one number in a request may fill
+REQUEST_SECONDS = 10  # maximum time until a request has arrived
+CONNECTION_SECONDS = 600  # then a client must connect again
 MAX_CALLS = 4096
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,
     503: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
-_NUMBERS = {
-    tf.as_dtype(kind + bits).as_datatype_enum
-    for kind in ("float", "int", "uint")
-    for bits in ("8", "16", "32", "64")
-    if kind + bits != "float8"
-}
+_DTYPES = "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64"
+_NUMBERS = {tf.as_dtype(name).as_datatype_enum for name in _DTYPES.split()}
 
 
 class PredictionService:
-    """`Predict` and `GetModelMetadata` of one model. Others are UNIMPLEMENTED."""
+    """The methods `Predict` and `GetModelMetadata` of one model.
+
+    gRPC answers calls of other methods with UNIMPLEMENTED.
+    """
 
     def __init__(self, name: str, model: ServedModel, queue: PredictionQueue):
         self._name = name
@@ -55,10 +54,11 @@ class PredictionService:
         return grpc.method_handlers_generic_handler(service, methods)
 
     def _method(self, message: Any, answer: Callable) -> grpc.RpcMethodHandler:
-        """Return the handler of a function that answers one message.
+        """Return a handler. `answer` converts a message to a message.
 
-        For clients, one message and a stream of one are the same. Only of a stream does
-        gRPC let a server limit the time until the message arrives.
+        The handler takes a stream of messages and reads the first one, because gRPC
+        lets a server limit the time until a message arrives only in a stream. A client
+        that sends a single message does not notice.
         """
 
         def work(data: bytes) -> bytes:
@@ -108,9 +108,11 @@ class PredictionService:
 
     def _find(self, spec: Any) -> Predictor:
         if spec.name != self._name:
-            raise BadRequest(f"no model {spec.name!r}, only {self._name!r}", 404)
+            raise BadRequest(
+                f"there is no model {spec.name!r}, only {self._name!r}", 404
+            )
         if spec.HasField("version_label"):
-            raise BadRequest(f"no version {spec.version_label!r}", 404)
+            raise BadRequest(f"there is no version {spec.version_label!r}", 404)
         return self._model.find(
             spec.version.value if spec.HasField("version") else None
         )
@@ -122,7 +124,7 @@ class PredictionService:
 
 
 def signature_defs(predictor: Predictor) -> get_model_metadata_pb2.SignatureDefMap:
-    """Describe the signatures of a model."""
+    """Return the signatures of a model as a protocol buffer."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     for name, function in predictor.signatures.items():
         signature = signatures.signature_def[name]
@@ -143,27 +145,31 @@ def _describe(info: meta_graph_pb2.TensorInfo, spec: tf.TensorSpec):
 def _array(name, proto):
     """Convert a tensor of a request to an array.
 
-    A tensor may give one number for all of its elements. Reject a shape that is larger
-    than `MAX_REPEATED` before allocating memory for it.
+    A tensor can store one number that fills all of its elements. Refuse more than
+    `MAX_REPEATED` of them before allocating memory.
     """
     shape = [side.size for side in proto.tensor_shape.dim]
     limit = max(MAX_REPEATED, proto.ByteSize())
     if min(shape, default=0) < 0 or math.prod(shape) > limit:
-        raise BadRequest(f"{name}: fewer numbers than its shape {shape} has")
+        raise BadRequest(f"{name}: fewer numbers than its shape {shape} needs")
     if proto.dtype not in _NUMBERS:
         raise BadRequest(f"{name} must be an array of numbers")
     try:
         return tf.make_ndarray(proto)
     except (TypeError, ValueError, OverflowError) as error:
-        raise BadRequest(f"{name}: no array of the shape {shape}") from error
+        raise BadRequest(f"{name}: the data does not have the shape {shape}") from error
 
 
 def grpc_server(
     service: PredictionService, host: str, port: int, max_bytes: int
 ) -> grpc.aio.Server:
-    """Return a server of one model, not started yet, for the running event loop.
+    """Return a server of one model for the running event loop, not started yet.
 
-    Requires an IPv6 `host` in brackets.
+    Args:
+        service: the model.
+        host: address. An IPv6 address needs brackets.
+        port: port.
+        max_bytes: maximum size of a request.
     """
     server = grpc.aio.server(
         maximum_concurrent_rpcs=MAX_CALLS,

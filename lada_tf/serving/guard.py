@@ -1,4 +1,4 @@
-"""Refuse harmful requests to the demo and the REST server."""
+"""Refuse harmful requests to the demo page and the REST server."""
 
 import asyncio
 import collections
@@ -14,47 +14,45 @@ from typing import Any
 from urllib.parse import urlsplit
 
 MAX_CLIENTS = 10_000  # clients that a rate limit remembers
-# The routes of Gradio that the page uses. Others fetch URLs or store files for anyone.
+# Gradio's routes that the page uses. Others fetch URLs or store files for anyone.
 JOIN = "/gradio_api/queue/join"
 FILE = "/gradio_api/file="
 PAGES = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|manifest\.json)|/(assets|static)(/\w[\w.-]*)+|"
     r"/gradio_api/(startup-events|heartbeat/\w+|queue/data)"
 )
-MAX_RUNNING_PER_CLIENT = {
-    "GET": 32,
-    "HEAD": 32,
-    "POST": 6,
-}  # requests of a client at the same time
-MAX_QUEUED = 12  # computations of a client that wait
-MAX_RUNNING = 256  # requests of all clients
-MAX_BODY = 16 * 2**10
-BODY_SECONDS = 10  # for a request to arrive
+MAX_RUNNING = 256  # simultaneous requests of all clients
+MAX_RUNNING_PER_CLIENT = {"GET": 32, "HEAD": 32, "POST": 6}
+MAX_QUEUED = 12  # waiting computations of a client
+MAX_BODY = 16 * 2**10  # bytes
+BODY_SECONDS = 10  # maximum time until a request has arrived
 
 
 def cross_site_reason(scope: dict, hosts: Collection[str]) -> str | None:
-    """Return why a request may come from a web page of another site, or None.
+    """Return a reason if a web page of another site may have sent a request, or None.
 
-    The header `Host` must be an IP address or one of `hosts`, so that a page cannot
-    reach the server by a DNS name that it controls. `Origin`, which browsers add, must
-    be the same host.
+    The header `Host` must be an IP address or one of `hosts`. Otherwise, a page could
+    reach the server under a DNS name that its author controls. The header `Origin`,
+    which browsers add, must have the same host.
 
     Args:
         scope: ASGI scope of the request.
-        hosts: names. "*" allows all.
+        hosts: allowed host names. "*" allows all.
     """
     headers = dict(scope["headers"])
     host = headers.get(b"host", b"").decode("latin-1").lower()
     origin = headers.get(b"origin", b"").decode("latin-1").lower()
     if host and "*" not in hosts and not _is_allowed(host, hosts):
-        return f"Host={host[:100]}: not allowed. See --allowed_hosts"
+        return (
+            f"Host={host[:100]}: not allowed. The server must list it in allowed_hosts"
+        )
     if origin and origin.partition("://")[2] != host:
         return "requests from pages of other hosts are not allowed"
     return None  # browsers always send Host
 
 
 def _is_allowed(host: str, names: Collection[str]) -> bool:
-    """Return True for one of some names or an IP address, with a port or without."""
+    """Return True for an IP address or one of the names, with or without a port."""
     try:
         name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         is_named = name in (each.lower() for each in names)
@@ -94,15 +92,15 @@ class RateLimit:
 class Guard:
     """ASGI middleware that passes only the requests of the demo page to Gradio.
 
-    It refuses requests of other sites, see `cross_site_reason`, and those of a client
-    that makes too many.
+    It refuses requests of other sites, see `cross_site_reason`, and requests of clients
+    that send too many.
 
     Args:
         app: the ASGI app of the page.
-        hosts: names under which visitors may open the page.
-        limit: limits the requests that compute something.
-        queued: returns how many of a client's computations wait.
-        files: directory of the files that the page made.
+        hosts: host names under which visitors may open the page.
+        limit: limit for the requests that compute something.
+        queued: function that returns how many computations of a client wait.
+        files: directory of the files that visitors may download.
     """
 
     def __init__(
@@ -135,10 +133,10 @@ class Guard:
             await _refuse(send, *error.args)
         finally:
             self._running[key] -= 1
-            self._running = +self._running  # without zeros
+            self._running = +self._running  # drop the zeros
 
     def _refusal(self, scope: dict) -> tuple[int, str] | None:
-        """Return the status and message for a request that must not reach the page."""
+        """Return the status and message of a refused request, or None."""
         if reason := cross_site_reason(scope, self._hosts):
             return 403, reason
         method, path = scope["method"], scope["path"]
@@ -163,11 +161,11 @@ class Guard:
 
 
 class _RefusedError(Exception):
-    """A status and a message for the client."""
+    """A request is refused. The arguments are the status and the message."""
 
 
 async def _checked_body(receive: Callable) -> Callable:
-    """Read and check a call of a page function. Return a `receive` for the result."""
+    """Read and check a request. Return a `receive` function with the checked body."""
     body, more = b"", True
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -181,7 +179,7 @@ async def _checked_body(receive: Callable) -> Callable:
         raise _RefusedError(413, "The request is too large")
     try:
         messages = [{"type": "http.request", "body": _checked_call(body)}]
-    except Exception as error:  # any other JSON
+    except Exception as error:  # other JSON fails in many ways
         raise _RefusedError(400, "The request is not one of this page") from error
 
     async def receive_again() -> dict:
@@ -191,9 +189,9 @@ async def _checked_body(receive: Callable) -> Callable:
 
 
 def _checked_call(body: bytes) -> bytes:
-    """Return a call without anything but numbers and names.
+    """Return a call of a page function with nothing but its numbers and names.
 
-    Gradio would fetch or copy a file that is in the place of a number.
+    Gradio would fetch or copy a file that a client sends in place of a number.
     """
     call: dict[str, Any] = json.loads(body)
     data = call["data"]

@@ -1,4 +1,4 @@
-"""Load a generator from any of the places where lada_tf writes one."""
+"""Load a generator from a run, a pretrained model or an exported model."""
 
 import os
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from lada_tf.models import Generator
 from lada_tf.models.networks import copy_generator
 from lada_tf.models.pretrained import CONFIG, load_pretrained_generator
 from lada_tf.serving.exported import ExportedModel, find_exported, load_exported
+from lada_tf.serving.served_model import find_versions
 from lada_tf.training.load import find_run, load_run_generator
 from lada_tf.training.official_checkpoint import OFFICIAL_PREFIX
 from lada_tf.training.sources import find_pretrained, load_source
@@ -26,7 +27,7 @@ def load_generator(
 
     Args:
         source: a source of `lada_tf.training.sources`, such as `"RUN:best"`,
-            `"hf://USER/REPO"` or `"portraits"`; or an exported model in any format.
+            `"hf://USER/REPO"` or `"portraits"`; or the path of an exported model.
         precision: `"float32"` or `"bfloat16"`, the dtype of weights and arithmetic. An
             exported model has its own.
         custom_objects: your own attention layers, by the names that the files use.
@@ -44,8 +45,15 @@ def load_generator(
     path = Path(user_path(source))
     if find_exported(path) and not (path / CONFIG).exists():
         if precision:
-            raise UserError(f"precision={precision}: {source} is an exported model")
+            raise UserError(
+                f"precision={precision}: {source} is an exported model and has its own "
+                "precision. Leave out precision"
+            )
         return load_exported(path)
+    if versions := find_versions(path):
+        raise UserError(
+            f"{source}: a directory of versions. Choose one, such as {versions[0]}"
+        )
     if os.fspath(source).startswith(OFFICIAL_PREFIX):
         generator = load_source(source, *trusted).ema_generator
     else:

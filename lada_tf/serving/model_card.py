@@ -5,7 +5,6 @@ import json
 import os
 import re
 import string
-import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,66 @@ from lada_tf.training.lineage import describe_origin
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 
 UNKNOWN = "not recorded"
-# Named data sets: license on the Hub, its text, and their id on the Hub.
+# Named data sets: identifier and text of the license, and id of the data on the Hub.
 DATA = {
     "portraits": ("apache-2.0", "Apache-2.0 (images of Noto emoji)", None),
     "fashion_mnist": ("mit", "MIT", "zalando-datasets/fashion_mnist"),
     "tfds:cifar10": ("unknown", "none stated by its authors", "uoft-cs/cifar10"),
     "tfds:celeb_a": ("other", "non-commercial research only", None),
     "tfds:lsun/bedroom": ("unknown", "none stated by its authors", None),
+}
+# Examples by format, and for the Hub. They run in the directory of the files.
+_LATENTS = """\
+random = np.random.default_rng(0)
+latents = random.standard_normal((16, $latent_dim), "float32")"""
+_KERAS = f"""```python
+import keras, lada_tf  # any Keras backend
+import numpy as np
+
+{_LATENTS}
+generator = keras.saving.load_model("$file")
+images = generator(latents)  # in about [-1, 1]
+```"""
+USAGES = {
+    "savedmodel": f"""```python
+import numpy as np
+import tensorflow as tf
+
+{_LATENTS}
+generate = tf.saved_model.load(".").signatures["serving_default"]
+images = generate(latents=tf.constant(latents))["images"]  # uint8
+```""",
+    "keras": _KERAS,
+    "onnx": f"""```python
+import numpy as np
+import onnxruntime
+
+{_LATENTS}
+session = onnxruntime.InferenceSession("$file")
+(images,) = session.run(["images"], {{"latents": latents}})  # in about [-1, 1]
+```""",
+    "web": """```sh
+python -m http.server  # or any other web host
+```""",
+    "litert": f"""```python
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+{_LATENTS}
+interpreter = Interpreter("$file")
+outputs = interpreter.get_signature_runner()(latents=latents)
+images = outputs["images"]  # in about [-1, 1]
+```""",
+    "hub": f"""```python
+import lada_tf  # pip install 'lada_tf[hub]'
+
+gan = lada_tf.LadaGAN.from_pretrained("$repo_id")  # or a directory with the files
+images = gan.generate(seed=0, num_images=16)  # uint8
+```
+
+Keras on TensorFlow, JAX or PyTorch loads the generator alone:
+
+{_KERAS.replace("$file", "hf://$repo_id")}""",
 }
 # Metrics, how they were computed, and the text on memorization.
 NOT_EVALUATED: tuple[dict[str, str], str, str] = (
@@ -50,13 +102,13 @@ def describe_run(
     Args:
         run_dir: path of the run directory.
         gan: the `LadaGAN` loaded from it.
-        evaluation: path of a file with the JSON line of `lada_tf.evaluate`. The default
-            are the last distances measured during training.
+        evaluation: path of a file with the JSON line of `lada_tf.evaluate`. By default,
+            the card has the last distances measured during training.
         data_license: license of the training data, if it is not a named data set.
 
     Returns:
-        Markdown with the placeholders `$usage` and `$fidelity`, which depend on the
-        exported files.
+        Markdown with the placeholders `$usage` and `$fidelity`, which `complete_card`
+        replaces.
 
     Raises:
         UserError: if the evaluation cannot be read.
@@ -73,43 +125,66 @@ def describe_run(
         _read_evaluation(evaluation) if evaluation else _read_log(run, gan),
         data,
         data_license,
-        f"{data} ({fingerprint})",
-        _preset_name(preset) + (f"\n- {origin}" if origin else ""),
-        settings,
-        base_model,
+        data_text=f"{data} ({fingerprint})",
+        preset_text=_preset_name(preset) + (f"\n- {origin}" if origin else ""),
+        settings=settings,
+        base_model=base_model,
     )
 
 
 def describe_model(
     gan: LadaGAN,
     evaluation: str | os.PathLike | None = None,
-    data: str = UNKNOWN,
     data_license: str | None = None,
 ) -> str:
-    """Return a model card with what a `LadaGAN` itself knows, see `describe_run`.
+    """Return the model card of a `LadaGAN`, see `describe_run`.
+
+    The card describes the run that the model was loaded from. If there is no run, or
+    the model was trained after loading, the card has only what the model itself knows.
 
     Args:
         gan: the model.
-        evaluation: see `describe_run`.
-        data: name of the training data.
-        data_license: its license.
+        evaluation, data_license: see `describe_run`.
 
     Raises:
-        UserError: if the evaluation cannot be read.
+        UserError: if the evaluation or the run cannot be read.
     """
+    if gan.origin and gan.origin[1] == gan.images_seen:
+        return describe_run(gan.origin[0], gan, evaluation, data_license)
     return _card(
         gan,
         _read_evaluation(evaluation) if evaluation else NOT_EVALUATED,
-        data,
-        data_license,
-        data,
         UNKNOWN,
-        {name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS},
+        data_license,
+        data_text=UNKNOWN,
+        preset_text=UNKNOWN,
+        settings={name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS},
     )
 
 
+def complete_card(card: str, usage: str, fidelity: str, **names: str) -> str:
+    """Replace the placeholders of a card.
+
+    Args:
+        card: see `describe_run`. A user's own card can contain formulas with `$`.
+        usage: a key of `USAGES`.
+        fidelity: sentence on how exactly the files store the model.
+        **names: values for the placeholders in the example.
+    """
+    example = string.Template(USAGES[usage]).substitute(names)
+    return card.replace("$usage", example).replace("$fidelity", fidelity)
+
+
 def _card(
-    gan, evaluation, data, data_license, data_text, preset, settings, base_model=""
+    gan: LadaGAN,
+    evaluation: tuple[dict, str, str],
+    data: str,
+    data_license: str | None,
+    *,
+    data_text: str,
+    preset_text: str,
+    settings: dict[str, Any],
+    base_model: str = "",
 ) -> str:
     metrics, metrics_source, memorization = evaluation
     license_id, license_text, dataset_id = DATA.get(data, ("other", UNKNOWN, None))
@@ -123,11 +198,10 @@ def _card(
         title=title,
         data=data_text,
         license_text=license_text,
-        preset=preset,
+        preset=preset_text,
         latent_dim=gan.latent_dim,
         images_seen=f"{gan.images_seen:,}",
         version=lada_tf.__version__,
-        commit=_commit(),
         metrics="\n".join(f"- {n}: {v}" for n, v in metrics.items())
         or "None measured.",
         metrics_source=metrics_source,
@@ -145,9 +219,9 @@ def _metadata(
     dataset_id: str | None,
     metrics: dict[str, str],
 ) -> str:
-    """Return the card's front matter: YAML, of which each value is JSON."""
+    """Return the card's front matter: YAML with JSON values."""
     metadata: dict[str, Any] = {
-        # Keras reads the files too, but the Hub's snippet for Keras does not import us.
+        # Not "keras": the Hub's example for Keras does not import lada_tf, and fails.
         "library_name": "lada_tf",
         "pipeline_tag": "unconditional-image-generation",
         "license": license_id,
@@ -178,7 +252,7 @@ def _metadata(
 
 
 def _preset_name(preset: Preset) -> str:
-    """Return the preset with the same networks, and what else the run changed."""
+    """Return the preset with the same networks, and the settings that differ."""
 
     def networks(preset: Preset) -> list[dict]:
         return [network.get_config() for network in make_networks(preset)]
@@ -208,7 +282,8 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str, str]:
         record.pop("memorization", None)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
-            f"evaluation={path}: no JSON line of lada_tf.evaluate ({error})"
+            f"evaluation={path}: cannot be read ({error}). Expected the JSON line of "
+            "lada_tf.evaluate"
         ) from error
     return metrics, f"Computed by `lada_tf.evaluate`: `{json.dumps(record)}`", text
 
@@ -226,15 +301,3 @@ def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str, str]:
             )
             return metrics, source, ""
     return NOT_EVALUATED
-
-
-def _commit() -> str:
-    """Return the git commit of this source checkout, if it is one."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        directory = Path(__file__).parent
-        return subprocess.check_output(
-            command, cwd=directory, stderr=subprocess.DEVNULL, text=True
-        ).strip()
-    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
-        return UNKNOWN

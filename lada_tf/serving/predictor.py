@@ -1,4 +1,4 @@
-"""Run an exported SavedModel for a server's clients: check requests, return arrays."""
+"""Run an exported SavedModel for clients: check requests, and return arrays."""
 
 import re
 from collections.abc import Iterable
@@ -16,15 +16,17 @@ DEFAULT_SIGNATURE = "serving_default"
 
 
 class BadRequest(Exception):
-    """A request cannot be answered. The server returns the message to the client.
+    """A request that cannot be answered. The server sends the message to the client.
 
     Args:
-        detail: message.
-        status_code: of HTTP: 400, 404 for a model or version, 503 to try again later.
+        detail: the message.
+        status_code: HTTP status: 400 for an invalid request, 404 for an unknown model
+            or version, 408 for a slow and 413 for a large request, 503 for a busy
+            server.
     """
 
     def __init__(self, detail: str, status_code: int = 400):
-        super().__init__(detail[:300])  # it may quote the request
+        super().__init__(detail[:300])  # the message can quote a long request
         self.detail = str(self)
         self.status_code = status_code
 
@@ -36,11 +38,11 @@ class Predictor:
         path: directory of the SavedModel.
 
     Attributes:
-        path: as given.
-        version: number that the SavedModel's directory is named after, or 1.
-        signatures: `tf.Function`s by name.
-        works: False after an unexpected error, such as one of the GPU, until a
-            signature runs again.
+        path: the directory.
+        version: the name of the directory if it is a number, otherwise 1.
+        signatures: functions by name.
+        works: False after an unexpected error, such as a lost GPU, until a signature
+            runs without an error.
 
     Raises:
         UserError: if there is no SavedModel, or it cannot be loaded.
@@ -56,7 +58,7 @@ class Predictor:
             self.signatures = dict(self._model.signatures)
             if self.has_bfloat16:
                 runtime.assume_frozen_weights()
-            # A damaged graph fails now, and the first client does not wait for tracing.
+            # Find a damaged graph now, and let no client wait for the first call.
             self.try_default()
         except Exception as error:  # TensorFlow raises exceptions of many types
             raise UserError(
@@ -65,7 +67,7 @@ class Predictor:
 
     @property
     def has_bfloat16(self) -> bool:
-        """Whether weights are bfloat16."""
+        """Whether any weights are bfloat16."""
         return any(
             variable.dtype == tf.bfloat16
             for signature in self.signatures.values()
@@ -97,7 +99,7 @@ class Predictor:
         Args:
             signature: name of the signature.
             inputs: arrays, or nested lists from JSON, by name.
-            names: names of the outputs to return. The default is all.
+            names: names of the outputs to return. By default, return all.
 
         Raises:
             BadRequest: if a name, shape, type or value is invalid.
@@ -111,7 +113,10 @@ class Predictor:
         function = self.signatures[signature]
         names = list(names) or list(function.structured_outputs)
         if unknown := set(names) - set(function.structured_outputs):
-            raise BadRequest(f"there is no output {', '.join(sorted(unknown))}")
+            raise BadRequest(
+                f"there is no output {', '.join(sorted(unknown))}, only "
+                f"{', '.join(function.structured_outputs)}"
+            )
         tensors = {
             name: tf.constant(to_array(inputs[name], spec))
             for name, spec in specs.items()
@@ -133,13 +138,13 @@ def to_array(value: Any, spec: tf.TensorSpec) -> np.ndarray:
 
     Args:
         value: an array, or a number or nested lists from JSON.
-        spec: what the signature takes.
+        spec: spec of the signature's input.
 
     Raises:
         BadRequest: if it cannot be converted without loss.
     """
     is_float = spec.dtype.is_floating
-    # As objects: NumPy would give each text the length of the longest one.
+    # As objects, because NumPy would give each string the length of the longest one.
     array = value if isinstance(value, np.ndarray) else np.asarray(value, object)
     if array.dtype == object:
         is_number = set(map(type, array.ravel().tolist())) <= (
@@ -152,8 +157,8 @@ def to_array(value: Any, spec: tf.TensorSpec) -> np.ndarray:
         raise BadRequest(f"{spec.name} must be an array of {numbers}")
     if not spec.shape.is_compatible_with(array.shape):
         raise BadRequest(
-            f"{spec.name} has the shape {_shape_text(array.shape)}, "
-            f"not {_shape_text(spec.shape)}"
+            f"{spec.name} must have the shape {_shape_text(spec.shape)}, "
+            f"not {_shape_text(array.shape)}"
         )
     try:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -170,7 +175,7 @@ def _shape_text(shape) -> str:
 
 
 def _assertion_message(error: tf.errors.InvalidArgumentError) -> str:
-    """Return the message of the assertion in the graph that failed."""
+    """Return the message of the failed assertion in the graph."""
     match = re.search(r"assertion failed: (\[.*\])", error.message)
     if not match:
         return error.message.splitlines()[0]
@@ -178,6 +183,6 @@ def _assertion_message(error: tf.errors.InvalidArgumentError) -> str:
 
 
 def version_of(path: Path) -> int:
-    """Return the version that a directory is named after, or 0."""
+    """Return the version that is the name of a directory, or 0."""
     match = re.fullmatch("[0-9]{1,18}", path.name)
     return int(path.name) if match and path.is_dir() else 0

@@ -3,13 +3,14 @@
     GET  /v1/models/NAME            state; also .../metadata and .../versions/N
     POST /v1/models/NAME:predict    also .../versions/N:predict
         {"signature_name": "generate", "inputs": {"seed": 1, "num_images": 4, …}}
-        {"instances": [[0.1, …], …]}          one latent per row: `serving_default`
+        {"instances": [[0.1, …], …]}          `serving_default`, one latent per row
     GET  /v2/health/live, /v2/health/ready, /v2/models/NAME, /v2/models/NAME/ready
     POST /v2/models/NAME/infer
         {"inputs": [{"name": "latents", "shape": […], "datatype": "FP32", "data": […]}],
          "parameters": {"signature_name": "attention"}}
 
-There are no other paths. Invalid requests get a 4xx status and a message.
+There are no other paths. Invalid requests get a 4xx status and a message. The second
+half of this file protects the server from slow clients and from pages of other sites.
 """
 
 import asyncio
@@ -38,17 +39,22 @@ from lada_tf.serving.predictor import (
 )
 from lada_tf.serving.served_model import PredictionQueue, ServedModel
 
-IDLE_SECONDS = 10  # for a request's header, and between requests
-REQUEST_SECONDS = 600  # for a request, from its header to its answer
-MIN_BYTES_PER_SECOND = 500_000  # of a client that reads an answer or sends a body
+IDLE_SECONDS = 10  # maximum time for a request's header, and between requests
+REQUEST_SECONDS = 600  # maximum time from a request's header to its answer
+MIN_BYTES_PER_SECOND = 500_000  # slower clients are disconnected
 MAX_CONNECTIONS = 4096
-MAX_UNREAD_BYTES = 2**29  # of answers, of all clients
+MAX_UNREAD_BYTES = 2**29  # answers that clients have not read yet, in total
 
 _DATATYPES = {"uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32"}
 
 
 class RestService:
-    """The endpoints of one model."""
+    """The endpoints of one model.
+
+    Attributes:
+        unread_bytes: function that returns the size of the answers that clients have
+            not read yet. `rest_server` sets it.
+    """
 
     def __init__(
         self, name: str, model: ServedModel, queue: PredictionQueue, max_bytes: int
@@ -60,7 +66,7 @@ class RestService:
         self.unread_bytes: Callable[[], int] = lambda: 0
 
     def routes(self) -> list[Route]:
-        """Return all paths that exist."""
+        """Return all routes of the server."""
         v1, v2 = f"/v1/models/{self._name}", f"/v2/models/{self._name}"
         routes = [
             Route("/v2/health/live", self._live),
@@ -117,20 +123,20 @@ class RestService:
         return self._model.find(request.path_params.get("version"))
 
     def _post(self, answer: Callable[[Predictor, dict], dict]) -> Callable:
-        """Return the endpoint of a function that answers a JSON object."""
+        """Return an endpoint. `answer` converts a JSON object to a JSON object."""
 
         def work(predictor: Predictor, body: bytes) -> bytes:
             if self.unread_bytes() > MAX_UNREAD_BYTES:
-                raise BadRequest("clients do not read their answers", 503)
+                raise BadRequest("too many answers are unread. Try again later", 503)
             try:
                 request = orjson.loads(body)
                 if not isinstance(request, dict):
                     raise BadRequest("the request must be a JSON object")
                 return _dumps(answer(predictor, request))
             except orjson.JSONDecodeError as error:
-                raise BadRequest(f"the request is no valid JSON: {error}") from None
+                raise BadRequest(f"the request is not valid JSON: {error}") from None
             except RecursionError:
-                raise BadRequest("the request has too many levels") from None
+                raise BadRequest("the request is nested too deeply") from None
 
         async def endpoint(request: Request) -> Response:
             tasks: list[asyncio.Task] = []
@@ -142,9 +148,9 @@ class RestService:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 if tasks[0].done():
                     return Response(tasks[0].result(), media_type="application/json")
-                return _error(503, "the client has left")
-            except (ClientDisconnect, asyncio.CancelledError):  # at uvicorn's end
-                return _error(503, "the server stops")
+                return _error(503, "the client has disconnected")
+            except (ClientDisconnect, asyncio.CancelledError):  # uvicorn is stopping
+                return _error(503, "the server is stopping")
             finally:
                 for task in tasks:
                     task.cancel()
@@ -177,13 +183,13 @@ class RestService:
         }
 
     async def _read(self, request: Request) -> bytes:
-        """Read a request's body within limits of size and time."""
+        """Read a request's body, with limits of size and time."""
         body, length = bytearray(), 0
         try:
             async with asyncio.timeout(_transfer_seconds(self._max_bytes)):
                 parts = request.stream()
-                # Read more than allowed: most clients see an answer only when they have
-                # sent all.
+                # Read up to 4 times as much as allowed: most clients read an answer
+                # only after they have sent the whole request.
                 limit = 4 * self._max_bytes
                 while length <= limit and (part := await anext(parts, b"")):
                     length += len(part)
@@ -191,8 +197,7 @@ class RestService:
         except TimeoutError:
             raise BadRequest("the request took too long to arrive", 408) from None
         if length > self._max_bytes:
-            text = f"the request is longer than {self._max_bytes} bytes"
-            raise BadRequest(text, 413)
+            raise BadRequest(f"the request has more than {self._max_bytes} bytes", 413)
         return bytes(body)
 
 
@@ -209,7 +214,7 @@ async def _wait_until_gone(request: Request) -> None:
 def _answer_v1(predictor: Predictor, request: dict) -> dict:
     signature = _field(request, "signature_name", str, "")
     if ("instances" in request) == ("inputs" in request):
-        raise BadRequest('expected either "instances" (rows) or "inputs" (columns)')
+        raise BadRequest('expected "instances" (rows) or "inputs" (columns), not both')
     if "inputs" in request:
         outputs = _predict(predictor, signature, request["inputs"])
         return {"outputs": _single(outputs)}
@@ -232,7 +237,7 @@ def _predict(predictor: Predictor, signature: str, inputs, names=()) -> dict:
 
 
 def _single(outputs: dict):
-    """Drop the name of a single output, like TensorFlow Serving."""
+    """Return a single output without its name, like TensorFlow Serving."""
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
 
@@ -248,21 +253,23 @@ def _columns(rows):
 
 
 def _array(tensor: dict) -> np.ndarray:
-    """Return the data of a tensor, flat or nested, as an array of objects."""
+    """Return the data of a tensor, which is flat or nested, as an array of objects."""
     name, shape = _field(tensor, "name", str), _field(tensor, "shape", list)
     if _field(tensor, "datatype", str) not in _DATATYPES.values():
-        raise BadRequest(f"{name}: the datatype must be of numbers, such as FP32")
+        raise BadRequest(
+            f"{name}: the datatype must be one of {', '.join(_DATATYPES.values())}"
+        )
     data = np.asarray(_field(tensor, "data", list), object)
     try:
         if any(type(side) is not int or side < 0 for side in shape):
-            raise ValueError("a side is no number")
+            raise ValueError("a side is not a whole number")
         return data.reshape(shape)
     except ValueError as error:
-        raise BadRequest(f"{name}: no array of the shape {shape}") from error
+        raise BadRequest(f"{name}: the data does not have the shape {shape}") from error
 
 
 def _field(message: Any, name: str, kind: type, default: Any = None) -> Any:
-    """Return a field of a JSON object."""
+    """Return a field of a JSON object, which must have a type."""
     value = message.get(name, default) if isinstance(message, dict) else None
     if not isinstance(value, kind):
         names = {"dict": "an object", "list": "a list", "str": "a string"}
@@ -313,9 +320,10 @@ class HostCheck:
 
 
 class TimedProtocol(H11Protocol):
-    """uvicorn's HTTP, which closes connections that are too slow.
+    """uvicorn's HTTP protocol. It also closes the connections of slow clients.
 
-    uvicorn itself limits neither the time of a header nor that of reading an answer.
+    uvicorn limits neither the time until a header arrives nor the time until an answer
+    is read.
     """
 
     def connection_made(self, transport) -> None:
@@ -325,10 +333,10 @@ class TimedProtocol(H11Protocol):
     def handle_events(self) -> None:
         try:
             super().handle_events()
-        except h11.LocalProtocolError:  # malformed, and too late for an answer
+        except h11.LocalProtocolError:  # malformed data after the start of an answer
             self.transport.abort()
         is_running = self.cycle and not self.cycle.response_complete
-        if is_running and not self.flow.write_paused:  # the answer before was read
+        if is_running and not self.flow.write_paused:  # the last answer was read
             self._restart_timer(REQUEST_SECONDS)
 
     def on_response_complete(self) -> None:
@@ -352,7 +360,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig, frame) -> None:
         if self.should_exit:
             os._exit(128 + sig)
-        self.should_exit = True  # and do not repeat the signal, as uvicorn would
+        self.should_exit = True  # unlike uvicorn, do not raise the signal again later
 
     def unread_bytes(self) -> int:
         """Return the size of the answers that clients have not read yet."""
@@ -367,7 +375,7 @@ def rest_server(
     allowed_hosts: Collection[str],
     grace: int,
 ) -> Server:
-    """Return a server of one model. `serve()` serves until `should_exit`."""
+    """Return a server of one model. Its `serve()` runs until `should_exit` is True."""
     app = Starlette(
         routes=service.routes(),
         exception_handlers={HTTPException: _refuse, BadRequest: _refuse},

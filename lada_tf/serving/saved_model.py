@@ -38,10 +38,10 @@ def write_saved_model(
 
     Args:
         generator: a built `Generator`.
-        directory: path of the SavedModel.
+        directory: path of the SavedModel's directory.
         max_batch: maximum number of images per request.
         jit_compile: whether XLA compiles the generator on the server, at the first
-            request of each number of images.
+            request for each number of images.
         precision: precision of weights and matmuls, see `copy_generator`.
     """
     generator = copy_generator(generator, precision)
@@ -51,7 +51,7 @@ def write_saved_model(
 
 
 def as_module(generator: Generator, **functions) -> tf.Module:
-    """Return a `tf.Module` that owns a generator's weights and some functions of it.
+    """Return a `tf.Module` with a generator's weights and functions that use them.
 
     A Keras model would add its classes and configuration to the SavedModel.
     """
@@ -76,8 +76,8 @@ def _signatures(generator, max_batch, jit_compile):
     def checked(outputs):
         @tf.function(input_signature=[tf.TensorSpec((None, dim), name="latents")])
         def signature(latents):
-            # Servers do not check the width. The shape of this copy is unknown until
-            # then, so that the check stays in the graph.
+            # TensorFlow would drop the check of the width, since the signature states
+            # it, but not every server checks requests. The shape of a copy is unknown.
             copy = tf.raw_ops.PlaceholderWithDefault(input=latents, shape=(None, None))
             batch, width = tf.unstack(tf.shape(copy))
             checks = [
@@ -87,7 +87,7 @@ def _signatures(generator, max_batch, jit_compile):
                 _check_count(batch, "the batch of latents", 1, max_batch),
                 tf.debugging.Assert(
                     tf.reduce_all(tf.math.is_finite(latents)),
-                    ["latents must be finite: there is a NaN or an infinity"],
+                    ["latents must be finite, without NaN or infinity"],
                 ),
             ]
             with tf.control_dependencies(checks):
@@ -131,11 +131,11 @@ def _signatures(generator, max_batch, jit_compile):
 
 
 def graph_latents(seed: tf.Tensor, count: tf.Tensor, latent_dim: int) -> tf.Tensor:
-    """Return the first latents of a seed, like `lada_tf.sampling.latents`, in a graph.
+    """Return the same latents as `lada_tf.sampling.latents`, in a graph.
 
     Args:
         seed: int64 scalar.
-        count: int scalar.
+        count: int scalar, number of latents. Their indices start at 0.
         latent_dim: length of a latent.
     """
     blocks = -(-latent_dim // 4)

@@ -1,4 +1,4 @@
-"""The newest version of a model and a request queue, for the REST and gRPC servers."""
+"""Load the newest version of a model, and queue requests to it, for both servers."""
 
 import asyncio
 import os
@@ -18,8 +18,8 @@ from lada_tf.serving.predictor import BadRequest, Predictor, version_of
 
 Result = TypeVar("Result")
 
-QUEUE_SECONDS = 30  # after which a request that still waits is refused
-POLL_SECONDS = 3  # between two looks for new versions
+QUEUE_SECONDS = 30  # maximum time that a request waits
+POLL_SECONDS = 3  # time between two searches for new versions
 
 
 class ServedModel:
@@ -29,7 +29,7 @@ class ServedModel:
         model: path of a SavedModel, or of a directory of numbered versions.
 
     Attributes:
-        current: the `Predictor` of the version. A request keeps the one it began with.
+        current: the `Predictor` of the version. A request uses one until its end.
 
     Raises:
         UserError: if no version can be loaded.
@@ -37,19 +37,14 @@ class ServedModel:
 
     def __init__(self, model: str | os.PathLike):
         self._path = utf8_path("model", model)
-        # Files of versions: at the last look, and when they could not be loaded.
-        self._seen: dict[Path, list] = {}
-        self._failed: dict[Path, list] = {}
+        # States of the files of versions, see `_files_state`.
+        self._seen: dict[Path, list] = {}  # at the last call of `refresh`
+        self._failed: dict[Path, list] = {}  # when the version could not be loaded
         self.current: Predictor | None = None
         self.refresh()
-        if self.current is None:
-            raise UserError(
-                f"model={self._path}: no SavedModel that can be loaded found. Expected "
-                f"{SAVED_MODEL}, or directories of numbered versions"
-            )
 
     def follow(self) -> None:
-        """Look for new versions from now on, in a thread."""
+        """Start a thread that looks for new versions."""
 
         def poll():
             while True:
@@ -61,30 +56,42 @@ class ServedModel:
     def refresh(self) -> None:
         """Load the newest version, if it is not the current one and can be loaded.
 
-        A version whose files still change waits for the next call. One that failed is
-        tried again after its files changed.
+        A version whose files still change waits for the next call. A version that
+        failed is tried again after its files have changed.
+
+        Raises:
+            UserError: if there is no current version, and none can be loaded.
         """
+        failures = []
         for path in find_versions(self._path):
             if self.current and path == self.current.path:
                 break
-            files = _files(path)
-            if self._failed.get(path) == files:
+            state = _files_state(path)
+            if self._failed.get(path) == state:
                 continue
-            if self.current and self._seen.get(path) != files:
-                self._seen[path] = files
+            if self.current and self._seen.get(path) != state:
+                self._seen[path] = state
                 continue
             try:
                 self.current = Predictor(path)
                 logging.info("serving version %d", self.current.version)
-                return
+                break
             except UserError as error:
-                self._failed[path] = files
-                logging.warning("%s. Trying the version before", error)
-        if self.current and not self.current.works:
+                self._failed[path] = state
+                failures.append(error)
+        if self.current is None:
+            reason = f"{failures[0]}. " if failures else ""
+            raise UserError(
+                f"model={self._path}: no version can be loaded. {reason}Expected "
+                f"{SAVED_MODEL}, or directories named 1, 2, … that contain it"
+            )
+        for failure in failures:
+            logging.warning("%s. Serving version %d", failure, self.current.version)
+        if not self.current.works:
             try:
                 self.current.try_default()
             except Exception as error:  # TensorFlow raises exceptions of many types
-                logging.warning("the model fails: %s", first_line(error))
+                logging.warning("the model still fails: %s", first_line(error))
 
     def find(self, version: int | str | None = None) -> Predictor:
         """Return the current version.
@@ -110,7 +117,7 @@ def find_versions(path: Path) -> list[Path]:
     return sorted(paths, key=lambda path: (version_of(path), path), reverse=True)
 
 
-def _files(path: Path) -> list:
+def _files_state(path: Path) -> list:
     """Return the names, sizes and times of a version's files, to notice a change."""
     try:
         files = [(file, file.stat()) for file in sorted(path.rglob("*"))]
@@ -120,10 +127,10 @@ def _files(path: Path) -> list:
 
 
 class PredictionQueue:
-    """A pool of threads that answers requests, and refuses them when too many wait.
+    """A pool of threads that runs requests, and refuses more when too many wait.
 
-    It has one thread per core. TensorFlow already uses all cores for each request, so
-    more threads would not help.
+    The pool has one thread per core. TensorFlow already uses all cores for each
+    request, so more threads would not help.
 
     Args:
         max_requests: maximum number of requests that wait or run.
@@ -134,7 +141,7 @@ class PredictionQueue:
         self._free = threading.BoundedSemaphore(max_requests)
 
     async def run(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Call a function in a thread. If cancelled before its turn, it never runs.
+        """Call a function in a thread. If cancelled before its start, it never runs.
 
         Raises:
             BadRequest: if too many requests wait, or this one has waited too long.
@@ -147,7 +154,7 @@ class PredictionQueue:
             result = asyncio.wrap_future(future)
             await asyncio.wait([result], timeout=QUEUE_SECONDS)
             if not result.done() and future.cancel():
-                raise BadRequest("the request has waited for too long", 503)
+                raise BadRequest("the request waited too long. Try again later", 503)
             return await result
         finally:
             future.cancel()

@@ -69,5 +69,7 @@ def _runtime_package(cache_dir: Path) -> Path:
             Path(directory, RUNTIME_PACKAGE).replace(path)
     digest = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     if digest != RUNTIME_SHA512:
-        raise UserError(f"{path}: wrong checksum for {RUNTIME}. Delete the file")
+        raise UserError(
+            f"{path}: wrong checksum for {RUNTIME}. Delete the file and try again"
+        )
     return path

@@ -76,6 +76,7 @@ def load_run(
         )
     gan.compile()
     Checkpoints(directory.checkpoints, gan).read(checkpoint)
+    gan.origin = directory.path.absolute(), gan.images_seen
     return gan
 
 

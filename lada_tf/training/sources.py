@@ -37,6 +37,7 @@ def load_source(
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
     cls: type[LadaGAN] = LadaGAN,
+    token: str | None = None,
 ) -> LadaGAN:
     """Return the `LadaGAN` of a source.
 
@@ -47,6 +48,7 @@ def load_source(
         source: see above. Local models take precedence.
         custom_objects, safe_mode: see `load_run`.
         cls: class of a model that does not come from a run.
+        token: token of the Hugging Face Hub. The default is that of `hf auth login`.
 
     Raises:
         UserError: if there is no such source, or it cannot be loaded.
@@ -56,15 +58,16 @@ def load_source(
         return load_run(*run, custom_objects, safe_mode)
     if text.startswith(OFFICIAL_PREFIX):
         return load_official_checkpoint(text)
-    directory = find_pretrained(source)
+    directory = find_pretrained(source, token)
     return load_pretrained(cls, directory, custom_objects, safe_mode)
 
 
-def find_pretrained(source: str | os.PathLike) -> Path:
+def find_pretrained(source: str | os.PathLike, token: str | None = None) -> Path:
     """Return the directory of a pretrained model. Download it if necessary.
 
     Args:
         source: DIRECTORY, NAME, or hf://USER/REPO, see above.
+        token: see `load_source`.
 
     Raises:
         UserError: if there is no such model, or the Hub cannot be reached.
@@ -85,11 +88,13 @@ def find_pretrained(source: str | os.PathLike) -> Path:
                 *bundled_names(),
             )
         )
+        repository = hub.as_source(text)
+        hint = f". For a model on the Hub, use {repository}"
         raise UserError(
             f"{source}: no such model. Expected {names}, a directory with {CONFIG} or, "
-            "to generate images, an exported model"
+            f"to generate images, an exported model{hint if repository != text else ''}"
         )
-    path = hub.download(text, FILES)
+    path = hub.download(text, FILES, token)
     if not (path / CONFIG).exists():
         raise UserError(f"{source}: has no {CONFIG}, so it is not a pretrained LadaGAN")
     return path

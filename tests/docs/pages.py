@@ -55,6 +55,16 @@ def blocks_of(page: Path) -> list[Block]:
     return result
 
 
+def run_python_blocks(text: str) -> list[dict]:
+    """Run each Python block of a text by itself, and return their variables."""
+    results = []
+    for match in FENCE.finditer(text):
+        if match[2] == "python":
+            results.append({})
+            exec(match[3], results[-1])
+    return results
+
+
 def prose(page: Path) -> str:
     """Return the page without its fenced blocks."""
     return FENCE.sub("", page.read_text())

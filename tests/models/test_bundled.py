@@ -7,6 +7,8 @@ from lada_tf.evaluation.distances import kernel_distance
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.models import LadaGAN
 from lada_tf.models.presets import get_preset
+from lada_tf.models.pretrained import BUNDLED
+from tests.docs.pages import run_python_blocks
 
 NUM_IMAGES = 200
 
@@ -32,6 +34,12 @@ def test_it_has_the_networks_of_its_preset(gan):
     fresh = LadaGAN.from_preset(get_preset("tiny")).get_config()
     for network in ("generator", "discriminator"):
         assert config[network]["config"] == fresh[network]["config"]
+
+
+def test_the_example_of_its_card_runs():
+    card = (BUNDLED / "portraits" / "README.md").read_text("utf-8")
+    (variables,) = run_python_blocks(card)
+    assert variables["images"].shape == (16, 32, 32, 3)
 
 
 def test_presets_without_weights_name_those_that_have_them():

@@ -1,5 +1,6 @@
 """The Hub: push, load, revisions, the cache, and what can go wrong."""
 
+import io
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from huggingface_hub import ModelCard, constants
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN, hub
 from lada_tf.models.pretrained import FILES
-from tests.fake_hub import NOWHERE, use_endpoint
+from tests.docs.pages import run_python_blocks
+from tests.fake_hub import NOWHERE, TOKEN, use_endpoint
 from tests.small import SMALL
 
 OURS = {"README.md", "config.json", "model.weights.h5", "discriminator.weights.h5"}
@@ -36,7 +38,6 @@ def test_push_and_load(gan, fake_hub, monkeypatch):
     assert set(files) == {".gitattributes", *OURS}
     card = ModelCard(files["README.md"].decode())
     assert card.data.library_name == "lada_tf"
-    assert 'LadaGAN.from_pretrained("user/repo")' in card.text
 
     fake_hub.add("user/repo", {"model.pkl": b"code", "setup.py": b"code"})
     assert_same_images(LadaGAN.from_pretrained("user/repo"), gan)
@@ -44,6 +45,31 @@ def test_push_and_load(gan, fake_hub, monkeypatch):
 
     use_endpoint(NOWHERE, monkeypatch)  # the cache remains
     assert_same_images(LadaGAN.from_pretrained("hf://user/repo"), gan)
+
+
+def test_the_examples_of_the_card_run(gan, fake_hub):
+    gan.push_to_hub("user/repo")
+    card = ModelCard(fake_hub.files("user/repo")["README.md"].decode())
+    examples = run_python_blocks(card.text)
+    assert [each["images"].shape for each in examples] == [(16, 32, 32, 3)] * 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_only_downloads_on_a_terminal_show_progress(fake_hub, monkeypatch):
+    fake_hub.add("user/repo", {"config.json": b"x" * 1000})
+    stderr = {}
+    for stream in (Terminal(), Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        hub.download("hf://user/repo", FILES)
+        stderr[stream] = stream.getvalue()
+    terminal, from_cache, pipe = stderr.values()
+    assert "1.00k" in terminal
+    assert not from_cache.strip("\r")
+    assert not pipe
 
 
 def test_keras_loads_the_generator(gan, fake_hub):
@@ -107,6 +133,14 @@ def test_mistakes(source, message, fake_hub, monkeypatch):
     with pytest.raises(UserError, match=message) as raised:
         LadaGAN.from_pretrained(source)
     assert "\n" not in str(raised.value)
+
+
+def test_a_private_repository_needs_a_token(gan, fake_hub, monkeypatch):
+    gan.push_to_hub("user/repo", private=True)
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    with pytest.raises(UserError, match="hf auth login"):
+        LadaGAN.from_pretrained("user/repo")
+    assert_same_images(LadaGAN.from_pretrained("user/repo", token=TOKEN), gan)
 
 
 @pytest.mark.parametrize("is_offline", [False, True])

@@ -92,7 +92,7 @@ def test_float16_files(gan, saved, tmp_path):
 
 def test_save_pretrained_replaces_only_models_of_ours(gan, saved, tmp_path):
     directory = shutil.copytree(saved, tmp_path / "model")
-    with pytest.raises(UserError, match="already exists"):
+    with pytest.raises(UserError, match=f"directory={directory}: already exists"):
         gan.save_pretrained(directory)
     (directory / "notes.txt").write_text("mine")
     gan.save_pretrained(directory, overwrite=True)
@@ -237,13 +237,13 @@ def test_damaged_members_of_a_file(gan, tmp_path, keep):
 def test_configurations_of_other_models(gan, saved, copy):
     (copy / "config.json").write_text('{"model_type": "bert"}')
     for load in (LadaGAN.from_pretrained, pretrained.load_pretrained_generator):
-        with pytest.raises(UserError, match="not that of a LadaGAN"):
+        with pytest.raises(UserError, match="does not describe a LadaGAN"):
             load(copy)
     ours = json.loads((saved / "config.json").read_text())["lada_tf"]
     config = keras.saving.serialize_keras_object(gan.discriminator)
     (copy / "config.json").write_text(json.dumps({**config, "lada_tf": ours}))
     gan.discriminator.save_weights(copy / "model.weights.h5")
-    with pytest.raises(UserError, match="not that of a generator"):
+    with pytest.raises(UserError, match="does not describe a generator"):
         pretrained.load_pretrained_generator(copy)
 
 

@@ -40,7 +40,6 @@ def test_a_model_and_its_card(run_dir, tmp_path):
         "Images seen: 0",
         "FD (small classifier): 1.25",
         '"seed": 3',
-        "commit ",
         "Limits",
         "| latent_dim | 6 |",
     ):

@@ -37,7 +37,7 @@ def test_a_missing_package_is_named_with_the_format(monkeypatch):
     monkeypatch.setattr(exported.importlib.util, "find_spec", lambda name: None)
     for name in ("web", "litert"):
         extra = FORMATS[name].extra
-        with pytest.raises(UserError, match=rf"format={name} .*'lada_tf\[{extra}\]'"):
+        with pytest.raises(UserError, match=rf"format={name}: .*'lada_tf\[{extra}\]'"):
             get_format(name)
 
 
@@ -51,5 +51,5 @@ class Echo(ExportedModel):
 @pytest.mark.parametrize("shape", [(1, 7), (6,), (1, 6, 1)])
 def test_latents_of_another_width_are_refused(shape):
     assert Echo()(np.zeros((2, 6))).shape == (2, 6)
-    with pytest.raises(UserError, match=r"not \(n, 6\)"):
+    with pytest.raises(UserError, match=r"\(n, 6\)"):
         Echo()(np.zeros(shape))

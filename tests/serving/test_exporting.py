@@ -10,6 +10,7 @@ import tensorflow as tf
 from lada_tf.errors import ExportFailed, UserError
 from lada_tf.serving import FORMATS, export_generator, exporting, load_exported
 from lada_tf.serving.comparison import Comparison
+from tests.docs.pages import run_python_blocks
 
 PAIRS = [(name, p) for name, form in FORMATS.items() for p in form.precisions]
 # Of pixels in [-1, 1]. float16 weights have 11 bits; int8 and bfloat16 matmuls 8. With
@@ -39,6 +40,20 @@ def test_an_export_matches_its_generator(format, precision, generator, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("format", sorted(set(FORMATS) - {"web"}))
+def test_the_example_of_a_card_runs_where_the_files_are(
+    format, generator, tmp_path, monkeypatch
+):
+    output = tmp_path / f"faces{FORMATS[format].suffix}"
+    export_generator(generator, output, format, card="$usage\n")
+    in_directory = output.is_dir()
+    card = output / "README.md" if in_directory else Path(f"{output}.md")
+    monkeypatch.chdir(card.parent)
+    (variables,) = run_python_blocks(card.read_text("utf-8"))
+    assert variables["images"].shape == (16, 32, 32, 3)
+
+
+@pytest.mark.slow
 def test_a_file_and_its_card(generator, tmp_path):
     output = tmp_path / "new" / "generator.keras"
     export_generator(generator, output, "keras", card="$usage\n$fidelity\n$1")
@@ -47,7 +62,7 @@ def test_a_file_and_its_card(generator, tmp_path):
         "generator.keras.md",
     }
     card = Path(f"{output}.md").read_text("utf-8")
-    assert "load_model" in card
+    assert 'load_model("generator.keras")' in card
     assert "Stored as float32" in card
     assert card.endswith("$1")
 

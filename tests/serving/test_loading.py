@@ -31,6 +31,8 @@ def folder(gan, run_dir, tmp_path_factory):
     (folder / "bundled" / "faces").mkdir(parents=True)
     pretrained.save_pretrained(gan, folder / "bundled" / "faces")
     gan.ema_generator.save(folder / "generator.keras")
+    (folder / "versions" / "2").mkdir(parents=True)
+    (folder / "versions" / "3").mkdir()
     return folder
 
 
@@ -40,7 +42,7 @@ def places(folder, gan, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(pretrained, "BUNDLED", folder / "bundled")
     hubs = {"hf://user/repo@v1": folder / "bundled" / "faces"}
-    monkeypatch.setattr(hub, "download", lambda source, files: hubs[source])
+    monkeypatch.setattr(hub, "download", lambda source, files, token: hubs[source])
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,8 @@ def test_bfloat16(source, generator):
     [
         ("absent", None, "absent: .*RUN:best.*hf://.*official:.*faces.*exported"),
         ("bundled", None, "no such model"),
+        ("me/mine", None, "hf://me/mine"),
+        ("versions", None, "versions/3"),
         ("faces:best", None, "no such model"),
         ("generator.keras", "bfloat16", "precision=bfloat16"),
     ],

@@ -7,12 +7,16 @@ import pytest
 from huggingface_hub import ModelCard
 
 from lada_tf.models import PRESETS
+from lada_tf.models.presets import get_preset
 from lada_tf.serving.model_card import (
     _preset_name,
     _read_evaluation,
     describe_model,
     describe_run,
 )
+from lada_tf.training import load_run
+from lada_tf.training.run_directory import RunDirectory
+from tests.serving.conftest import EVERY_OPERATION
 
 
 @pytest.mark.parametrize(
@@ -61,10 +65,12 @@ def test_the_card_holds_the_figures_on_memorization(tmp_path):
 
 
 def test_the_hub_reads_the_results(gan, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.start(get_preset("tiny", **EVERY_OPERATION, data="tfds:cifar10"), {"seed": 0})
     metrics = {"FID": 3.29, "FD (small classifier)": 1.25}
     record = {"metrics": metrics, "spread": {"FID": 0.03}}
     (tmp_path / "record.json").write_text(json.dumps(record))
-    card = ModelCard(describe_model(gan, tmp_path / "record.json", "tfds:cifar10"))
+    card = ModelCard(describe_run(run.path, gan, tmp_path / "record.json"))
     assert card.data.datasets == ["uoft-cs/cifar10"]
     assert card.data.model_name == "LadaGAN, tfds:cifar10, 32×32"
     results = {r.metric_type: r.metric_value for r in card.data.eval_results}
@@ -80,3 +86,10 @@ def test_cards_have_no_unknown_metadata(gan, run_dir):
         assert card.data.eval_results is None
         assert card.data.datasets is None
         assert "$" not in text.replace("$usage", "").replace("$fidelity", "")
+
+
+def test_a_model_of_a_run_has_the_card_of_the_run(run_dir):
+    gan = load_run(run_dir)
+    assert describe_model(gan) == describe_run(run_dir, gan)
+    gan.image_counter.assign_add(1)  # it was trained, perhaps on other data
+    assert "portraits" not in describe_model(gan)

@@ -59,8 +59,12 @@ def test_the_newest_version_that_can_be_loaded(tmp_path, monkeypatch, caplog):
         path.write_text(text)
 
     monkeypatch.setattr("lada_tf.serving.served_model.Predictor", Fake)
-    with pytest.raises(UserError, match="no SavedModel"):
+    with pytest.raises(UserError, match=f"model={tmp_path}: "):
         ServedModel(tmp_path)
+    write(1, "bad")
+    with pytest.raises(UserError, match=f"model={tmp_path}: .*1: damaged"):
+        ServedModel(tmp_path)
+    assert not caplog.records
     (tmp_path / "²").mkdir()
     (tmp_path / "x").mkdir()
     (tmp_path / "77").write_text("a file")

@@ -121,8 +121,16 @@ BAD = {
     "text": (request(latents=[["a"] * 6]), INVALID, "an array of numbers"),
     "huge": (huge(), INVALID, "fewer numbers than its shape"),
     "negative side": (with_tensor(shape=(-1, 6), float_val=[0]), INVALID, "fewer"),
-    "too little content": (with_tensor(tensor_content=b"abc"), INVALID, "no array"),
-    "many sides": (with_tensor(shape=[1] * 300, float_val=[0]), INVALID, "no array"),
+    "too little content": (
+        with_tensor(tensor_content=b"abc"),
+        INVALID,
+        "not have the shape",
+    ),
+    "many sides": (
+        with_tensor(shape=[1] * 300, float_val=[0]),
+        INVALID,
+        "not have the shape",
+    ),
     "no such type": (with_tensor(dtype=999, int_val=[0]), INVALID, "numbers"),
     "no type": (with_tensor(dtype=0, int_val=[0]), INVALID, "numbers"),
     "float8": (with_tensor(dtype=24, float8_val=b"a"), INVALID, "numbers"),

@@ -70,12 +70,12 @@ def test_v2(post, expected):
 
 
 BAD_V1 = {
-    "wrong width": ({"instances": [[1.0, 2.0]]}, "the shape (1, 2), not (n, 6)"),
+    "wrong width": ({"instances": [[1.0, 2.0]]}, "the shape (n, 6), not (1, 2)"),
     "ragged": ({"instances": [[1.0], [1.0, 2.0]]}, "an array of numbers"),
     "text": ({"instances": [["a"] * 6]}, "an array of numbers"),
     "null in a row": ({"instances": [[None] * 6]}, "an array of numbers"),
     "infinite in float32": ({"instances": [[1e39] * 6]}, "must be finite"),
-    "no latent": ({"instances": []}, "the shape (0), not (n, 6)"),
+    "no latent": ({"instances": []}, "the shape (n, 6), not (0)"),
     "batch of 0": (
         {
             "signature_name": "generate",
@@ -85,7 +85,7 @@ BAD_V1 = {
     ),
     "beyond the limit": ({"instances": [[0] * 6] * 9}, "from 1 to 8, not 9"),
     "not a list": ({"instances": 3}, '"instances" must be a list'),
-    "neither": ({}, 'either "instances" (rows) or "inputs"'),
+    "neither": ({}, '"instances" (rows) or "inputs"'),
     "mixed rows": ({"instances": [{"a": 1}, {"b": 1}]}, "different names"),
     "unknown input": ({"inputs": {"z": [[0] * 6]}}, "takes latents"),
     "unknown signature": (
@@ -121,21 +121,21 @@ BAD_V1 = {
     ),
     "true": ({"instances": [[True] * 6]}, "an array of numbers"),
     "many levels": (b'{"instances": %s}' % (b"[" * 900 + b"]" * 900), "numbers"),
-    "too many levels": (b"[" * 100_000, "no valid JSON"),
+    "too many levels": (b"[" * 100_000, "not valid JSON"),
     "an integer of 5000 digits": (
         b'{"signature_name": "generate", "inputs": '
         b'{"seed": %s, "num_images": 1, "truncation": 1}}' % (b"9" * 5000),
         "",
     ),
     "1e400": (b'{"instances": [[1e400, 0, 0, 0, 0, 0]]}', ""),
-    "lone surrogate": (rb'{"signature_name": "\ud800"}', "no valid JSON"),
+    "lone surrogate": (rb'{"signature_name": "\ud800"}', "not valid JSON"),
     "number as signature": ({"signature_name": 1, "inputs": 1}, "must be a string"),
     "long name": ({"signature_name": "a" * 10**5, "inputs": 1}, "no signature"),
     "null": (b"null", "must be a JSON object"),
-    "not JSON": (b"{latents", "no valid JSON"),
-    "NaN": (b'{"instances": [[NaN, 0, 0, 0, 0, 0]]}', "no valid JSON"),
-    "not UTF-8": (b'{"\xff": 1}', "no valid JSON"),
-    "nothing": (b"", "no valid JSON"),
+    "not JSON": (b"{latents", "not valid JSON"),
+    "NaN": (b'{"instances": [[NaN, 0, 0, 0, 0, 0]]}', "not valid JSON"),
+    "not UTF-8": (b'{"\xff": 1}', "not valid JSON"),
+    "nothing": (b"", "not valid JSON"),
 }
 
 
@@ -170,11 +170,11 @@ def test_bad_requests_leave_no_traceback_in_the_log(server, post):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ([tensor(data=np.zeros((1, 2)))], "the shape (1, 2), not (n, 6)"),
+        ([tensor(data=np.zeros((1, 2)))], "the shape (n, 6), not (1, 2)"),
         ([tensor(data=np.zeros((9, 6)))], "from 1 to 8, not 9"),
         ([tensor(data=np.zeros((0, 6)))], "from 1 to 8, not 0"),
-        ([tensor(shape=(4, 6))], "no array of the shape [4, 6]"),
-        ([tensor(shape=(-3, -6))], "no array of the shape [-3, -6]"),
+        ([tensor(shape=(4, 6))], "not have the shape [4, 6]"),
+        ([tensor(shape=(-3, -6))], "not have the shape [-3, -6]"),
         ([tensor(datatype="BF99")], "datatype"),
         ([tensor(name="z")], "takes latents"),
         ([], "the request has nothing"),
@@ -288,7 +288,7 @@ def test_too_long(post):
     body = b'{"instances": [[' + b"0," * 600_000 + b"0]]}"
     status, answer = post(V1, body)
     assert status == 413
-    assert "longer than 1048576 bytes" in answer["error"]
+    assert "more than 1048576 bytes" in answer["error"]
 
 
 def test_200_clients_at_once(post):
