@@ -16,11 +16,13 @@ from lada_tf.layers._common import (
 )
 from lada_tf.layers.attentions import check_trusted
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
-from lada_tf.layers.fast_conv2d import FastConv2D, UpSamplingConv2D
+from lada_tf.layers.fast_conv2d import FastConv2D
 from lada_tf.layers.icnr import ICNR
 from lada_tf.layers.ladaformer import Ladaformer
-from lada_tf.layers.lee import LEE, PixelShuffle
+from lada_tf.layers.lee import LEE
+from lada_tf.layers.pixel_shuffle import PixelShuffle
 from lada_tf.layers.position_embedding import PositionEmbedding
+from lada_tf.layers.up_sampling_conv2d import UpSamplingConv2D
 from lada_tf.models.gradient_checkpointing import call_layer
 
 OUTPUT_HEADS = ("pixel", "patch", "decoder")
