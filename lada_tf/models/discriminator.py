@@ -1,6 +1,5 @@
 """The discriminator: convolutions down to 16×16, then a Ladaformer (Fig. 4b)."""
 
-import warnings
 from collections.abc import Callable
 
 import keras
@@ -8,26 +7,17 @@ from keras import ops
 
 from lada_tf import kernels
 from lada_tf.errors import UserError
-from lada_tf.layers._common import check_input, initializer_config, network_dtype
+from lada_tf.layers._common import initializer_config, network_dtype
 from lada_tf.layers.attentions import check_trusted
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
 from lada_tf.layers.fast_conv2d import FastConv2D
 from lada_tf.layers.ladaformer import Ladaformer
 from lada_tf.layers.position_embedding import PositionEmbedding
 from lada_tf.layers.space_to_depth import SpaceToDepth
-from lada_tf.models.gradient_checkpointing import (
-    call_layer,
-    recomputed_input_gradients,
-)
-
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
+from lada_tf.models.gradient_checkpointing import call_layer
+from lada_tf.models.images import check_images
 
 GRID = 16  # side of the map after the down blocks
-# Factor for R1's gradients in float16, where small ones underflow to 0.
-R1_SCALE_FLOAT16 = 1024.0
-RESCALING = "keras.layers.Rescaling(1 / 127.5, -1)"
-MAX_VALUE = 1.5  # of pixels in "about [-1, 1]": resizing may overshoot
 
 
 @keras.saving.register_keras_serializable("lada_tf")
@@ -256,70 +246,6 @@ class Discriminator(keras.Model):
         discriminator = cls(**config)
         discriminator.build()  # HDF5 files do not say that they need it
         return discriminator
-
-
-def check_images(images: kernels.Tensor, image_size: int) -> None:
-    """Raise ValueError unless images are a float tensor (B, size, size, 3)."""
-    check_input(
-        "images",
-        images,
-        (None, image_size, image_size, 3),
-        f"use RGB, channels last, resized by keras.layers.Resizing({image_size}, "
-        f"{image_size}) and rescaled to [-1, 1] by {RESCALING}",
-    )
-
-
-def as_float32_images(images: kernels.Tensor, image_size: int) -> kernels.Tensor:
-    """Return images as float32 of a known shape. Raise as `check_images` does."""
-    check_images(images, image_size)
-    images = tf.convert_to_tensor(images)
-    if not images.shape[1:].is_fully_defined():
-        images = tf.ensure_shape(images, (None, image_size, image_size, 3))
-    return tf.cast(images, tf.float32)
-
-
-def check_range(images: kernels.Tensor) -> None:
-    """Raise ValueError if the values of images are far from [-1, 1]."""
-    low, high = float(ops.min(images)), float(ops.max(images))
-    if not (low >= -MAX_VALUE and high <= MAX_VALUE):  # also for NaN
-        raise ValueError(
-            f"images are in [{low:.4g}, {high:.4g}], not in [-1, 1]: if they are in "
-            f"[0, 255], rescale them with {RESCALING}"
-        )
-    if 0 <= low < high:
-        warnings.warn(
-            f"images are in [{low:.4g}, {high:.4g}]. If 0 is black, rescale them to "
-            "[-1, 1] with keras.layers.Rescaling(2, -1)",
-            stacklevel=3,
-        )
-
-
-def logits_and_input_gradients(
-    discriminator: keras.Model,
-    images: kernels.Tensor,
-    gradient_checkpointing: bool = False,
-) -> tuple[kernels.Tensor, kernels.Tensor]:
-    """Return the logits of a training pass, and their sum's gradients by the images.
-
-    Args:
-        discriminator: `Discriminator`, or a Keras model like it.
-        images: float32 (B, H, W, 3).
-        gradient_checkpointing: bool. If True, backward passes recompute activations.
-
-    Returns:
-        Logits, float32 (B, 25), and ∇ₓ Σ logits(x), float32 (B, H, W, 3).
-    """
-    scale = R1_SCALE_FLOAT16 if discriminator.compute_dtype == "float16" else 1.0
-    if gradient_checkpointing:
-        stages = discriminator.stages(training=True)
-        logits, gradients = recomputed_input_gradients(stages, images, scale)
-    else:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            logits = tf.cast(discriminator(images, training=True), tf.float32)
-            scaled = logits * scale
-        gradients = tape.gradient(scaled, images)
-    return logits, gradients / scale
 
 
 class _DownBlock(keras.layers.Layer):

@@ -1,25 +1,23 @@
 """How Keras trains LadaGAN: `compile`, `fit`, `evaluate`, their metrics and checks."""
 
 import contextlib
-import importlib
 import itertools
-import os
 import re
-import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.models.discriminator import check_images, check_range
 from lada_tf.models.fit_callbacks import ProgressBar, prepared
+from lada_tf.models.images import check_batch, images_on_replicas, with_first_batch
 from lada_tf.models.losses import METRICS, TEST_METRICS
-from lada_tf.models.optimizer_step import Optimizers, make_optimizer
+from lada_tf.models.optimizers import Optimizers, make_optimizer
 
-# Networks that a saved model may name. A path could belong to somebody else's file.
+# Feature networks that a saved model may name. Paths are refused: the file with the
+# weights could come from somebody else.
 FEATURES = ("small_classifier", "keras_inception_v3", "inception")
 
 
@@ -237,13 +235,13 @@ class ImageTrainer(keras.Model):
             ValueError: if the first batch has another shape, dtype or range; or if a
                 callback cannot work.
         """
-        x, first = _with_first_batch(x)
-        self._check(first)
+        x, first = with_first_batch(x)
+        check_batch(first, self.image_size)
         if validation_data is not None:
             images, *rest = keras.utils.unpack_x_y_sample_weight(validation_data)
-            images, first = _with_first_batch(images)
+            images, first = with_first_batch(images)
             try:
-                self._check(first)
+                check_batch(first, self.image_size)
             except ValueError as error:
                 raise ValueError(f"validation_data: {error}") from error
             kwargs["validation_data"] = (images, *rest)
@@ -258,7 +256,7 @@ class ImageTrainer(keras.Model):
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Run one training step, see `keras.Model.train_on_batch` and `fit`."""
-        self._check(x)
+        check_batch(x, self.image_size)
         return super().train_on_batch(x, *args, **kwargs)
 
     def evaluate(
@@ -290,8 +288,8 @@ class ImageTrainer(keras.Model):
             They are NaN for a single image. The list is in this order.
         """
         if not kwargs:  # Only `fit` passes some, and it has checked the data.
-            x, first = _with_first_batch(x)
-            self._check(first)
+            x, first = with_first_batch(x)
+            check_batch(first, self.image_size)
         self._open_distances()
         callbacks = prepared(callbacks)
         self._is_testing = True
@@ -315,7 +313,7 @@ class ImageTrainer(keras.Model):
 
     def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the losses of a batch. The distances need a set: use `evaluate`."""
-        self._check(x)
+        check_batch(x, self.image_size)
         return super().test_on_batch(x, *args, **kwargs)
 
     def make_test_function(self, force: bool = False) -> Callable:
@@ -331,7 +329,7 @@ class ImageTrainer(keras.Model):
                 raise StopIteration
             if self._is_testing and self._distances:
                 for batch in batches:
-                    for images in _on_replicas(batch):
+                    for images in images_on_replicas(batch):
                         self._distances.update(np.asarray(images))
             return run_steps(iter(batches))
 
@@ -349,38 +347,14 @@ class ImageTrainer(keras.Model):
             return {}
         return self._distances.results(self.ema_generator)
 
-    def save(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Save the model, see `keras.Model.save`. HDF5 files have no optimizers."""
-        if str(filepath).endswith((".h5", ".hdf5")):
-            kwargs = {"include_optimizer": False, **kwargs}
-        super().save(filepath, *args, **kwargs)
-
-    def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Export the EMA generator, see `keras.Model.export`."""
-        self.ema_generator.export(filepath, *args, **kwargs)
-
-    def quantize(self, *args: Any, **kwargs: Any) -> None:
-        raise ValueError(
-            "a quantized LadaGAN cannot train: quantize its ema_generator, or export "
-            "with lada_tf.serving.export_generator(format='litert', precision='int8')"
-        )
-
     def _symbolic_build(self, iterator=None, data_batch=None):
         """Build nothing. Keras would call the model with images to build `augment`."""
 
     def _open_distances(self):
         if self._distances is None and self.features is not None:
-            # By name, because models import nothing of evaluation.
-            validation = importlib.import_module("lada_tf.evaluation.validation")
-            self._distances = validation.FeatureDistances(self.features)
+            from lada_tf.evaluation.validation import FeatureDistances
 
-    def _check(self, batch):
-        images = next(_on_replicas(batch), None)
-        if images is not None:
-            check_images(images, self.image_size)
-            if 0 in images.shape:
-                raise ValueError("images are empty")
-            check_range(images)
+            self._distances = FeatureDistances(self.features)
 
 
 def deserialized(config: dict, names: tuple[str, ...]) -> dict:
@@ -399,29 +373,3 @@ def _one_line_errors():
         if not text:
             raise
         raise ValueError(text[0]) from None
-
-
-def _on_replicas(batch) -> Iterator[tf.Tensor]:
-    """Yield the images of a batch on each replica."""
-    images, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    if isinstance(images, tf.distribute.DistributedValues):
-        yield from images.values
-    elif images is not None:
-        yield images
-
-
-def _with_first_batch(data):
-    """Return data for `fit`, from which nothing was taken, and its first batch."""
-    if isinstance(data, types.GeneratorType):
-        first = list(itertools.islice(data, 1))
-        return (batch for batch in itertools.chain(first, data)), *(first or [None])
-    if hasattr(data, "shape"):
-        return data, data[:64]
-    if isinstance(data, (dict, list, tuple)):
-        raise ValueError(
-            f"images must be one array or dataset, not {type(data).__name__}: join "
-            "arrays with numpy.stack or numpy.concatenate"
-        )
-    if data is None:
-        return data, data
-    return data, next(iter(data), None)

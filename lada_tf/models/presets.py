@@ -260,6 +260,21 @@ PRESETS = {
 }
 
 
+# Fields of Preset that are also arguments and attributes of LadaGAN.
+HYPERPARAMETERS = (
+    "r1_gamma",
+    "r1_interval",
+    "bcr_real",
+    "bcr_fake",
+    "ema_decay",
+    "g_learning_rate",
+    "d_learning_rate",
+    "g_betas",
+    "d_betas",
+    "freeze_d",
+)
+
+
 def get_preset(name: str, **overrides: Any) -> Preset:
     """Return the preset of that name, with some fields replaced.
 

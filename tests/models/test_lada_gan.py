@@ -10,9 +10,8 @@ import tensorflow as tf
 
 from lada_tf import kernels
 from lada_tf.models import Discriminator, Generator, LadaGAN, get_preset
-from lada_tf.models.discriminator import as_float32_images, check_range
-from lada_tf.models.fit import _with_first_batch
 from lada_tf.models.fit_callbacks import SHOWN_BY_FIT, ProgressBar
+from lada_tf.models.images import as_float32_images, check_range, with_first_batch
 from lada_tf.models.losses import METRICS
 from lada_tf.models.networks import keras_defaults
 from tests.small import SMALL
@@ -299,10 +298,10 @@ def test_images_are_checked_before_training(untrained, source):
 
 def test_a_first_look_takes_nothing_from_a_generator():
     batches = [(np.full((1,), i),) for i in range(3)]
-    data, first = _with_first_batch(batch for batch in batches)
+    data, first = with_first_batch(batch for batch in batches)
     assert first is batches[0]
     assert list(data) == batches
-    empty, first = _with_first_batch(batch for batch in [])
+    empty, first = with_first_batch(batch for batch in [])
     assert (list(empty), first) == ([], None)
 
 
