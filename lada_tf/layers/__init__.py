@@ -1,4 +1,4 @@
-"""The layers, for any Keras 3 model and backend."""
+"""Keras layers of LadaGAN and of its ablations, for any Keras 3 backend."""
 
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
 from lada_tf.layers.diff_augment import DiffAugment

@@ -7,16 +7,17 @@ from lada_tf import kernels
 
 @keras.saving.register_keras_serializable("lada_tf")
 class FastConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` whose convolution is `kernels.conv2d`.
+    """`keras.layers.Conv2D` that trains faster on CPUs.
 
-    In a training step on a CPU, `kernels.conv2d` may take a faster algorithm that
-    computes the same numbers up to rounding.
+    In a training step on a CPU, `lada_tf.kernels.conv2d` may choose a faster algorithm.
+    It computes the same numbers up to rounding.
 
     Args:
         filters: int, channels of the output.
         kernel_size: int, or two ints.
         padding: `"same"` or `"valid"`.
-        data_format: `"channels_last"`, whatever Keras' configuration file says.
+        data_format: must be `"channels_last"`. This is the default, whatever keras.json
+            says.
         **kwargs: other arguments of `keras.layers.Conv2D`.
 
     Call arguments:

@@ -10,7 +10,7 @@ from lada_tf.layers.pixel_shuffle import PixelShuffle
 
 @keras.saving.register_keras_serializable("lada_tf")
 class LEE(keras.layers.Layer):
-    """Double a feature map: pixel shuffle (×2), then a 3×3 convolution (eq 8).
+    """Double a feature map by a pixel shuffle and a 3×3 convolution (eq 8).
 
     Args:
         filters: int, channels of the output.

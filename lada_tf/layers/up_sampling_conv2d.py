@@ -18,14 +18,13 @@ FIXED_ARGUMENTS = {
 class UpSamplingConv2D(keras.layers.Conv2D):
     """Nearest-neighbor ×2 upsampling and a 3×3 convolution, as one convolution.
 
-    It computes the same numbers as the two layers in sequence, up to rounding, with 4/9
-    of the multiply-adds (see `lada_tf.kernels.reference.upsample_conv2d`).
+    It computes the same numbers as the two layers, up to rounding. It needs 4/9 of the
+    multiply-adds (see `lada_tf.kernels.reference.upsample_conv2d`).
 
     Args:
         filters: int, channels of the output.
-        **kwargs: arguments of `keras.layers.Conv2D`, except those that this layer
-            fixes: `kernel_size`, `strides`, `padding`, `data_format`, `dilation_rate`
-            and `groups`.
+        **kwargs: other arguments of `keras.layers.Conv2D`. `kernel_size`, `strides`,
+            `padding`, `data_format`, `dilation_rate` and `groups` are fixed.
 
     Call arguments:
         inputs: float tensor (B, H, W, channels).

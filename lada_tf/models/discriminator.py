@@ -1,4 +1,4 @@
-"""The discriminator: convolutions down to 16×16, then a Ladaformer (Fig. 4b)."""
+"""The discriminator: convolutions to 16×16, then a Ladaformer (Fig. 4b)."""
 
 from collections.abc import Callable
 
@@ -22,28 +22,29 @@ GRID = 16  # side of the map after the down blocks
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Discriminator(keras.Model):
-    """LadaGAN's discriminator, and the convolutional one of its ablations.
+    """LadaGAN's discriminator.
 
-    A 3×3 convolution and down blocks reduce the image to 16×16. These 256 tokens get a
-    position embedding and pass one Ladaformer, SpaceToDepth to 8×8, and a 3×3
-    convolution. With `attention="conv"`, one more down block replaces all this. Two
-    convolutions turn the 8×8 map into 5×5 logits.
+    A 3×3 convolution and down blocks reduce the image to 16×16, which are 256 tokens. A
+    position embedding, a Ladaformer, SpaceToDepth and a 3×3 convolution follow, and
+    give an 8×8 map. Two convolutions turn it into 5×5 logits.
+
+    With `attention="conv"`, a down block replaces the layers from 16×16 to 8×8. The
+    paper's ablations use this discriminator, without batch normalization.
 
     Args:
-        image_size: int, side of the images: 16 · 2^k, k ≥ 1.
-        widths: ints, channels of the first convolution and of each down block: k + 1.
+        image_size: int, side of the images: 16 · 2^k with k ≥ 1.
+        widths: k + 1 ints, channels of the first convolution and of each down block.
         attention: the attention layer, see `Ladaformer`, or `"conv"`.
         out_widths: two ints, channels of the last two hidden maps.
         num_heads: int, heads of the attention.
         mlp_dim: int, hidden width of the Ladaformer's MLP.
-        batch_norm: bool. If True, the down blocks normalize. (The paper's ablations
-            with `attention="conv"` do not.)
+        batch_norm: bool. If True, the down blocks use batch normalization.
         score: score form of the attention, see `LadaAttention`.
         initializer: initializer of every kernel and embedding.
         sync_batch_norm: bool. If True, batch normalization uses the statistics of all
             replicas of a `tf.distribute` strategy.
-        dtype: dtype policy. If None, Keras' global policy if it is for mixed precision,
-            else float32, whatever `floatx` says.
+        dtype: dtype policy. If None, Keras' global policy if it keeps weights in
+            float32, as mixed precision does; else float32.
 
     Call arguments:
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
@@ -56,8 +57,8 @@ class Discriminator(keras.Model):
         Logits, float32 (B, 25), one per cell of a 5×5 map. Positive means real.
 
     Raises:
-        ValueError: if the sizes do not fit together, or the images have other sizes;
-            the message names them.
+        ValueError: if the sizes do not fit together, or the images have another size.
+            The message names them.
 
     Example:
 
@@ -131,7 +132,7 @@ class Discriminator(keras.Model):
         )
 
     def build(self, images_shape: tuple | None = None) -> None:
-        if self.built:  # type: ignore[has-type]  # by from_config
+        if self.built:  # type: ignore[has-type]  # in from_config
             return
         shape = (None, self.image_size, self.image_size, 3)
         self.input_convolution.build(shape)
@@ -172,9 +173,10 @@ class Discriminator(keras.Model):
         return [self._stem, *map(in_mode, self.down_blocks), self._logits]
 
     def freeze(self, num_stages: int) -> None:
-        """Stop training the stages of the highest resolution (FreezeD).
+        """Freeze the stages of the highest resolution (FreezeD).
 
-        Their batch normalization uses its moving statistics. Call it before `compile`.
+        Their weights and the moving statistics of their batch normalization no longer
+        change. Call this method before `compile`.
 
         Args:
             num_stages: int. The first convolution is the first stage, followed by the
@@ -197,9 +199,8 @@ class Discriminator(keras.Model):
             stage.trainable = False
 
     def _stem(self, images):
-        return kernels.leaky_relu(
-            self.input_convolution(images)
-        )  # (B, H, W, widths[0])
+        x = self.input_convolution(images)  # (B, H, W, widths[0])
+        return kernels.leaky_relu(x)
 
     def _logits(self, x):
         if self.attention != "conv":
@@ -244,15 +245,18 @@ class Discriminator(keras.Model):
     def from_config(cls, config: dict) -> "Discriminator":
         check_trusted(config.get("attention", "lada"))
         discriminator = cls(**config)
-        discriminator.build()  # HDF5 files do not say that they need it
+        discriminator.build()  # HDF5 files do not record that the model was built
         return discriminator
 
 
 class _DownBlock(keras.layers.Layer):
-    """Halve a map with the mean of a convolutional and a direct path (FastGAN).
+    """Halve a map: the mean of a main path and a direct path (FastGAN).
 
     main: 3×3 convolution with stride 2, norm, LeakyReLU, 3×3 convolution, norm,
-    LeakyReLU. direct: 2×2 average pool, 1×1 convolution, norm, LeakyReLU. No biases.
+    LeakyReLU
+    direct: 2×2 average pool, 1×1 convolution, norm, LeakyReLU
+
+    The convolutions have no biases. Normalization is optional.
 
     Reference:
         Liu et al., "Towards faster and stabilized GAN training for high-fidelity

@@ -1,4 +1,7 @@
-"""Optimizers, and one step: over micro-batches, over replicas, with a scaled loss."""
+"""Update a network with gradients from several micro-batches and replicas.
+
+The step also scales the loss for float16, and measures the gradients' norm.
+"""
 
 import collections
 import dataclasses
@@ -9,24 +12,25 @@ import tensorflow as tf
 
 from lada_tf import kernels
 
-# If the loss scale has dropped this far, overflow is not the cause.
+# Loss scaling halves the scale after each overflow. If it drops this far, the gradients
+# are not finite for another reason.
 MIN_LOSS_SCALE = 2.0**-20
 
 
 def update_average(average: keras.Model, network: keras.Model, decay: float) -> None:
-    """Update an average of a network, including its batch-norm statistics."""
+    """Update the EMA of a network, including its batch-norm statistics."""
     kernels.move_averages(average.weights, network.weights, 1 - decay)
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One of several equal slices of the global batch, in order."""
+    """A position among equal slices of the global batch."""
 
     index: int | tf.Tensor = 0
     count: int = 1
 
     def rows(self, draw: Callable, n: int | tf.Tensor) -> tf.Tensor:
-        """Return this shard's n rows of the random numbers for the global batch.
+        """Draw random numbers for the global batch, and return this shard's n rows.
 
         Args:
             draw: callable, number of rows → tensor with that many rows.
@@ -41,14 +45,14 @@ class Shard:
 class OptimizerStep:
     """Average a network's gradients over the global batch, then apply them once.
 
-    Every replica and every micro-batch sees its own shard of the batch. Every shard
-    starts from the same seed state and takes its own rows of the random numbers, so the
-    step equals that of a single device.
+    Each micro-batch of each replica is one shard of the global batch. Every shard
+    starts from the same seed state and takes its own rows of the random numbers. The
+    step is therefore the same for any number of shards.
 
     Args:
-        network: Keras model whose trainable variables are updated.
+        network: Keras model with the trainable variables to update.
         optimizer: Keras optimizer, built for these variables.
-        seed_generator: `keras.random.SeedGenerator` of all random draws.
+        seed_generator: `keras.random.SeedGenerator` of all random numbers in the step.
         num_micro_batches: int, micro-batches per replica.
     """
 
@@ -74,8 +78,8 @@ class OptimizerStep:
     def micro_batches(self, batch: tf.Tensor) -> Iterator[tuple[Shard, tf.Tensor]]:
         """Yield the shard and the rows of each micro-batch, in order.
 
-        A micro-batch waits for the gradients of the one before it. Otherwise the
-        activations of all of them would be in memory at once.
+        A micro-batch waits for the gradients of the one before it. Otherwise, the
+        activations of all micro-batches would be in memory at once.
         """
         if self.num_shards > 1:
             _check_divisible(batch, self.num_micro_batches)
@@ -89,11 +93,11 @@ class OptimizerStep:
         """Add the gradients of one loss.
 
         Args:
-            loss_function: callable, inputs → loss, dict of scalar metrics. Metrics of
-                the same name are added up over the losses of a micro-batch.
-            *inputs: its arguments.
+            loss_function: callable, inputs → loss, dict of scalar metrics. A metric
+                that several losses return is the sum of their values.
+            *inputs: arguments of the loss function.
         """
-        # Two losses may run at once, but replicas must communicate in a fixed order.
+        # Two losses could run at once, but replicas must communicate in a fixed order.
         with tf.control_dependencies(self.gradients if self.num_replicas > 1 else []):
             with tf.GradientTape() as tape:
                 loss, metrics = loss_function(*inputs)
@@ -121,11 +125,11 @@ class OptimizerStep:
         (means,) = self._mean_over_shards([sums])
         loss_scale = self.optimizer.scale_loss(tf.ones(()))
         norm = kernels.global_norm(gradients) / loss_scale
-        # Keras sums over replicas again. Divide first, so that the mean stays the same.
+        # Keras sums over replicas again, so divide first.
         if self.num_replicas > 1:
             gradients = [gradient / self.num_replicas for gradient in gradients]
         with tf.control_dependencies([norm]):
-            # All reads of the weights are done, so TensorFlow can update them in place.
+            # All reads of the weights are finished: they can be updated in place.
             self.optimizer.apply(gradients, self.variables)
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             scale_exhausted = loss_scale <= MIN_LOSS_SCALE
@@ -144,7 +148,11 @@ class OptimizerStep:
 
 
 def _check_divisible(batch, num_micro_batches):
-    """Refuse a batch that is empty or cannot be split evenly, also in the graph."""
+    """Raise an error if a batch is empty or cannot be split evenly.
+
+    If only the graph knows the size, the graph checks it. `fit` then finds the message
+    in TensorFlow's report by its start and its closing parenthesis.
+    """
     message = (
         f"gradient_accumulation_steps={num_micro_batches} must divide the number of "
         "images in each batch, per replica. Leave out a smaller last batch with "

@@ -1,4 +1,4 @@
-"""The optimizers of both networks, as Keras expects them."""
+"""Create the optimizers of both networks, and present them to Keras as one."""
 
 from typing import Any
 
@@ -9,12 +9,15 @@ from lada_tf.models.networks import keras_defaults
 
 
 class Optimizers:
-    """Both optimizers, in the form that Keras' callbacks expect of several.
+    """Both optimizers, with the attributes that Keras' callbacks use.
+
+    Args:
+        g_optimizer: the generator's optimizer.
+        d_optimizer: the discriminator's optimizer.
+        iterations: variable, number of training steps.
 
     Attributes:
-        optimizers: those of the generator and the discriminator, without the
-            `LossScaleOptimizer` around them. Callbacks change each learning rate.
-        iterations: variable, number of training steps.
+        optimizers: both, without a `LossScaleOptimizer` around them.
     """
 
     name = "optimizers"
@@ -38,7 +41,7 @@ class Optimizers:
 
     @property
     def learning_rate(self) -> Any:
-        """The generator's learning rate. Setting it scales both by one factor."""
+        """The generator's learning rate. Setting it scales both learning rates."""
         return self.optimizers[0].learning_rate
 
     @learning_rate.setter
@@ -47,8 +50,8 @@ class Optimizers:
         before = float(g_optimizer.learning_rate)
         if before == 0:
             raise ValueError(
-                "the generator's learning rate is 0: set g_optimizer.learning_rate and "
-                "d_optimizer.learning_rate"
+                "the generator's learning rate is 0, so it cannot be scaled: set "
+                "g_optimizer.learning_rate and d_optimizer.learning_rate"
             )
         d_optimizer.learning_rate = float(d_optimizer.learning_rate) * value / before
         g_optimizer.learning_rate = value
@@ -72,11 +75,11 @@ def make_optimizer(
     learning_rate: float,
     betas: tuple[float, ...],
 ) -> keras.optimizers.Optimizer:
-    """Return an optimizer, built for a network.
+    """Return an optimizer that is built for a network.
 
     Args:
-        name: new name of the optimizer, for logs and the paths of its variables.
-        optimizer: what `keras.optimizers.get` takes, or None for Adam.
+        name: name of the optimizer, for logs and the paths of its variables.
+        optimizer: argument of `keras.optimizers.get`, or None for Adam.
         network: Keras model. If it computes in float16, the optimizer scales the loss.
         learning_rate: float, of the default Adam.
         betas: two floats, β₁ and β₂ of the default Adam.
@@ -84,7 +87,7 @@ def make_optimizer(
     Raises:
         ValueError: if the optimizer averages weights.
     """
-    with keras_defaults():  # the learning rate's dtype is `floatx`
+    with keras_defaults():  # Keras creates learning rates in `floatx`
         if optimizer is None:
             optimizer = kernels.FusedAdam(
                 learning_rate, beta_1=betas[0], beta_2=betas[1]
@@ -95,8 +98,8 @@ def make_optimizer(
             built = keras.optimizers.LossScaleOptimizer(built)
         if _unwrapped(built).use_ema:
             raise ValueError(
-                f"{name}: use_ema=True is not supported. ema_generator is the average "
-                "of the generator, see ema_decay"
+                f"{name}: use_ema=True is not supported. Use ema_generator and its "
+                "ema_decay"
             )
         built.name = _unwrapped(built).name = name
         built.build(network.trainable_variables)
