@@ -441,7 +441,7 @@ def test_bad_arguments():
         LadaGAN(large, Discriminator(32))
     with pytest.raises(ValueError, match="weights must be float32"):
         LadaGAN(Generator(32, dtype="float16"), Discriminator(32))
-    with pytest.raises(ValueError, match="dtype=mixed_float16: give it to the"):
+    with pytest.raises(ValueError, match="dtype=mixed_float16"):
         LadaGAN(small, Discriminator(32), dtype="mixed_float16")
     with pytest.raises(ValueError, match="preset='cifar'"):
         LadaGAN.from_preset("cifar")
