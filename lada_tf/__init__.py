@@ -1,4 +1,4 @@
-"""LadaGAN: image GANs with linear additive attention, in TensorFlow and Keras 3."""
+"""LadaGAN: image GANs with linear additive attention, in Keras 3."""
 
 import importlib
 import sys

@@ -1,10 +1,10 @@
 """Compile chains of elementwise operations into single kernels with XLA.
 
-In a TensorFlow graph, each operation of such a chain reads and writes a whole tensor,
-and stores most of these tensors until the backward pass. XLA compiles the chain into
-one kernel. It compiles the gradient into another one, which recomputes intermediate
-values from the chain's inputs. Matmuls and convolutions stay outside: TensorFlow's own
-are faster.
+In a TensorFlow graph, each operation of such a chain reads and writes a whole tensor.
+The graph stores most of these tensors until the backward pass. XLA compiles the chain
+into one kernel. It compiles the gradient into another one, which recomputes
+intermediate values from the chain's inputs. Matmuls and convolutions stay outside:
+TensorFlow's own are faster.
 """
 
 import functools

@@ -19,8 +19,8 @@ class FastformerAttention(MultiHeadLayer):
         output = W concat(κ ⊙ qᵢ) + b + q
 
     q and k are linear maps D → D of the inputs, with bias. ⊙ is the elementwise
-    product. As in the code of Fastformer's authors, the queries also serve as values,
-    and one linear map with bias computes the h scores from all D features.
+    product. Two details follow the code of Fastformer's authors: the queries also serve
+    as values, and one linear map with bias computes the h scores from all D features.
 
     Args:
         num_heads: int, h. Must divide D, the width of the inputs.

@@ -39,12 +39,7 @@ class Discriminator(keras.Model):
         num_heads: int, heads of the attention.
         mlp_dim: int, hidden width of the Ladaformer's MLP.
         batch_norm: bool. If True, the down blocks use batch normalization.
-        score: score form of the attention, see `LadaAttention`.
-        initializer: initializer of every kernel and embedding.
-        sync_batch_norm: bool. If True, batch normalization uses the statistics of all
-            replicas of a `tf.distribute` strategy.
-        dtype: dtype policy. If None, Keras' global policy if it keeps weights in
-            float32, as mixed precision does; else float32.
+        score, initializer, sync_batch_norm, dtype: see `Generator`.
 
     Call arguments:
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].

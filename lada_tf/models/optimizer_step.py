@@ -26,8 +26,8 @@ def update_average(average: keras.Model, network: keras.Model, decay: float) -> 
 class Shard:
     """A position among equal slices of the global batch."""
 
-    index: int | tf.Tensor = 0
-    count: int = 1
+    index: int | tf.Tensor
+    count: int
 
     def rows(self, draw: Callable, n: int | tf.Tensor) -> tf.Tensor:
         """Draw random numbers for the global batch, and return this shard's n rows.
