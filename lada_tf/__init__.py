@@ -1,4 +1,4 @@
-"""LadaGAN: image GANs of linear additive-attention Transformers, in Keras 3."""
+"""LadaGAN: image GANs with linear additive attention, in Keras 3."""
 
 import importlib
 import sys
@@ -48,12 +48,15 @@ def __dir__() -> list[str]:
 
 def _is_command() -> bool:
     """Return True in a process of `lada-tf …` or `python -m lada_tf.…`."""
-    # While Python imports the package of a module to run, sys.argv[0] is "-m".
+    # `python -m` sets sys.argv[0] to "-m" while it imports the module's package.
     return bool(sys.argv) and Path(sys.argv[0]).stem in ("-m", "lada-tf")
 
 
 class _Model:
-    """A model's class for `keras.saving.load_model`, imported when a file has one."""
+    """A stand-in for a model's class that `keras.saving.load_model` can look up.
+
+    It imports the class when a file contains the model.
+    """
 
     def __init__(self, name: str):
         self._name = name
@@ -63,7 +66,8 @@ class _Model:
 
 
 if TYPE_CHECKING or not _is_command():
-    # `keras.saving.load_model` must know our classes. Commands import what they need.
+    # Register our classes with Keras. Commands import what they need, so they start
+    # faster without this.
     with without_garbage_collection():
         import keras
 

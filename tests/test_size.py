@@ -9,8 +9,8 @@ from tests.imports import MODULES, files_reached_by
     ("module", "most"),
     [
         ("lada_tf.layers.lada_attention", 4),
-        ("lada_tf.models.generator", 18),
-        ("lada_tf.models.lada_gan", 32),
+        ("lada_tf.models.generator", 19),
+        ("lada_tf.models.lada_gan", 37),
     ],
 )
 def test_a_module_can_be_read_without_many_others(module, most):
@@ -19,4 +19,4 @@ def test_a_module_can_be_read_without_many_others(module, most):
 
 
 def test_number_of_modules():
-    assert len(MODULES) <= 128
+    assert len(MODULES) <= 133

@@ -1,8 +1,8 @@
-"""The operations of the networks, each with a reference and possibly a fast kernel.
+"""Operations of the networks. Some have fast kernels for training.
 
-Layers and models import this module only. Each function below computes what the
-function of the same name in `lada_tf.kernels.reference` defines. Inside `fast()` it may
-take a faster kernel instead: the same numbers up to rounding.
+Layers and models import only this module. `lada_tf.kernels.reference` defines each
+operation by a function of the same name. Inside `fast()`, the functions below may
+choose a faster kernel, which computes the same numbers up to rounding.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Adam as one TensorFlow operation per variable, or on GPUs as one XLA kernel."""
+"""Adam with one TensorFlow operation per variable, or one XLA kernel on GPUs."""
 
 import keras
 import tensorflow as tf
@@ -10,14 +10,15 @@ from lada_tf.kernels.xla_kernel import xla_kernel
 
 @keras.saving.register_keras_serializable("lada_tf")
 class FusedAdam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam` with TensorFlow's own kernel, equal up to rounding.
+    """`keras.optimizers.Adam`, but faster. The results are equal up to rounding.
 
-    Keras composes the update from about a dozen operations, and each one reads and
-    writes the whole variable.
+    Keras composes the update of a variable from about a dozen operations, and each of
+    them reads and writes the whole variable. This class uses TensorFlow's Adam kernel.
     """
 
-    # The kernel's scalar arguments while `apply` runs: one set for all variables keeps
-    # the graph small. They belong to one graph, so that they do not outlive the call.
+    # Scalar arguments of the kernel while `apply` runs, else None. All variables share
+    # them, which keeps the graph small. They are tensors of one graph, so `apply`
+    # removes them at its end.
     _scalars = None
 
     def apply(self, grads, trainable_variables=None):
@@ -66,7 +67,15 @@ class FusedAdam(keras.optimizers.Adam):
 
 
 def _adam(beta1_power, beta2_power, rate, beta1, beta2, epsilon, *tensors):
-    """Return the new variables, then the first moments, then the second ones."""
+    """Return the new variables, then the first moments, then the second moments.
+
+    Args:
+        beta1_power, beta2_power: scalars, β₁ and β₂ to the power of the step.
+        rate: scalar, learning rate.
+        beta1, beta2, epsilon: scalars.
+        *tensors: variables, first moments, second moments, and gradients, in four
+            groups of equal length.
+    """
     count = len(tensors) // 4
     groups = (tensors[i : i + count] for i in range(0, 4 * count, count))
     alpha = rate * tf.sqrt(1 - beta2_power) / (1 - beta1_power)

@@ -1,7 +1,7 @@
-"""Build convolutions from matmuls, with gradients that consist of the same matmuls.
+"""Build convolutions from matmuls, and each gradient from as many matmuls.
 
-A fast algorithm maps inputs x to matrices Xᵢ and a kernel w to matrices Wᵢ, multiplies
-them, and maps the results XᵢWᵢ to the output y. All three maps are linear.
+A fast algorithm has three linear maps: from the inputs x to matrices Xᵢ, from the
+kernel w to matrices Wᵢ, and from the products XᵢWᵢ to the outputs y.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from lada_tf.kernels.xla_kernel import stop_gradients
 class SplitJoin(NamedTuple):
     """A linear map from a tensor to matrices, and its transpose.
 
-    For the outputs, `join` is the algorithm's own map and `split` is its transpose.
+    For inputs and kernels, `split` is the map of the algorithm and `join` is its
+    transpose. For outputs, it is the other way around.
     """
 
     split: Callable  # tensor → list of (…, rows, columns)
@@ -23,7 +24,7 @@ class SplitJoin(NamedTuple):
 
 
 def bilinear_op(inputs: SplitJoin, kernel: SplitJoin, outputs: SplitJoin) -> Callable:
-    """Return the operation (x, w) → y of these maps, with derivatives of any order."""
+    """Return the operation (x, w) → y of three maps, with derivatives of any order."""
 
     def to_outputs(x, w):
         factors = inputs.split(x)
@@ -39,8 +40,9 @@ def bilinear_op(inputs: SplitJoin, kernel: SplitJoin, outputs: SplitJoin) -> Cal
         w = _matmuls(_run_after(factors, inputs.split, x), factors, transpose_a=True)
         return kernel.join(w)
 
-    # z has the shape of y. ⟨z, y⟩ is linear in x, w and z, and its gradient by one of
-    # them is linear in the other two: each function's gradients are the other two.
+    # Let z have the shape of y. ⟨z, y⟩ is linear in x, in w and in z. Its gradients are
+    # y (by z), x_gradient (by x) and w_gradient (by w). The gradients of each of these
+    # three functions are therefore the other two.
     @tf.custom_gradient
     def y_of(x, w):
         def gradient(z):
@@ -70,18 +72,18 @@ def _matmuls(left, right, **transposed):
 
 
 def _run_after(tensors, function, *arguments):
-    """Call the function once the tensors are computed.
+    """Call a function in the graph after the tensors are computed.
 
-    Otherwise the graph computes it as soon as its inputs exist, and stores the result.
+    Otherwise, the graph could run it much earlier and keep the result in memory.
     """
     with tf.control_dependencies(tensors):
         return function(*arguments)
 
 
 def _in_order(first, second):
-    """Call two (function, *arguments), the second after the first.
+    """Call two functions, given as (function, *arguments), the second after the first.
 
-    The gradient by the kernel comes second, because it may not be needed at all.
+    Pass the gradient by the kernel second: if it is not needed, the graph skips it.
     """
     function, *arguments = first
     result = function(*arguments)

@@ -1,4 +1,4 @@
-"""Orthogonal initialization with LAPACK instead of TensorFlow's QR decomposition."""
+"""Orthogonal initialization that is faster than Keras'."""
 
 import functools
 import math
@@ -9,10 +9,9 @@ import numpy as np
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Orthogonal(keras.initializers.Orthogonal):
-    """`keras.initializers.Orthogonal`, with equal values up to rounding, but faster.
+    """`keras.initializers.Orthogonal` with NumPy and LAPACK: equal up to rounding.
 
-    In a traced graph there are no numbers to decompose yet. There, this is Keras' own
-    initializer.
+    A traced graph has no numbers to decompose, so Keras' own code runs there.
     """
 
     def __call__(self, shape, dtype=None):
@@ -24,8 +23,8 @@ class Orthogonal(keras.initializers.Orthogonal):
             )
         except (NotImplementedError, TypeError):
             return super().__call__(shape, dtype)
-        # Use one BLAS thread: more do not speed up small matrices, and they busy-wait,
-        # which slows down other processes.
+        # Use one BLAS thread. More threads do not speed up small matrices, and their
+        # busy-waiting slows down other processes.
         with _blas_libraries().limit(limits=1, user_api="blas"):
             q = _orthonormal(normal)
         q = q.T if rows < columns else q
@@ -34,7 +33,7 @@ class Orthogonal(keras.initializers.Orthogonal):
 
 @functools.cache
 def _blas_libraries():
-    import scipy.linalg  # noqa: F401  the controller knows only loaded libraries
+    import scipy.linalg  # noqa: F401  the controller finds only loaded libraries
     import threadpoolctl
 
     return threadpoolctl.ThreadpoolController()
@@ -43,16 +42,17 @@ def _blas_libraries():
 def _orthonormal(normal):
     """Return Q of the QR decomposition in which R has a positive diagonal.
 
-    For normal numbers, such a Q is uniform among the orthogonal matrices.
+    If the matrix is normally distributed, Q is uniformly distributed among the
+    orthogonal matrices.
     """
     rows, columns = normal.shape
     if rows < 2 * columns:
-        import scipy.linalg  # takes as long as importing all layers
+        import scipy.linalg  # here, because it takes as long as all our layers
 
         q, r = scipy.linalg.qr(normal, mode="economic", check_finite=False)
         return q * np.sign(np.diag(r))
-    # A tall matrix of normal numbers has nearly orthogonal columns (condition number
-    # about 6 or less). Squaring it in the Gram matrix AᵀA = RᵀR is therefore safe.
+    # A tall normal matrix A has nearly orthogonal columns: its condition number is
+    # about 6 or less. The Gram matrix AᵀA = RᵀR, which squares it, is therefore safe.
     gram = (normal.T @ normal).astype("float64")
     r = np.linalg.cholesky(gram).T
     return normal @ np.linalg.inv(r).astype(normal.dtype)

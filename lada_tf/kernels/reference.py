@@ -1,7 +1,7 @@
-"""Define every operation of `lada_tf.kernels` in a few lines of `keras.ops`.
+"""Definitions of all operations in `lada_tf.kernels`, as a few lines of `keras.ops`.
 
-Inference, exports and other backends run these functions. The fast kernels compute the
-same values and derivatives, up to rounding.
+Inference, exports and other backends run these functions. Fast kernels compute the same
+values and derivatives, up to rounding.
 """
 
 from typing import Any
@@ -16,8 +16,7 @@ LEAKY_RELU_SLOPE = 0.2
 def gelu(x: Tensor) -> Tensor:
     """Exact GELU, x Φ(x) with the normal distribution's Φ (arXiv:1606.08415).
 
-    It is written with `erf`, because other runtimes lack the `Erfc` that
-    `keras.ops.gelu` uses.
+    `keras.ops.gelu` uses the operation `Erfc`, which some export runtimes lack.
     """
     return 0.5 * x * (1 + ops.erf(x * 0.5**0.5))
 
@@ -32,14 +31,17 @@ def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> Tens
 
     Args:
         x: float tensor (..., D).
-        scale: tensor that broadcasts to x. The result has its dtype.
-        offset: tensor of the same dtype that broadcasts to x.
+        scale: tensor that broadcasts to x.
+        offset: tensor that broadcasts to x, with the dtype of the scale.
         epsilon: float, added to the variance.
+
+    Returns:
+        A tensor (..., D) with the dtype of the scale.
     """
     x = ops.cast(x, "float32")
     mean = ops.mean(x, axis=-1, keepdims=True)
-    # Like TensorFlow's moments, and therefore like the authors' R1, this stops the
-    # gradient of the mean: exact for first derivatives only.
+    # Stop the gradient of the mean, as `tf.nn.moments` does. First derivatives are
+    # exact. Second derivatives are not, but R1 then equals that of the authors' code.
     deviations = x - ops.stop_gradient(mean)
     variance = ops.mean(deviations**2, axis=-1, keepdims=True)
     normal = (x - mean) * ops.rsqrt(variance + epsilon)
@@ -49,7 +51,7 @@ def layer_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> Tens
 def batch_norm_leaky_relu(
     x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch normalization by the batch's own statistics, then LeakyReLU(0.2).
+    """Batch normalization with the statistics of the batch, then LeakyReLU(0.2).
 
     Args:
         x: float tensor (..., C).
@@ -57,8 +59,8 @@ def batch_norm_leaky_relu(
         epsilon: float, added to the variance.
 
     Returns:
-        The outputs in the shape and dtype of x, and the batch's mean and (biased)
-        variance, float32 (C,).
+        The outputs with the shape and dtype of x, and the mean and biased variance of
+        the batch, float32 (C,).
     """
     rows = ops.reshape(ops.cast(x, "float32"), (-1, x.shape[-1]))
     mean = ops.mean(rows, axis=0)
@@ -96,9 +98,9 @@ def conv2d(
 def upsample_conv2d(x: Tensor, kernel: Tensor) -> Tensor:
     """Nearest-neighbor ×2 upsampling, then a 3×3 convolution with zero padding.
 
-    Each output pixel sees a 3×3 window of copies of only 2×2 input pixels. Summing the
-    kernel's taps over the copies gives four 2×2 kernels, one per parity of the output
-    row and column. They need 4/9 of the multiply-adds.
+    The 3×3 window of an output pixel contains copies of only 2×2 input pixels. Adding
+    up the kernel's taps for each input pixel gives four 2×2 kernels, one per parity of
+    the output row and column. They need 4/9 of the multiply-adds.
 
     Args:
         x: float tensor (B, H, W, C).

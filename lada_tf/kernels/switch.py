@@ -1,4 +1,4 @@
-"""Decide between fast kernels and the reference."""
+"""Choose between fast kernels and the reference."""
 
 import contextlib
 import contextvars
@@ -15,15 +15,15 @@ _enabled: contextvars.ContextVar[bool | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def fast(enabled: bool = True) -> Iterator[None]:
-    """Allow fast kernels for the operations that are called or traced inside.
+    """Allow fast kernels for the operations that the body calls or traces.
 
-    The training step opens this context. If contexts are nested, the outermost one
-    decides: `with fast(False):` around a training step traces it with the reference.
-    New threads, such as those of `tf.distribute`, do not inherit the context. With
-    backends other than TensorFlow, the reference is always used.
+    The training step opens this context. Of nested contexts, the outermost one decides:
+    `with fast(False):` around a training step traces it with the reference. New
+    threads, such as those of `tf.distribute`, do not inherit the context. Backends
+    other than TensorFlow always use the reference.
 
     Args:
-        enabled: bool. If False, use the reference, also in nested contexts.
+        enabled: bool. If False, use the reference, even in nested contexts.
     """
     token = _enabled.set(enabled if _enabled.get() is None else _enabled.get())
     try:
@@ -33,15 +33,15 @@ def fast(enabled: bool = True) -> Iterator[None]:
 
 
 def is_fast() -> bool:
-    """Return whether fast kernels are allowed here."""
+    """Return whether fast kernels are allowed in the current context."""
     return bool(_enabled.get()) and keras.backend.backend() == "tensorflow"
 
 
 def is_fast_on_cpu() -> bool:
-    """Return whether to take kernels that are faster on CPUs only."""
+    """Return whether to use kernels that are faster on CPUs only."""
     return is_fast() and cpu_only_with_xla()
 
 
 def is_fast_on_gpu() -> bool:
-    """Return whether to take kernels that save launches, which cost time on GPUs."""
+    """Return whether to use kernels that save launches, which take time on GPUs."""
     return is_fast() and not cpu_only_with_xla() and xla_is_available()

@@ -1,14 +1,14 @@
 """3×3 convolutions of ×2 upsampled maps with a quarter of the multiplications.
 
-On a line of doubled pixels (…, xᵢ₋₁, xᵢ, xᵢ, xᵢ₊₁, …), the taps (a, b, c) compute
+Upsampling a line doubles its pixels: (…, xᵢ₋₁, xᵢ, xᵢ, xᵢ₊₁, …). A convolution with the
+taps (a, b, c) computes these outputs for the two copies of xᵢ:
 
     a xᵢ₋₁ + (b + c) xᵢ  =  a dᵢ + (a + b + c) xᵢ
     (a + b) xᵢ + c xᵢ₊₁  =  (a + b + c) xᵢ - c dᵢ₊₁
 
-with the differences dᵢ = xᵢ₋₁ - xᵢ. This takes three multiplications instead of six:
-two per difference, for the doubled pixels on either side of it, and one per pixel. In
-2-D it needs 9 matmuls instead of 36: 4 for the mixed differences, 2 + 2 for the
-differences along one axis, and 1 for the pixels.
+Here, dᵢ = xᵢ₋₁ - xᵢ. This needs three multiplications per pixel instead of six: a dᵢ,
+c dᵢ and (a + b + c) xᵢ. In 2-D, it needs 9 matmuls instead of 36: 4 for the differences
+along both axes, 2 + 2 for the differences along one axis, and 1 for the pixels.
 """
 
 import functools
@@ -18,14 +18,14 @@ import tensorflow as tf
 from lada_tf.kernels.bilinear import SplitJoin, bilinear_op
 from lada_tf.kernels.xla_kernel import xla_kernel
 
-# With fewer channels, in or out, reading and writing takes longer than it saves.
+# With fewer input or output channels, the algorithm takes more time than it saves.
 MIN_CHANNELS = 64
 
 
 def convolve(inputs, kernel):
-    """3×3 convolution of the ×2 upsampled inputs, with zero padding to the same size.
+    """Convolve ×2 upsampled inputs with a 3×3 kernel, with zero padding.
 
-    It can be differentiated any number of times. Use it only if `cpu_only_with_xla()`.
+    Derivatives of any order work. Call it only if `cpu_only_with_xla()` is True.
 
     Args:
         inputs: float32 (B, H, W, C) with known H, W and C.
@@ -40,12 +40,16 @@ def convolve(inputs, kernel):
 
 @functools.cache
 def _convolution(height, width):
-    """The algorithm for maps of one size."""
+    """Return the algorithm for maps of one size."""
     return bilinear_op(_inputs(height, width), _kernel(), _outputs(height, width))
 
 
 def _inputs(height, width):
-    """x (B, H, W, C) → rows of C: mixed, vertical, horizontal differences; pixels."""
+    """Map x (B, H, W, C) to four matrices with C columns.
+
+    Their rows are differences along both axes, vertical differences, horizontal
+    differences, and pixels.
+    """
 
     def differences(x):
         down = _differences(x, axis=1)
@@ -59,12 +63,13 @@ def _inputs(height, width):
         pixels = factors[-1]
         return tf.reshape(pixels, (-1, height, width, pixels.shape[-1]))
 
-    kernel = xla_kernel(differences, max_grad_order=0)  # it need not copy the pixels
+    # Keep the pixels out of the XLA kernel, which would copy them.
+    kernel = xla_kernel(differences, max_grad_order=0)
     return SplitJoin(lambda x: [*kernel(x), _rows(x)], _transpose(split, map_like))
 
 
 def _differences(x, axis):
-    """xᵢ₋₁ - xᵢ, one more than there are pixels. Outside the map, x is 0."""
+    """Return xᵢ₋₁ - xᵢ: one more than pixels, because x is 0 outside the map."""
     before, after = ([(0, 0)] * 4 for _ in range(2))
     before[axis], after[axis] = (1, 0), (0, 1)
     return tf.pad(x, before) - tf.pad(x, after)
@@ -76,11 +81,13 @@ def _rows(x):
 
 @functools.cache
 def _kernel():
-    """w (3, 3, C, K) → (C, 4K), (C, 2K), (C, 2K) and (C, K)."""
+    """Map w (3, 3, C, K) to matrices (C, 4K), (C, 2K), (C, 2K) and (C, K)."""
 
     def along_first(w):
-        """(3, …) → (2, …) for the doubled pixels on either side of a difference, and
-        (1, …) for pixels."""
+        """Map (3, …) to taps of differences (2, …) and taps of pixels (1, …).
+
+        A difference contributes to the output pixels before and after it.
+        """
         before, own, after = tf.unstack(w)
         return tf.stack([-after, before]), tf.expand_dims(before + own + after, 0)
 
@@ -102,13 +109,13 @@ def _kernel():
 
 
 def _outputs(height, width):
-    """y (B, 2H, 2W, K) ← products with one row per difference or pixel."""
+    """Map the four products, with a row per difference or pixel, to (B, 2H, 2W, K)."""
     down, across = height + 1, width + 1  # numbers of differences
 
     def join(both, of_down, of_across, of_pixels):
         filters = of_pixels.shape[-1]
-        # The doubled pixels next to differences extend the map by one row or column on
-        # either side.
+        # Each difference has an output pixel before and after it. The first and the
+        # last one are outside the map.
         both = _doubled_rows(tf.reshape(both, (-1, down, across, 2, 2 * filters)))
         both = tf.reshape(both, (-1, 2 * down, 2 * across, filters))[:, 1:-1, 1:-1]
         of_down = _doubled_rows(tf.reshape(of_down, (-1, down, width, 2, filters)))
@@ -132,7 +139,7 @@ def _outputs(height, width):
 
 
 def _doubled_rows(x):
-    """(B, H, W, 2, D), with both copies of each row, → (B, 2H, W, D)."""
+    """Reshape (B, H, W, 2, D), with two copies of each row, to (B, 2H, W, D)."""
     _, height, width, _, depth = x.shape
     return tf.reshape(tf.transpose(x, (0, 1, 3, 2, 4)), (-1, 2 * height, width, depth))
 
@@ -144,8 +151,8 @@ def _transpose(function, input_like):
 
     Args:
         function: the linear map.
-        input_like: callable, the transpose's inputs → any tensor or list of tensors in
-            the shape of the map's input.
+        input_like: callable, inputs of the transpose → any tensors with the shapes of
+            the map's inputs.
     """
 
     def gradient(*results):

@@ -1,7 +1,7 @@
-"""Operations on all variables of a network, on GPUs as one XLA kernel.
+"""Operations on all variables of a network, as one XLA kernel on GPUs.
 
-A network has about a hundred variables, and most of them are small. As TensorFlow
-operations, each of them costs one to three launches.
+A network has about a hundred variables, and most of them are small. TensorFlow's own
+operations would need one to three launches per variable.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from lada_tf.kernels.xla_kernel import xla_kernel
 
 
 def global_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Return the square root of the sum of all squares, a scalar."""
+    """Return the square root of the sum of all squared entries, a scalar."""
     return _xla_norm(*tensors) if is_fast_on_gpu() else tf.linalg.global_norm(tensors)
 
 
@@ -23,7 +23,7 @@ def move_averages(
 ) -> None:
     """Update each average: average -= rate · (average - value).
 
-    It works within a replica of `tf.distribute`.
+    You can call it in a replica of `tf.distribute`.
     """
     if is_fast_on_gpu():
         moved = _xla_move(tf.constant(rate), *averages, *values)
@@ -39,7 +39,7 @@ def move_averages(
 def assign_all(
     variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]
 ) -> None:
-    """Assign values. It works within a replica of `tf.distribute`."""
+    """Assign values to variables. You can call it in a replica of `tf.distribute`."""
     for variable, value in zip(variables, values, strict=True):
         tf.raw_ops.AssignVariableOp(resource=variable.value.handle, value=value)
 

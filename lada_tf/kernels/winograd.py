@@ -1,15 +1,15 @@
 """3×3 convolutions with fewer multiplications: Winograd's minimal filtering.
 
-Along a line, a tile of two outputs y under a filter w of three taps needs four
-multiplications instead of six (F(2, 3), arXiv:1509.09308, eq 5):
+Divide the outputs of a line into tiles of two. For a filter w with three taps, a tile y
+depends on four inputs x. It needs four multiplications instead of six (F(2, 3),
+arXiv:1509.09308, eq 5):
 
     y = Aᵀ [(G w) ⊙ (Bᵀ x)]
 
-where x are the four inputs that the tile sees. A 2-D map applies this along both axes
-and needs 16 multiplications instead of 36. Summed over channels, each of the 16 is a
-matmul with one row per tile of the batch. The results equal the definition's up to
-rounding. The cost is writing Bᵀx and reading the products, four times the map each, so
-that it pays off only for many channels.
+In 2-D, this applies along both axes and needs 16 multiplications instead of 36. With
+channels, each of the 16 is a matmul with one row per tile of the batch. Bᵀx and the
+products are each four times as large as the map. Writing and reading them takes time,
+so the algorithm pays off only for many channels.
 """
 
 import functools
@@ -21,7 +21,7 @@ import tensorflow as tf
 from lada_tf.kernels.bilinear import SplitJoin, bilinear_op
 from lada_tf.kernels.xla_kernel import xla_kernel
 
-# With fewer channels, in or out, reading and writing takes longer than it saves.
+# With fewer input or output channels, the algorithm takes more time than it saves.
 MIN_CHANNELS = 96
 
 DATA = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))  # Bᵀ
@@ -30,9 +30,9 @@ OUTPUTS = ((1, 1, 1, 0), (0, 1, -1, -1))  # Aᵀ
 
 
 def convolve(inputs, kernel):
-    """3×3 convolution with stride 1 and zero padding to the same size.
+    """Convolve with a 3×3 kernel, with stride 1 and zero padding.
 
-    It can be differentiated any number of times. Use it only if `cpu_only_with_xla()`.
+    Derivatives of any order work. Call it only if `cpu_only_with_xla()` is True.
 
     Args:
         inputs: float32 (B, H, W, C) with known H, W and C; H and W are even.
@@ -47,7 +47,7 @@ def convolve(inputs, kernel):
 
 @functools.cache
 def _convolution(height, width):
-    """The algorithm for maps of one size."""
+    """Return the algorithm for maps of one size."""
     size = (height, width)
     return bilinear_op(
         inputs=SplitJoin(
@@ -60,7 +60,7 @@ def _convolution(height, width):
     )
 
 
-# A tile has 4×4 points. The points of all tiles form one batch of matrices,
+# In 2-D, Bᵀx of a tile has 4×4 points. The points of all tiles form 16 matrices:
 # (16, B · tiles, channels).
 
 
@@ -86,7 +86,7 @@ def _from_points(along_lines, height, width):
 
 
 def _data(x):
-    """Lines (N, length, D) → (4, N, tiles, D)."""
+    """Map lines (N, length, D) to points (4, N, tiles, D)."""
     first, second = _pairs(x)
     return tf.stack(
         _times(DATA, [_shift_right(second), first, second, _shift_left(first)])
@@ -99,7 +99,7 @@ def _data_transposed(points):
 
 
 def _outputs(points):
-    """(4, N, tiles, D) → lines (N, length, D)."""
+    """Map points (4, N, tiles, D) to lines (N, length, D)."""
     return _lines(_times(OUTPUTS, tf.unstack(points)))
 
 
@@ -108,7 +108,7 @@ def _outputs_transposed(x):
 
 
 def _pairs(x):
-    """Lines (N, length, D) → the first and the second pixel of each tile."""
+    """Return the first and the second pixel of each tile in lines (N, length, D)."""
     *_, length, depth = x.shape
     x = tf.reshape(x, (-1, length // 2, 2 * depth))
     return [x[..., :depth], x[..., depth:]]
@@ -120,7 +120,7 @@ def _lines(pairs):
 
 
 def _shift_right(x):
-    """Give each tile of (N, tiles, D) the values of the tile before it."""
+    """Give each tile of (N, tiles, D) the values of the previous tile."""
     return tf.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))
 
 
@@ -145,8 +145,8 @@ def _transposed(matrix):
     return tuple(zip(*matrix, strict=True))
 
 
-# G along both axes: from taps (row, column) to points (column, row). As a matmul it
-# takes half the time of a kernel of sums.
+# G along both axes, from taps (row, column) to points (column, row). One matmul takes
+# half the time of an XLA kernel of sums.
 TAPS_2D = np.einsum("ia,jb->jiab", TAPS, TAPS).reshape(16, 9).astype("float32")
 
 

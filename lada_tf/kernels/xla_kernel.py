@@ -1,9 +1,10 @@
 """Compile chains of elementwise operations into single kernels with XLA.
 
-In a TensorFlow graph, each operation of such a chain reads and writes a whole tensor,
-and most of these tensors are stored until the backward pass. XLA compiles the chain
-into one kernel, and its gradient into another that recomputes what it needs from the
-chain's inputs. Matmuls and convolutions stay in the graph, whose library is faster.
+In a TensorFlow graph, each operation of such a chain reads and writes a whole tensor.
+The graph stores most of these tensors until the backward pass. XLA compiles the chain
+into one kernel. It compiles the gradient into another one, which recomputes
+intermediate values from the chain's inputs. Matmuls and convolutions stay outside:
+TensorFlow's own are faster.
 """
 
 import functools
@@ -15,17 +16,17 @@ if keras.backend.backend() == "tensorflow":
 
 
 def xla_kernel(function, max_grad_order=2):
-    """Compile a function with XLA, and its gradients up to an order.
+    """Compile a function and its gradients with XLA.
 
     Args:
-        function: callable, tensors to a tensor or a tuple of tensors, without variables
-            or random numbers.
-        max_grad_order: int. Gradients up to this order are one kernel each; R1 needs
-            two (eq 14). Gradients of higher order are correct, but slower.
+        function: callable, tensors → tensor or tuple of tensors, without variables or
+            random numbers.
+        max_grad_order: int. Gradients up to this order are one kernel each. R1 needs
+            order two (eq 14). Gradients of higher orders are correct, but slower.
 
     Returns:
-        A callable with the same positional arguments and results, up to rounding. If
-        XLA cannot compile for the default device, it calls `function`.
+        A callable with the same positional arguments, and the same results up to
+        rounding. If XLA cannot compile for the default device, it calls `function`.
     """
     if keras.backend.backend() != "tensorflow":
         return function
@@ -45,7 +46,7 @@ def _differentiable(function, max_grad_order):
 
     @functools.cache
     def pullback(num_inputs):
-        """(*inputs, *gradients by the outputs) → gradients by the inputs."""
+        """Return the function (*inputs, *output gradients) → input gradients."""
 
         def gradient(*tensors):
             inputs = tensors[:num_inputs]
@@ -72,17 +73,17 @@ def _differentiable(function, max_grad_order):
 
 
 def stop_gradients(tensors):
-    """Return the same tensors, detached from every gradient tape.
+    """Detach tensors from all gradient tapes.
 
-    A call that a tape records makes TensorFlow trace and compile a second graph that
-    also stores what the gradient needs. Inside `tf.custom_gradient` nothing uses it.
+    If a tape records a call, TensorFlow compiles a second graph, which also stores
+    tensors for the gradient. Inside `tf.custom_gradient`, this would be useless.
     """
     return [tf.stop_gradient(x) for x in tensors]
 
 
 @functools.cache
 def xla_is_available():
-    """Return whether XLA compiles for the default device. Tried once per process."""
+    """Return whether XLA can compile for the default device."""
     if keras.backend.backend() != "tensorflow":
         return False
     try:
@@ -95,7 +96,7 @@ def xla_is_available():
 
 @functools.cache
 def cpu_only_with_xla():
-    """Return whether TensorFlow has no accelerator and XLA compiles for the CPU."""
+    """Return whether TensorFlow has no accelerator and XLA can compile for the CPU."""
     if keras.backend.backend() != "tensorflow":
         return False
     devices = tf.config.list_physical_devices()

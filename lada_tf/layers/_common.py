@@ -1,4 +1,4 @@
-"""Helpers of several layers: checks, dense maps, and the base of attention layers."""
+"""Shared code of the layers: checks, dense maps, base class of attention layers."""
 
 import operator
 from typing import Any
@@ -8,18 +8,17 @@ from keras import ops
 
 from lada_tf import kernels
 
-# Its exponential is 0 in float32. If all tokens are masked, their weights stay finite.
+# exp(-1e9) is 0 in float32. Unlike -inf, it gives no NaN if all tokens are masked.
 MASKED_SCORE = -1e9
 
 
 def network_dtype(
     dtype: str | dict | keras.DTypePolicy | None,
 ) -> str | dict | keras.DTypePolicy:
-    """Return the dtype policy of a network that was created with `dtype`.
+    """Return the dtype policy for the `dtype` argument of a network.
 
-    If it is None, this is Keras' global policy if that keeps weights in float32, as
-    mixed precision does, and else float32. So the `floatx` of a keras.json that was
-    written for another project changes no network.
+    None means Keras' global policy if it keeps weights in float32, as mixed precision
+    does; else float32. The `floatx` in keras.json therefore does not change a network.
     """
     if dtype is not None:
         return dtype
@@ -28,7 +27,7 @@ def network_dtype(
 
 
 def positive_int(name: str, value: Any) -> int:
-    """Return a size as an int. Raise ValueError if it is not one of at least 1."""
+    """Return a size as an int. Raise ValueError unless it is an integer ≥ 1."""
     try:
         size = operator.index(value)
     except TypeError:
@@ -41,17 +40,22 @@ def positive_int(name: str, value: Any) -> int:
 def token_sizes(
     layer: keras.layers.Layer, inputs_shape: tuple, fixed_count: bool = False
 ) -> tuple[Any, int]:
-    """Return N and D of tokens (B, N, D), and let Keras check the layer's inputs.
+    """Return N and D of tokens (B, N, D), and set the layer's `input_spec`.
+
+    Args:
+        layer: the layer that is being built.
+        inputs_shape: shape of its inputs.
+        fixed_count: bool. If True, the layer needs a fixed N.
 
     Raises:
-        ValueError: if the rank is not 3, D is unknown, or N is with `fixed_count`.
+        ValueError: if the rank is not 3, D is unknown, or a fixed N is unknown.
     """
     needs = "a fixed width" + (" and a fixed number of tokens" if fixed_count else "")
     first = 1 if fixed_count else 2
     if len(inputs_shape) != 3 or None in inputs_shape[first:]:
         raise ValueError(
-            f"{type(layer).__name__} needs inputs (batch, tokens, width) with {needs}, "
-            f"not of the shape {tuple(inputs_shape)}"
+            f"{type(layer).__name__} needs inputs (batch, tokens, width) with {needs}: "
+            f"their shape is {tuple(inputs_shape)}"
         )
     axes = {axis: inputs_shape[axis] for axis in range(first, 3)}
     layer.input_spec = keras.InputSpec(ndim=3, axes=axes)
@@ -62,14 +66,14 @@ def check_input(name: str, x: kernels.Tensor, shape: tuple, advice: str) -> None
     """Raise ValueError unless x is a float tensor whose known sizes are `shape`.
 
     Args:
-        name: str, name of the argument.
-        x: what the caller was given.
-        shape: tuple, None for sizes that are free.
-        advice: str, what to do.
+        name: str, name of the argument, for the message.
+        x: value of the argument.
+        shape: tuple, with None for any size.
+        advice: str, end of the message: what to do.
     """
     if not hasattr(x, "shape"):
         raise ValueError(f"{name} must be one tensor, not {type(x).__name__}: {advice}")
-    if getattr(x.shape, "rank", 0) is None:  # unknown to TensorFlow so far
+    if getattr(x.shape, "rank", 0) is None:  # a TensorFlow tensor of unknown rank
         return
     found = tuple(x.shape)
     dtype = keras.backend.standardize_dtype(x.dtype)
@@ -90,8 +94,14 @@ def dense(
     activation: str | None = None,
     kernel_initializer: dict | None = None,
 ) -> "TokenDense":
-    """Return a Dense sublayer with its owner's dtype policy and, by default, kernel
-    initializer.
+    """Return a dense sublayer with its owner's dtype policy.
+
+    Args:
+        owner: the layer that has the sublayer.
+        units: int, width of the outputs.
+        name: name of the sublayer.
+        activation: name of an activation, or None.
+        kernel_initializer: config of an initializer. If None, the owner's.
     """
     return TokenDense(
         units,
@@ -103,10 +113,10 @@ def dense(
 
 
 class TokenDense(keras.layers.Dense):
-    """`keras.layers.Dense` that multiplies all tokens of the batch in one matmul.
+    """`keras.layers.Dense` that multiplies all tokens of a batch in one matmul.
 
-    For inputs of rank 3, Keras computes shapes in the graph. LiteRT 2.3 cannot convert
-    that, or returns wrong numbers from the second call on.
+    For inputs of rank 3, Keras computes shapes in the graph. LiteRT 2.3 then fails to
+    convert the layer, or returns wrong numbers from the second call on.
     """
 
     def call(
@@ -118,9 +128,10 @@ class TokenDense(keras.layers.Dense):
         return ops.reshape(rows, (-1, *ops.shape(inputs)[1:-1], self.units))
 
     def kernel_and_bias(self) -> tuple[kernels.Tensor, kernels.Tensor]:
-        """Return the map's matrix (D, units) and bias (units,), as floats.
+        """Return the kernel (D, units) and the bias (units,), as floats.
 
-        A quantized kernel has other units. It maps the unit vectors to the rows.
+        Quantized kernels have no float values. The layer's outputs for the unit vectors
+        are the rows of its kernel.
         """
         if self.quantization_mode is None:
             return self.kernel, self.bias
@@ -131,26 +142,29 @@ class TokenDense(keras.layers.Dense):
         self, mode: str | None = None, type_check: bool = True, config: Any = None
     ) -> None:
         """Quantize the kernel, see `keras.layers.Dense.quantize`."""
-        # Keras refuses subclasses, whose arithmetic it does not know.
+        # Keras refuses to quantize subclasses, hence type_check=False.
         super().quantize(mode, type_check=False, config=config)
 
     def save_own_variables(self, store: dict) -> None:
-        # The layers around this one do not store that it is quantized.
+        # The configs of the layers around this one do not store the quantization.
         if self.quantization_mode is not None:
             raise ValueError(
-                f"{self.path} is quantized to {self.quantization_mode}, which files do "
-                "not store: save the model before quantize(), or use export()"
+                f"{self.path} is quantized to {self.quantization_mode}, and cannot be "
+                "saved: save the model before quantize(), or use export()"
             )
         super().save_own_variables(store)
 
 
 def initializer_config(identifier: str | dict | keras.initializers.Initializer) -> dict:
-    """Return the config of an initializer (name, config or object).
+    """Return the config of an initializer, given by name, config or object.
 
-    A Keras initializer object returns the same values each time it is called. Its
-    config instead gives each weight its own initializer, and so its own values.
+    A Keras initializer object returns the same values in each call. With a config, each
+    weight gets an initializer of its own, and therefore values of its own.
+
+    Raises:
+        ValueError: if there is no such initializer.
     """
-    # Create it once: each initializer takes a seed from Keras' global seed generator.
+    # Create it once: each new initializer draws a seed from Keras' global generator.
     try:
         initializer = (
             kernels.Orthogonal()
@@ -165,10 +179,10 @@ def initializer_config(identifier: str | dict | keras.initializers.Initializer) 
 
 
 class MultiHeadLayer(keras.layers.Layer):
-    """Base class of the attention layers: h heads of size d = D / h.
+    """Base class of attention layers with h heads of size d = D / h.
 
-    They map tokens (B, N, D) to (B, N, D), and with `return_attention_maps` to a pair
-    of it and float32 maps (B, h, N).
+    A layer maps tokens (B, N, D) to tokens (B, N, D). With `return_attention_maps`, it
+    also returns maps, float32 (B, h, N).
 
     Args:
         num_heads: int, h. Must divide D, the width of the inputs.
@@ -187,8 +201,9 @@ class MultiHeadLayer(keras.layers.Layer):
     def __call__(self, inputs: kernels.Tensor, *args: Any, **kwargs: Any) -> Any:
         if args:
             raise ValueError(
-                f"{type(self).__name__} takes one input, whose tokens attend to each "
-                f"other, not {1 + len(args)}. Name other arguments, such as mask="
+                f"{type(self).__name__} takes one input, not {1 + len(args)}: its "
+                "tokens attend to each other. Pass other arguments by name, such as "
+                "mask="
             )
         return super().__call__(inputs, **kwargs)
 
@@ -208,19 +223,19 @@ class MultiHeadLayer(keras.layers.Layer):
     def token_map(
         self, name: str, inputs_shape: tuple, units: int | None = None
     ) -> "TokenDense":
-        """Return a built dense map of tokens, D → `units` (D if None), with bias."""
+        """Build a dense map of tokens with bias, D → `units`. None means D."""
         layer = dense(self, units or inputs_shape[-1], name)
         layer.build(inputs_shape)
         return layer
 
     def split_heads(self, tokens: kernels.Tensor) -> kernels.Tensor:
-        """(B, N, D) → (B, h, N, d)."""
+        """Reshape tokens (B, N, D) to heads (B, h, N, d)."""
         count = ops.shape(tokens)[1]
         heads = ops.reshape(tokens, (-1, count, self.num_heads, self.head_size))
         return ops.transpose(heads, (0, 2, 1, 3))
 
     def join_heads(self, heads: kernels.Tensor) -> kernels.Tensor:
-        """(B, h, N, d) → (B, N, D)."""
+        """Reshape heads (B, h, N, d) to tokens (B, N, D)."""
         count = ops.shape(heads)[2]
         tokens = ops.transpose(heads, (0, 2, 1, 3))
         return ops.reshape(tokens, (-1, count, self.num_heads * self.head_size))
@@ -228,12 +243,12 @@ class MultiHeadLayer(keras.layers.Layer):
     def softmax(
         self, scores: kernels.Tensor, mask: kernels.Tensor | None, axis: int = -1
     ) -> kernels.Tensor:
-        """Return the softmax over the tokens, with the weight 0 for masked tokens.
+        """Return the softmax over the tokens. Masked tokens get the weight 0.
 
         Args:
-            scores: float32 (B, …), with N tokens along the axis.
-            mask: bool (B, N), False for tokens to leave out; or None.
-            axis: int.
+            scores: float32 tensor with the batch first and N tokens along `axis`.
+            mask: bool (B, N), False for masked tokens; or None.
+            axis: int, axis of the tokens.
         """
         if mask is not None:
             rank = len(scores.shape)

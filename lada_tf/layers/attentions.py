@@ -1,7 +1,6 @@
-"""Attention layers by name: the values of `attention` in blocks, presets and flags.
+"""Attention layers by name: the values of `attention` in layers, presets and flags.
 
-To add one, write a `MultiHeadLayer` in its own file, add it to `ATTENTIONS`, and export
-it in `lada_tf/layers/__init__.py`.
+To add an attention, follow the recipe in CONTRIBUTING.md.
 """
 
 import contextlib
@@ -41,15 +40,16 @@ def make_attention(
     """Return a new attention layer.
 
     Args:
-        name: one of `NAMES`; or, for your own Keras layer, the name it is registered
-            under (`keras.saving.register_keras_serializable`), or `"module:Class"`. It
-            is created with `num_heads`, `kernel_initializer`, `dtype` and `name`. It is
-            called with tokens (B, N, D) and `return_attention_maps=True`, and returns
-            tokens (B, N, D) and maps, float32 (B, num_heads, N).
+        name: one of `NAMES`. For your own layer, its registered name
+            (`keras.saving.register_keras_serializable`) or `"module:Class"`.
         num_heads: int.
-        score: score form of `LadaAttention`. Other layers have none.
+        score: score form of `LadaAttention`. Other layers do not have one.
         kernel_initializer: initializer of every kernel.
         dtype: dtype policy.
+
+    Your own layer must accept `num_heads`, `kernel_initializer`, `dtype` and `name`. It
+    is called with tokens (B, N, D) and `return_attention_maps=True`. It must return
+    tokens (B, N, D) and maps, float32 (B, num_heads, N).
 
     Raises:
         ValueError: if there is no such attention.
@@ -69,35 +69,38 @@ def make_attention(
 
 
 def attention_class(name: str) -> type[keras.layers.Layer]:
-    """Return the attention layer's class. `module:Class` imports the module.
+    """Return the class of an attention layer. For `module:Class`, import the module.
 
     Raises:
         ValueError: if there is no such attention.
     """
     if not isinstance(name, str):
-        raise ValueError(f"attention={name!r} is not a name")
+        raise ValueError(f"attention={name!r} must be a name, see {NAMES}")
     layer = ATTENTIONS.get(WINDOWED.get(name, name))
     layer = layer or keras.saving.get_registered_object(name)
     module, colon, attribute = name.partition(":")
     if layer is None and not colon:
         raise ValueError(
-            f"attention={name!r} is not one of {NAMES}, nor module:Class of a layer"
+            f"attention={name!r} is not one of {NAMES} or module:Class of a layer"
         )
     try:
         layer = layer or getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"attention={name!r} cannot be imported: {error}") from error
     if not (isinstance(layer, type) and issubclass(layer, keras.layers.Layer)):
-        raise ValueError(f"attention={name!r} is not a Keras layer")
+        raise ValueError(
+            f"attention={name!r} is not a Keras layer: name a subclass of "
+            "keras.layers.Layer"
+        )
     return layer
 
 
 def check_trusted(name: Any) -> None:
-    """Refuse an attention of a saved config or run that would import code.
+    """Refuse an attention of a saved config if its name would import code.
 
-    A file that names `module:Class` could otherwise run any importable code. Built-in
-    names and classes that are registered with Keras are trusted. Call it before the
-    name is used; it imports nothing.
+    Otherwise, a file with `module:Class` could run any importable code. Built-in names
+    and classes that are registered with Keras are trusted. This function imports
+    nothing, so call it before any use of the name.
 
     Args:
         name: the attention in a config that is being deserialized.
@@ -119,15 +122,15 @@ def check_trusted(name: Any) -> None:
 def trusting(
     custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
 ) -> Iterator[None]:
-    """Deserialize in the body as `keras.saving.load_model` does with these arguments.
+    """Use these arguments of `keras.saving.load_model` for deserialization in the body.
 
     Args:
         custom_objects: classes by the names that saved configs use.
-        safe_mode: whether to refuse configs that name code to import.
+        safe_mode: bool. If True, refuse configs that name code to import.
     """
     mode = in_safe_mode() if safe_mode else False
     scope: Any = contextlib.nullcontext()
-    if custom_objects:  # a scope of none would hide those of an outer scope
+    if custom_objects:  # an empty scope would hide the objects of an outer one
         scope = keras.saving.custom_object_scope(custom_objects)
     with scope, SafeModeScope(mode):
         yield

@@ -1,4 +1,4 @@
-"""BatchNormLeakyReLU: batch normalization, then LeakyReLU."""
+"""BatchNormLeakyReLU: batch normalization, then LeakyReLU(0.2)."""
 
 import keras
 
@@ -7,15 +7,18 @@ from lada_tf import kernels
 
 @keras.saving.register_keras_serializable("lada_tf")
 class BatchNormLeakyReLU(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` of the last axis, then LeakyReLU(0.2).
+    """`keras.layers.BatchNormalization`, then LeakyReLU(0.2).
 
-    The arguments are those of `keras.layers.BatchNormalization`. If `synchronized` is
-    True, the replicas of a `tf.distribute` strategy share their statistics.
+    Args:
+        **kwargs: arguments of `keras.layers.BatchNormalization`. For example, with
+            `synchronized=True` the replicas of a `tf.distribute` strategy share their
+            statistics.
 
     Call arguments:
         inputs: float tensor (..., C).
         training: bool. If True, normalize with the statistics of the batch and update
             the moving statistics.
+        mask: bool (...), or None. The statistics ignore positions where it is False.
 
     Returns:
         A tensor with the shape of the inputs.

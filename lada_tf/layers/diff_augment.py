@@ -1,4 +1,4 @@
-"""DiffAugment: random, differentiable augmentations."""
+"""DiffAugment: random, differentiable augmentations of images."""
 
 from typing import Any
 
@@ -12,25 +12,26 @@ OPERATIONS = ("color", "translation", "cutout")
 
 @keras.saving.register_keras_serializable("lada_tf")
 class DiffAugment(keras.layers.Layer):
-    """Augment the images that a discriminator sees, real and generated ones alike.
+    """Augment the real and generated images that a discriminator sees.
 
     Each image of a batch gets its own random numbers:
 
-    - `color`: brightness, + U(-½, ½); then saturation, × U(0, 2) about the mean of each
-      pixel's channels; then contrast, × U(½, 1½) about the mean of the image.
-    - `translation`: shift by up to ⌊side / 8 + ½⌋ pixels per axis, filled with zeros.
-    - `cutout`: a square of zeros with half the side, which may extend past the border.
+    - `color`: add U(-½, ½) to the brightness. Then multiply the saturation, the
+      deviation from the mean of each pixel's channels, by U(0, 2). Then multiply the
+      contrast, the deviation from the mean of the image, by U(½, 1½).
+    - `translation`: shift by up to ⌊side / 8 + ½⌋ pixels per axis, and fill with zeros.
+    - `cutout`: fill a square of half the side with zeros. It may extend past the border
+      of the image.
 
     Args:
         policy: str, comma-separated operations, applied in this order; `""` for none.
         seed: int or `keras.random.SeedGenerator`.
 
     Call arguments:
-        images: float tensor (B, H, W, C) in [-1, 1]. B may be unknown; H and W must
-            be known.
-        shard: optional object with a method `rows(draw, n)`, which returns the n rows
-            of these images out of those that `draw` returns for a larger batch. Images
-            are then augmented as they would be within that batch.
+        images: float tensor (B, H, W, C) in [-1, 1]. H and W must be known.
+        shard: object that describes the position of these images in a larger batch, or
+            None. Its method `rows(draw, n)` draws random numbers for the larger batch
+            and returns the n rows of these images.
 
     Returns:
         A tensor of the same shape and dtype. Values may leave [-1, 1].
@@ -89,7 +90,7 @@ class DiffAugment(keras.layers.Layer):
             side = images.shape[axis]
             reach = int(side / 8 + 0.5)
             shift = draws.integers(-reach, reach + 1)
-            # Pad one zero on either side, where every index outside the image points.
+            # Pad a zero on each side. Every index outside the image points to it.
             source = ops.clip(ops.arange(side) + shift + 1, 0, side + 1)  # (B, side)
             padding = [(0, 0)] * 4
             padding[axis] = (1, 1)
@@ -101,13 +102,12 @@ class DiffAugment(keras.layers.Layer):
         return images
 
     def _cutout(self, images, draws):
-        rows, columns = (
-            self._cut(images.shape[axis], draws) for axis in (1, 2)
-        )  # (B, side): 1 inside the square's span
+        rows, columns = (self._cut(images.shape[axis], draws) for axis in (1, 2))
         square = ops.expand_dims(rows, 2) * ops.expand_dims(columns, 1)  # (B, H, W)
         return images * ops.expand_dims(1 - ops.cast(square, images.dtype), -1)
 
     def _cut(self, side, draws):
+        """Return int32 (B, side), 1 along the side of a random square, 0 elsewhere."""
         size = int(side / 2 + 0.5)
         first = draws.integers(0, side + 1 - size % 2) - size // 2
         position = ops.arange(side)
@@ -128,7 +128,7 @@ class _Draws:
         self.shard = shard
 
     def uniform(self, low, high):
-        """Float tensor (B, 1, 1, 1)."""
+        """Draw a float tensor (B, 1, 1, 1)."""
         return self._rows(
             lambda n: random.uniform(
                 (n, 1, 1, 1), low, high, dtype=self.dtype, seed=self.seed_generator
@@ -136,7 +136,7 @@ class _Draws:
         )
 
     def integers(self, low, high):
-        """Int32 tensor (B, 1), `high` excluded."""
+        """Draw an int32 tensor (B, 1) in [low, high)."""
         return self._rows(
             lambda n: random.randint((n, 1), low, high, seed=self.seed_generator)
         )

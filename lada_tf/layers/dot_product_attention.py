@@ -1,4 +1,4 @@
-"""DotProductAttention: the Transformer's own attention, for comparison."""
+"""DotProductAttention: the Transformer's standard attention, for comparison."""
 
 import keras
 from keras import ops
@@ -11,9 +11,10 @@ from lada_tf.layers._common import MultiHeadLayer
 class DotProductAttention(MultiHeadLayer):
     """Mix N tokens with softmax(QKᵀ/√d)V, at a cost that grows with N².
 
-    q, k, v and the output are linear maps D → D with bias, split into heads of size
-    d = D / h. With the same weights, it equals `keras.layers.MultiHeadAttention`.
-    Written as matmuls, it exports to every format and TensorFlow counts its FLOPs.
+    Q, K, V and the output are linear maps D → D with bias. Q, K and V are split into
+    heads of size d = D / h. With the same weights, the layer equals
+    `keras.layers.MultiHeadAttention`. It consists of plain matmuls, so that every
+    export format supports it and TensorFlow can count its FLOPs.
 
     Args:
         num_heads: int, h. Must divide D, the width of the inputs.
@@ -22,12 +23,12 @@ class DotProductAttention(MultiHeadLayer):
     Call arguments:
         inputs: float tensor (B, N, D), any N.
         return_attention_maps: bool. If True, also return the attention maps.
-        mask: bool (B, N), or None. No token attends to one where it is False.
+        mask: bool (B, N), or None. Tokens receive no attention where it is False.
 
     Returns:
-        A tensor (B, N, D). With `return_attention_maps`, a pair of it and the maps,
-        float32 (B, h, N): the attention that each token receives, averaged over all
-        queries. Each row sums to 1.
+        A tensor (B, N, D) in the layer's compute dtype. With `return_attention_maps`, a
+        pair (tokens, maps). The maps are float32 (B, h, N): the attention that each
+        token receives, averaged over all queries. Each row sums to 1.
 
     Raises:
         ValueError: if `num_heads` does not divide D.

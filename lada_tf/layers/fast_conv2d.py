@@ -1,4 +1,4 @@
-"""FastConv2D and UpSamplingConv2D: convolutions that take the kernels of lada_tf."""
+"""FastConv2D: a Keras convolution with faster kernels for training."""
 
 import keras
 
@@ -7,16 +7,17 @@ from lada_tf import kernels
 
 @keras.saving.register_keras_serializable("lada_tf")
 class FastConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` whose convolution is `kernels.conv2d`.
+    """`keras.layers.Conv2D` that trains faster on CPUs.
 
-    In a training step on a CPU, `kernels.conv2d` may take a faster algorithm that
-    computes the same numbers up to rounding.
+    In a training step on a CPU, `lada_tf.kernels.conv2d` may choose a faster algorithm.
+    It computes the same numbers up to rounding.
 
     Args:
         filters: int, channels of the output.
         kernel_size: int, or two ints.
         padding: `"same"` or `"valid"`.
-        data_format: `"channels_last"`, whatever Keras' configuration file says.
+        data_format: must be `"channels_last"`. This is the default, whatever keras.json
+            says.
         **kwargs: other arguments of `keras.layers.Conv2D`.
 
     Call arguments:
@@ -53,56 +54,3 @@ class FastConv2D(keras.layers.Conv2D):
         return kernels.conv2d(
             inputs, kernel, self.strides, self.padding, self.dilation_rate
         )
-
-
-@keras.saving.register_keras_serializable("lada_tf")
-class UpSamplingConv2D(keras.layers.Conv2D):
-    """Nearest-neighbor ×2 upsampling and a 3×3 convolution, as one convolution.
-
-    It computes the same numbers as the two layers in sequence, up to rounding, with 4/9
-    of the multiply-adds (see `lada_tf.kernels.reference.upsample_conv2d`).
-
-    Args:
-        filters: int, channels of the output.
-        **kwargs: arguments of `keras.layers.Conv2D`, except those that this layer
-            fixes: `kernel_size`, `strides`, `padding`, `data_format`, `dilation_rate`
-            and `groups`.
-
-    Call arguments:
-        inputs: float tensor (B, H, W, channels).
-
-    Returns:
-        A tensor (B, 2H, 2W, `filters`) in the layer's compute dtype.
-
-    Example:
-
-    >>> UpSamplingConv2D(8)(keras.random.normal((2, 4, 4, 16))).shape
-    (2, 8, 8, 8)
-    """
-
-    def __init__(self, filters: int, **kwargs):
-        super().__init__(filters, **FIXED_BY_UPSAMPLING, **kwargs)
-
-    def convolution_op(
-        self, inputs: kernels.Tensor, kernel: kernels.Tensor
-    ) -> kernels.Tensor:
-        return kernels.upsample_conv2d(inputs, kernel)
-
-    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
-        batch, height, width, _ = inputs_shape
-        sides = [None if side is None else 2 * side for side in (height, width)]
-        return (batch, *sides, self.filters)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        return {k: v for k, v in config.items() if k not in FIXED_BY_UPSAMPLING}
-
-
-FIXED_BY_UPSAMPLING = {
-    "kernel_size": 3,
-    "strides": 1,
-    "padding": "same",
-    "data_format": "channels_last",
-    "dilation_rate": 1,
-    "groups": 1,
-}

@@ -11,16 +11,16 @@ from lada_tf.layers._common import MultiHeadLayer
 class FastformerAttention(MultiHeadLayer):
     """Mix N tokens at a cost linear in N, with a global query and a global key.
 
-    For every head of size d = D / h, with ⊙ the elementwise product:
+    Each head of size d = D / h computes:
 
         α = softmax over the tokens of score(q) / √d,   g = Σᵢ αᵢ qᵢ
         pᵢ = g ⊙ kᵢ
         β = softmax over the tokens of score(p) / √d,   κ = Σᵢ βᵢ pᵢ
         output = W concat(κ ⊙ qᵢ) + b + q
 
-    As in its authors' code, the queries also serve as values, and each score is one
-    linear map from all D features to h numbers. There are three D → D maps in all,
-    where LadaAttention has four.
+    q and k are linear maps D → D of the inputs, with bias. ⊙ is the elementwise
+    product. Two details follow the code of Fastformer's authors: the queries also serve
+    as values, and one linear map with bias computes the h scores from all D features.
 
     Args:
         num_heads: int, h. Must divide D, the width of the inputs.
@@ -28,12 +28,12 @@ class FastformerAttention(MultiHeadLayer):
 
     Call arguments:
         inputs: float tensor (B, N, D), any N.
-        return_attention_maps: bool. If True, also return β.
-        mask: bool (B, N), or None. Where it is False, α and β are 0.
+        return_attention_maps: bool. If True, also return the attention maps.
+        mask: bool (B, N), or None. α and β are 0 where it is False.
 
     Returns:
-        A tensor (B, N, D). With `return_attention_maps`, a pair of it and β, float32
-        (B, h, N). Each row of β sums to 1.
+        A tensor (B, N, D) in the layer's compute dtype. With `return_attention_maps`, a
+        pair (tokens, maps). The maps are β, float32 (B, h, N). Each row sums to 1.
 
     Raises:
         ValueError: if `num_heads` does not divide D.
@@ -65,14 +65,15 @@ class FastformerAttention(MultiHeadLayer):
         query = self.query(inputs)  # (B, N, D)
         global_query, _ = self._pool(query, self.query_score, mask)  # (B, 1, D)
         keys = global_query * self.key(inputs)  # (B, N, D)
-        global_key, maps = self._pool(keys, self.key_score, mask)  # and (B, N, h)
+        # (B, 1, D), (B, N, h)
+        global_key, maps = self._pool(keys, self.key_score, mask)
         output = self.transform(global_key * query) + query  # (B, N, D)
         if return_attention_maps:
             return output, ops.transpose(maps, (0, 2, 1))
         return output
 
     def _pool(self, tokens, score, mask):
-        """Return each head's weighted sum of tokens (B, 1, D) and weights (B, N, h)."""
+        """Return the weighted sum of tokens (B, 1, D) and the weights (B, N, h)."""
         scores = ops.cast(score(tokens), "float32") / self.head_size**0.5  # (B, N, h)
         weights = self.softmax(scores, mask, axis=1)
         count, width = ops.shape(tokens)[1], tokens.shape[-1]

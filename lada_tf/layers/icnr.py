@@ -1,4 +1,4 @@
-"""ICNR: initial weights for a layer in front of a pixel shuffle."""
+"""ICNR: initial weights for a layer before a pixel shuffle."""
 
 from typing import Any
 
@@ -13,17 +13,24 @@ from lada_tf.layers._common import initializer_config, positive_int
 class ICNR(keras.initializers.Initializer):
     """Start all sub-pixels of a pixel shuffle with the same weights.
 
-    A pixel shuffle by f takes the f² sub-pixels of a pixel from f² groups of channels.
-    If the groups start with different weights, neighboring sub-pixels differ, and
-    training has to remove this checkerboard. With the same weights, the pixel shuffle
-    starts as nearest-neighbor upsampling.
+    A pixel shuffle by f turns f² groups of channels into the f² sub-pixels of each
+    pixel. If the groups start with different weights, the images start with a
+    checkerboard pattern, which training has to remove. With the same weights, the pixel
+    shuffle starts as nearest-neighbor upsampling.
 
     Args:
         initializer: initializer of one group.
-        factor: int f, of the `PixelShuffle` that follows.
+        factor: int f, factor of the `PixelShuffle`.
+
+    Call arguments:
+        shape: shape of the kernel. f² must divide its last entry, the channels.
+        dtype: dtype of the kernel.
+
+    Returns:
+        A tensor of this shape, with f² copies of one group along the last axis.
 
     Raises:
-        ValueError: when called for a number of channels that f² does not divide.
+        ValueError: if f² does not divide the number of channels.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""LadaAttention: linear additive attention, one attention vector per head (eqs 1-4)."""
+"""LadaAttention: linear additive attention (eqs 1-4)."""
 
 import keras
 import numpy as np
@@ -14,37 +14,38 @@ SCORE_FORMS = ("joint", "per_head")
 class LadaAttention(MultiHeadLayer):
     """Mix N tokens at a cost linear in N.
 
-    Every head of size d = D / h scores its tokens once, sums its queries into a single
-    global query g, and modulates keys and values with it:
+    Each head of size d = D / h gives every token one score. It sums the queries into
+    one global query g, weighted by the softmax α of the scores, and multiplies each key
+    and value with g:
 
         α = softmax over the tokens of score(q) / √d        (1)
         g = Σᵢ αᵢ qᵢ                                         (2)
         rᵢ = (g ⊙ kᵢ) ⊙ vᵢ                                   (3)
         output = concat(heads of r) W + b                   (4)
 
-    q, k and v are linear maps D → D of the inputs, with bias.
+    q, k and v are linear maps D → D of the inputs, with bias. ⊙ is the elementwise
+    product.
 
     Args:
         num_heads: int, h. Must divide D, the width of the inputs.
-        score: `"joint"`, one linear map with bias from all D query features to h
-            scores, as in the authors' code and their checkpoints; or `"per_head"`, the
-            paper's eq 1: wᵀqᵢ with one vector w in R^d per head, over that head's own
-            query.
+        score: `"joint"` or `"per_head"`. With `"joint"`, one linear map with bias
+            computes the h scores from all D query features, as in the authors' code.
+            With `"per_head"`, each head has a vector w in R^d and computes wᵀqᵢ from
+            its own query, as in the paper's eq 1.
         kernel_initializer: initializer of every kernel.
 
     Call arguments:
         x: float tensor (B, N, D), any N.
-        return_attention_maps: bool. If True, also return α.
-        mask: bool (B, N), or None. Where it is False, α is 0. Layers such as
-            `keras.layers.Masking` before this one pass it on.
+        return_attention_maps: bool. If True, also return the attention maps.
+        mask: bool (B, N), or None. α is 0 where it is False. Keras passes the masks of
+            layers such as `keras.layers.Masking`.
 
     Returns:
         A tensor (B, N, D) in the layer's compute dtype. With `return_attention_maps`, a
-        pair of it and α, float32 (B, h, N). Each row of α sums to 1.
+        pair (tokens, maps). The maps are α, float32 (B, h, N). Each row sums to 1.
 
     Raises:
-        ValueError: if `num_heads` is below 1 or does not divide D, `score` is unknown,
-            or the input is not one tensor (B, N, D) with a fixed D.
+        ValueError: if `num_heads` does not divide D, or `score` is unknown.
 
     Example:
 
@@ -101,8 +102,8 @@ class LadaAttention(MultiHeadLayer):
     def _scores(self, x):
         """Return the scores of all queries, float32 (B, h, N).
 
-        Both the score and the query are linear maps. This multiplies their kernels
-        first (D → h), so that no per-token query is computed.
+        The score is a linear map of the query, and the query is a linear map of x. This
+        multiplies both kernels first (D → h), which saves the query of each token.
         """
         kernel, bias = self.query.kernel_and_bias()
         bias = ops.expand_dims(bias, 0)  # (1, D)
@@ -124,13 +125,13 @@ class LadaAttention(MultiHeadLayer):
         return ops.transpose(ops.cast(scores, "float32"), (0, 2, 1))
 
     def _global_query(self, alpha, x):
-        """Return Σᵢ αᵢ qᵢ of every head, side by side: (B, 1, D).
+        """Return Σᵢ αᵢ qᵢ of all heads, concatenated: (B, 1, D).
 
-        Each row of α sums to 1, so a head's global query equals the query of its mean
-        token Σᵢ αᵢ xᵢ.
+        Each row of α sums to 1. A head's global query is therefore the query of its
+        mean token Σᵢ αᵢ xᵢ.
         """
         means = ops.matmul(ops.cast(alpha, self.compute_dtype), x)  # (B, h, D)
-        # (B, h, h, d): every head's query of every mean token. Keep each head's own.
+        # (B, h, h, d): all heads' queries of each mean token. Keep each head's own.
         shape = (-1, self.num_heads, self.num_heads, self.head_size)
         queries = ops.reshape(self.query(means), shape)
         is_own = ops.cast(np.eye(self.num_heads)[..., None], queries.dtype)  # (h, h, 1)

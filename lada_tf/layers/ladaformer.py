@@ -13,15 +13,16 @@ NORMS = ("sln", "layer_norm")
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Ladaformer(keras.layers.Layer):
-    """Attention and an MLP, each after a normalization.
+    """Apply normalized attention, then a normalized MLP.
 
-    The generator's form (Fig. 1a; the default) is modulated by the latent. It has
-    **no** residual around its MLP, which the paper found to help (Table I):
+    The default is the generator's form (Fig. 1a). The latent z modulates it. Its MLP
+    has no residual connection, which improves FID (Table I):
 
         x = LadaAttention(SLN(h, z)) + h                     (6)
         output = MLP(SLN(x, z))                              (7)
 
-    The discriminator's form (Fig. 1b) is `norm="layer_norm", mlp_residual=True`:
+    With `norm="layer_norm", mlp_residual=True`, it is the discriminator's form
+    (Fig. 1b):
 
         x = LadaAttention(LayerNorm(h)) + h
         output = MLP(LayerNorm(x)) + x
@@ -31,29 +32,30 @@ class Ladaformer(keras.layers.Layer):
     Args:
         num_heads: int, heads of the attention.
         mlp_dim: int, hidden width of the MLP.
-        norm: `"sln"` (takes latents) or `"layer_norm"` (with scale and offset).
+        norm: `"sln"`, which needs latents, or `"layer_norm"`, with scale and offset.
         mlp_residual: bool. If True, the MLP has a residual connection.
         score: score form of the attention, see `LadaAttention`.
         attention: the attention layer: `"lada"`, `"fastformer"`, `"linformer"`,
-            `"dot_product"`, `"swin"` (dot products in 8×8 windows), `"lada_swin"` (Lada
-            in 8×8 windows), or your own, see `lada_tf.layers.attentions`.
+            `"dot_product"`, `"swin"` (`"dot_product"` in 8×8 windows), `"lada_swin"`
+            (`"lada"` in 8×8 windows), or your own, see
+            `lada_tf.layers.attentions.make_attention`.
         epsilon: float, added to the variance in the normalizations.
         kernel_initializer: initializer of every kernel.
-        output_initializer: initializer of the MLP's output kernel, such as `ICNR`. By
-            default `kernel_initializer`.
+        output_initializer: initializer of the MLP's output kernel, such as `ICNR`. If
+            None, `kernel_initializer`.
 
     Call arguments:
         inputs: float tensor h (B, N, D), any N.
-        latents: float tensor z (B, L), required for `norm="sln"` only.
+        latents: float tensor z (B, L), for `norm="sln"` only.
         return_attention_maps: bool. If True, also return the attention maps.
 
     Returns:
-        A tensor (B, N, D). With `return_attention_maps`, a pair of it and the maps,
-        float32 (B, num_heads, N).
+        A tensor (B, N, D) in the layer's compute dtype. With `return_attention_maps`, a
+        pair (tokens, maps). The maps are float32 (B, num_heads, N), see the attention.
 
     Raises:
-        ValueError: if `norm` or `attention` is unknown, if latents are missing with
-            `norm="sln"`, or if they are given with `norm="layer_norm"`.
+        ValueError: if `norm` or `attention` is unknown. Also if latents are missing
+            with `norm="sln"`, or given with `norm="layer_norm"`.
 
     Example:
 
@@ -93,7 +95,8 @@ class Ladaformer(keras.layers.Layer):
         self.attention_name = attention
         self.epsilon = epsilon
         self.kernel_initializer = initializer_config(kernel_initializer)
-        # Not a second `initializer_config`, which would change the seeds that follow.
+        # Do not call `initializer_config` again: it draws a seed, which would change
+        # the seeds of all later layers.
         self.output_initializer = (
             self.kernel_initializer
             if output_initializer is None
@@ -147,7 +150,10 @@ class Ladaformer(keras.layers.Layer):
     def _check_latents(self, latents):
         if (latents is not None) != (self.norm == "sln"):
             verb = "needs" if self.norm == "sln" else "takes no"
-            raise ValueError(f"Ladaformer with norm={self.norm!r} {verb} latents")
+            raise ValueError(
+                f"Ladaformer with norm={self.norm!r} {verb} latents: only norm='sln' "
+                "has them as its second input"
+            )
 
     def _make_norm(self, name):
         if self.norm == "sln":
@@ -180,7 +186,7 @@ class Ladaformer(keras.layers.Layer):
 
 
 class _LayerNorm(keras.layers.LayerNormalization):
-    """`keras.layers.LayerNormalization` of the last axis, by `kernels.layer_norm`."""
+    """`keras.layers.LayerNormalization` that calls `kernels.layer_norm`."""
 
     def call(self, inputs):
         return kernels.layer_norm(inputs, self.gamma, self.beta, self.epsilon)

@@ -1,4 +1,4 @@
-"""LinformerAttention: dot products with k projected tokens instead of all N."""
+"""LinformerAttention: dot-product attention to k projected tokens."""
 
 import keras
 from keras import ops
@@ -11,24 +11,24 @@ from lada_tf.layers._common import MultiHeadLayer, positive_int
 class LinformerAttention(MultiHeadLayer):
     """Mix N tokens with softmax(Q(EK)ᵀ/√d)FV, at a cost linear in N.
 
-    E and F are learned (k, N) matrices, shared by the heads. They project the keys and
-    the values to k tokens. q, k, v and the output are linear maps D → D with bias,
-    split into heads of size d = D / h.
+    E and F are learned (k, N) matrices, which project the keys and the values to k
+    tokens. All heads share them. Q, K, V and the output are linear maps D → D with
+    bias. Q, K and V are split into heads of size d = D / h.
 
     Args:
         num_heads: int, h. Must divide D, the width of the inputs.
         projected_tokens: int, k.
-        kernel_initializer: initializer of every kernel, E and F included.
+        kernel_initializer: initializer of every kernel, and of E and F.
 
     Call arguments:
         inputs: float tensor (B, N, D). N is fixed when the layer is built.
         return_attention_maps: bool. If True, also return the attention maps.
-        mask: bool (B, N), or None. Where it is False, keys and values are 0.
+        mask: bool (B, N), or None. Keys and values are 0 where it is False.
 
     Returns:
-        A tensor (B, N, D). With `return_attention_maps`, a pair of it and the maps,
-        float32 (B, h, N): the weight of each token's value, averaged over all queries.
-        F may be negative, and therefore the maps may be, too.
+        A tensor (B, N, D) in the layer's compute dtype. With `return_attention_maps`, a
+        pair (tokens, maps). The maps are float32 (B, h, N): the weight of each token's
+        value, averaged over all queries. Weights can be negative, because F can be.
 
     Raises:
         ValueError: if `num_heads` does not divide D, or N is unknown when the layer is

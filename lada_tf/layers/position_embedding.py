@@ -1,4 +1,4 @@
-"""PositionEmbedding: a learned vector per token (eq 10)."""
+"""PositionEmbedding: add a learned vector per token (eq 10)."""
 
 import keras
 from keras import ops

@@ -9,12 +9,12 @@ from lada_tf.layers._common import dense, initializer_config, token_sizes
 
 @keras.saving.register_keras_serializable("lada_tf")
 class SLN(keras.layers.Layer):
-    """Layer normalization whose scale and offset are functions of a latent.
+    """Normalize tokens with a scale and an offset that depend on a latent.
 
         SLN(h, z) = γ(z) ⊙ LayerNorm(h) + β(z)              (5)
 
-    LayerNorm has neither scale nor offset. γ and β are linear maps, with bias, of one
-    shared hidden layer ReLU(W z + b) with the width of h, as in the authors' code.
+    LayerNorm itself has no scale and no offset. γ and β are linear maps, with bias, of
+    one hidden layer ReLU(W z + b). It is as wide as h, as in the authors' code.
 
     Args:
         epsilon: float, added to the variance.
@@ -25,8 +25,8 @@ class SLN(keras.layers.Layer):
         latents: float tensor z (B, L), any L.
 
     Returns:
-        A tensor (B, N, D) in the layer's compute dtype. The normalization itself runs
-        in float32 with every dtype policy.
+        A tensor (B, N, D) in the layer's compute dtype. The normalization is always
+        computed in float32.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""SpaceToDepth: the inverse of PixelShuffle (Fig. 4b)."""
+"""SpaceToDepth: trade resolution for channels (Fig. 4b)."""
 
 import keras
 from keras import ops
@@ -11,6 +11,8 @@ from lada_tf.layers._common import positive_int
 class SpaceToDepth(keras.layers.Layer):
     """Trade resolution for channels: (B, H, W, C) → (B, H/f, W/f, C·f²).
 
+    This is the inverse of `PixelShuffle`.
+
     Args:
         factor: int f, at least 2.
 
@@ -21,7 +23,7 @@ class SpaceToDepth(keras.layers.Layer):
         A tensor (B, H/f, W/f, C·f²), in the order of `tf.nn.space_to_depth`.
 
     Raises:
-        ValueError: if H or W is not divisible by f.
+        ValueError: if f does not divide H and W.
 
     Example:
 

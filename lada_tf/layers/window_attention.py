@@ -1,4 +1,4 @@
-"""WindowAttention: any attention layer, inside windows of a grid of tokens."""
+"""WindowAttention: any attention layer, applied to windows of a grid of tokens."""
 
 import math
 
@@ -11,27 +11,28 @@ from lada_tf.layers._common import positive_int, token_sizes
 
 @keras.saving.register_keras_serializable("lada_tf")
 class WindowAttention(keras.layers.Layer):
-    """Let tokens attend to their own window only, at a cost linear in N.
+    """Apply an attention layer inside windows of tokens, at a cost linear in N.
 
-    The N tokens are the rows of a square grid. The layer cuts the grid into
-    non-overlapping windows of w × w tokens and applies one attention layer to each.
-    Around `DotProductAttention`, this is Swin's attention without its shifts and
-    relative positions, as in the paper's Table I. Around `LadaAttention`, it is
-    Lada-Swin.
+    The N tokens form a square grid, row by row. The layer cuts the grid into
+    non-overlapping windows of w × w tokens and applies the same attention layer to each
+    window. With `DotProductAttention`, this is Swin's attention without its shifts and
+    relative positions, as in the paper's Table I. With `LadaAttention`, it is the
+    table's Lada-Swin.
 
     Args:
-        attention: layer (B, n, D) → (B, n, D) with a `return_attention_maps` argument,
-            not built yet. It gets the dtype policy of this layer.
-        window_size: int, w. A smaller grid is one window.
+        attention: unbuilt layer (B, n, D) → (B, n, D) with a `return_attention_maps`
+            argument. It gets the dtype policy of this layer.
+        window_size: int, w. A grid with a smaller side is one window.
 
     Call arguments:
-        inputs: float tensor (B, N, D); N is a square number and fixed when the
-            layer is built.
+        inputs: float tensor (B, N, D). N is a square number, and fixed when the layer
+            is built.
         return_attention_maps: bool. If True, also return the attention maps.
 
     Returns:
-        A tensor (B, N, D). With `return_attention_maps`, a pair of it and the maps,
-        float32 (B, h, N): the maps of the windows, divided by the number of windows.
+        A tensor (B, N, D) in the layer's compute dtype. With `return_attention_maps`, a
+        pair (tokens, maps). The maps are float32 (B, h, N): the maps of all windows,
+        divided by the number of windows.
 
     Raises:
         ValueError: if N is unknown or not a square number, or if w does not divide the
@@ -85,7 +86,7 @@ class WindowAttention(keras.layers.Layer):
         return output
 
     def _join(self, windows):
-        """(B·n², w², C) → (B, N, C)."""
+        """Reshape windows (B·n², w², C) to tokens (B, N, C)."""
         n, w = self.windows, self.window
         width = windows.shape[-1]
         grid = ops.reshape(windows, (-1, n, n, w, w, width))

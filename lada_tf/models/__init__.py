@@ -1,4 +1,4 @@
-"""Generator, discriminator, and the pair that trains."""
+"""Both networks, the LadaGAN that trains them, and presets."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import LadaGAN on first use: it needs TensorFlow, the networks do not."""
+    """Import LadaGAN on first use. Unlike the networks, it needs TensorFlow."""
     if name == "LadaGAN":
         from lada_tf.models.lada_gan import LadaGAN
 

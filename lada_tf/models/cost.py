@@ -1,4 +1,4 @@
-"""Count the floating-point operations and bytes that a model needs."""
+"""Count the parameters, floating-point operations and bytes of a model."""
 
 from typing import NamedTuple
 
@@ -20,10 +20,10 @@ def count_flops(model: keras.Model) -> int:
     """Return the FLOPs of one inference at batch size 1, as 2 × multiply-adds.
 
     TensorFlow's profiler counts matmuls, convolutions and biases in the frozen graph.
-    LadaAttention and the decoder count as in the paper's equations and in the authors'
-    code: with one query per token, which `LadaAttention` does not compute (a tenth less
-    for the presets' generators), and with nine multiply-adds per pixel and channel
-    where `UpSamplingConv2D` has four.
+    To compare with the paper, this adds the operations that our layers save:
+
+    - `LadaAttention` computes no query per token, unlike eqs 1-2.
+    - `UpSamplingConv2D` needs four multiply-adds per pixel and channel instead of nine.
 
     Args:
         model: a built `Generator` or `Discriminator`.
@@ -46,7 +46,7 @@ def count_flops(model: keras.Model) -> int:
 
 
 def _blocks(model):
-    """Return pairs of an attention layer and its number of tokens."""
+    """Return a pair of each attention layer and its number of tokens."""
     if hasattr(model, "latent_dim"):
         grids = zip(model.blocks, model.resolutions, strict=True)
         return [(block.attention, side**2) for block, side in grids]
@@ -54,35 +54,35 @@ def _blocks(model):
 
 
 def _saved_by_attention(attention, tokens: int) -> int:
-    """Return the FLOPs that `LadaAttention` saves on eqs 1-4; 0 for other layers."""
+    """Return the FLOPs that `LadaAttention` saves in eqs 1-2; 0 for other layers."""
     windows = 1
     if isinstance(attention, WindowAttention):
         attention, windows = attention.attention, attention.windows**2
     if not isinstance(attention, LadaAttention):
         return 0
     width, heads = attention.query.units, attention.num_heads
-    # The map, its bias, and the weighted sum per head.
+    # Eqs 1-2 compute the queries, add the bias, and sum them per head.
     queries = 2 * tokens * width**2 + 3 * tokens * width
-    # The composed map to the scores; the means of tokens, and their queries.
+    # The layer multiplies two kernels, averages tokens, and computes their queries.
     instead = (1 + windows) * heads * width**2 + heads * tokens * width
     return queries - 2 * instead
 
 
 def _saved_by_decoder(model) -> int:
-    """Return the FLOPs that `UpSamplingConv2D` saves on a convolution of the ×2 map."""
+    """Return the FLOPs that `UpSamplingConv2D` saves by its 2×2 kernels."""
     saved = 0
     for number, level in enumerate(getattr(model, "decoder", ())):
         side = model.resolutions[-1] * 2**number
         *_, channels, filters = level.convolution.kernel.shape
-        products = 9 * (2 * side) ** 2 - 4 * 4 * (side + 1) ** 2
-        saved += 2 * products * channels * filters
+        multiply_adds = 9 * (2 * side) ** 2 - 4 * 4 * (side + 1) ** 2
+        saved += 2 * multiply_adds * channels * filters
     return saved
 
 
 class PaperCost(NamedTuple):
-    """The figures of the paper's Tables II and V for a preset, as printed.
+    """Figures of a preset, as printed in the paper's Tables II and V.
 
-    Its "FLOPs" are multiply-adds, cut (not rounded) to one decimal.
+    The paper's "FLOPs" are multiply-adds, truncated to one decimal.
     """
 
     g_parameters: str
@@ -100,9 +100,9 @@ PAPER_COSTS = {
 
 
 def training_bytes(gan: keras.Model) -> int:
-    """Return the bytes that a training step needs besides activations, in float32.
+    """Return the bytes of a training step in float32, without activations.
 
-    These are the weights, gradients and Adam moments of both networks, and the EMA
+    They hold the weights, gradients and two Adam moments of both networks, and the EMA
     generator.
     """
     parameters = gan.generator.count_params() + gan.discriminator.count_params()
@@ -112,7 +112,7 @@ def training_bytes(gan: keras.Model) -> int:
 def preset_costs(name: str) -> dict[str, int]:
     """Return a preset's parameters, FLOPs per image, training steps and memory."""
     preset = PRESETS[name]
-    # Zeros take no time, unlike orthogonal weights.
+    # Zeros take less time to create than orthogonal weights.
     gan = LadaGAN.from_preset(name, g_initializer="zeros", d_initializer="zeros")
     return {
         "generator_parameters": gan.generator.count_params(),

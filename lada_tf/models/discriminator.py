@@ -1,6 +1,5 @@
-"""The discriminator: convolutions down to 16×16, then a Ladaformer (Fig. 4b)."""
+"""The discriminator: convolutions to 16×16, then a Ladaformer (Fig. 4b)."""
 
-import warnings
 from collections.abc import Callable
 
 import keras
@@ -8,52 +7,39 @@ from keras import ops
 
 from lada_tf import kernels
 from lada_tf.errors import UserError
-from lada_tf.layers._common import check_input, initializer_config, network_dtype
+from lada_tf.layers._common import initializer_config, network_dtype
 from lada_tf.layers.attentions import check_trusted
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
 from lada_tf.layers.fast_conv2d import FastConv2D
 from lada_tf.layers.ladaformer import Ladaformer
 from lada_tf.layers.position_embedding import PositionEmbedding
 from lada_tf.layers.space_to_depth import SpaceToDepth
-from lada_tf.models.gradient_checkpointing import (
-    call_layer,
-    recomputed_input_gradients,
-)
-
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
+from lada_tf.models.gradient_checkpointing import call_layer
+from lada_tf.models.images import check_images
 
 GRID = 16  # side of the map after the down blocks
-# Factor for R1's gradients in float16, where small ones underflow to 0.
-R1_SCALE_FLOAT16 = 1024.0
-RESCALING = "keras.layers.Rescaling(1 / 127.5, -1)"
-MAX_VALUE = 1.5  # of pixels in "about [-1, 1]": resizing may overshoot
 
 
 @keras.saving.register_keras_serializable("lada_tf")
 class Discriminator(keras.Model):
-    """LadaGAN's discriminator, and the convolutional one of its ablations.
+    """LadaGAN's discriminator.
 
-    A 3×3 convolution and down blocks reduce the image to 16×16. These 256 tokens get a
-    position embedding and pass one Ladaformer, SpaceToDepth to 8×8, and a 3×3
-    convolution. With `attention="conv"`, one more down block replaces all this. Two
-    convolutions turn the 8×8 map into 5×5 logits.
+    A 3×3 convolution and down blocks reduce the image to 16×16, which are 256 tokens. A
+    position embedding, a Ladaformer, SpaceToDepth and a 3×3 convolution follow, and
+    give an 8×8 map. Two convolutions turn it into 5×5 logits.
+
+    With `attention="conv"`, a down block replaces the layers from 16×16 to 8×8. The
+    paper's ablations use this discriminator, without batch normalization.
 
     Args:
-        image_size: int, side of the images: 16 · 2^k, k ≥ 1.
-        widths: ints, channels of the first convolution and of each down block: k + 1.
+        image_size: int, side of the images: 16 · 2^k with k ≥ 1.
+        widths: k + 1 ints, channels of the first convolution and of each down block.
         attention: the attention layer, see `Ladaformer`, or `"conv"`.
         out_widths: two ints, channels of the last two hidden maps.
         num_heads: int, heads of the attention.
         mlp_dim: int, hidden width of the Ladaformer's MLP.
-        batch_norm: bool. If True, the down blocks normalize. (The paper's ablations
-            with `attention="conv"` do not.)
-        score: score form of the attention, see `LadaAttention`.
-        initializer: initializer of every kernel and embedding.
-        sync_batch_norm: bool. If True, batch normalization uses the statistics of all
-            replicas of a `tf.distribute` strategy.
-        dtype: dtype policy. If None, Keras' global policy if it is for mixed precision,
-            else float32, whatever `floatx` says.
+        batch_norm: bool. If True, the down blocks use batch normalization.
+        score, initializer, sync_batch_norm, dtype: see `Generator`.
 
     Call arguments:
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
@@ -66,8 +52,8 @@ class Discriminator(keras.Model):
         Logits, float32 (B, 25), one per cell of a 5×5 map. Positive means real.
 
     Raises:
-        ValueError: if the sizes do not fit together, or the images have other sizes;
-            the message names them.
+        ValueError: if the sizes do not fit together, or the images have another size.
+            The message names them.
 
     Example:
 
@@ -141,7 +127,7 @@ class Discriminator(keras.Model):
         )
 
     def build(self, images_shape: tuple | None = None) -> None:
-        if self.built:  # type: ignore[has-type]  # by from_config
+        if self.built:  # type: ignore[has-type]  # in from_config
             return
         shape = (None, self.image_size, self.image_size, 3)
         self.input_convolution.build(shape)
@@ -182,9 +168,10 @@ class Discriminator(keras.Model):
         return [self._stem, *map(in_mode, self.down_blocks), self._logits]
 
     def freeze(self, num_stages: int) -> None:
-        """Stop training the stages of the highest resolution (FreezeD).
+        """Freeze the stages of the highest resolution (FreezeD).
 
-        Their batch normalization uses its moving statistics. Call it before `compile`.
+        Their weights and the moving statistics of their batch normalization no longer
+        change. Call this method before `compile`.
 
         Args:
             num_stages: int. The first convolution is the first stage, followed by the
@@ -207,9 +194,8 @@ class Discriminator(keras.Model):
             stage.trainable = False
 
     def _stem(self, images):
-        return kernels.leaky_relu(
-            self.input_convolution(images)
-        )  # (B, H, W, widths[0])
+        x = self.input_convolution(images)  # (B, H, W, widths[0])
+        return kernels.leaky_relu(x)
 
     def _logits(self, x):
         if self.attention != "conv":
@@ -254,79 +240,18 @@ class Discriminator(keras.Model):
     def from_config(cls, config: dict) -> "Discriminator":
         check_trusted(config.get("attention", "lada"))
         discriminator = cls(**config)
-        discriminator.build()  # HDF5 files do not say that they need it
+        discriminator.build()  # HDF5 files do not record that the model was built
         return discriminator
 
 
-def check_images(images: kernels.Tensor, image_size: int) -> None:
-    """Raise ValueError unless images are a float tensor (B, size, size, 3)."""
-    check_input(
-        "images",
-        images,
-        (None, image_size, image_size, 3),
-        f"use RGB, channels last, resized by keras.layers.Resizing({image_size}, "
-        f"{image_size}) and rescaled to [-1, 1] by {RESCALING}",
-    )
-
-
-def as_float32_images(images: kernels.Tensor, image_size: int) -> kernels.Tensor:
-    """Return images as float32 of a known shape. Raise as `check_images` does."""
-    check_images(images, image_size)
-    images = tf.convert_to_tensor(images)
-    if not images.shape[1:].is_fully_defined():
-        images = tf.ensure_shape(images, (None, image_size, image_size, 3))
-    return tf.cast(images, tf.float32)
-
-
-def check_range(images: kernels.Tensor) -> None:
-    """Raise ValueError if the values of images are far from [-1, 1]."""
-    low, high = float(ops.min(images)), float(ops.max(images))
-    if not (low >= -MAX_VALUE and high <= MAX_VALUE):  # also for NaN
-        raise ValueError(
-            f"images are in [{low:.4g}, {high:.4g}], not in [-1, 1]: if they are in "
-            f"[0, 255], rescale them with {RESCALING}"
-        )
-    if 0 <= low < high:
-        warnings.warn(
-            f"images are in [{low:.4g}, {high:.4g}]. If 0 is black, rescale them to "
-            "[-1, 1] with keras.layers.Rescaling(2, -1)",
-            stacklevel=3,
-        )
-
-
-def logits_and_input_gradients(
-    discriminator: keras.Model,
-    images: kernels.Tensor,
-    gradient_checkpointing: bool = False,
-) -> tuple[kernels.Tensor, kernels.Tensor]:
-    """Return the logits of a training pass, and their sum's gradients by the images.
-
-    Args:
-        discriminator: `Discriminator`, or a Keras model like it.
-        images: float32 (B, H, W, 3).
-        gradient_checkpointing: bool. If True, backward passes recompute activations.
-
-    Returns:
-        Logits, float32 (B, 25), and ∇ₓ Σ logits(x), float32 (B, H, W, 3).
-    """
-    scale = R1_SCALE_FLOAT16 if discriminator.compute_dtype == "float16" else 1.0
-    if gradient_checkpointing:
-        stages = discriminator.stages(training=True)
-        logits, gradients = recomputed_input_gradients(stages, images, scale)
-    else:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            logits = tf.cast(discriminator(images, training=True), tf.float32)
-            scaled = logits * scale
-        gradients = tape.gradient(scaled, images)
-    return logits, gradients / scale
-
-
 class _DownBlock(keras.layers.Layer):
-    """Halve a map with the mean of a convolutional and a direct path (FastGAN).
+    """Halve a map: the mean of a main path and a direct path (FastGAN).
 
     main: 3×3 convolution with stride 2, norm, LeakyReLU, 3×3 convolution, norm,
-    LeakyReLU. direct: 2×2 average pool, 1×1 convolution, norm, LeakyReLU. No biases.
+    LeakyReLU
+    direct: 2×2 average pool, 1×1 convolution, norm, LeakyReLU
+
+    The convolutions have no biases. Normalization is optional.
 
     Reference:
         Liu et al., "Towards faster and stabilized GAN training for high-fidelity

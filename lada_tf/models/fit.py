@@ -1,34 +1,32 @@
-"""How Keras trains LadaGAN: `compile`, `fit`, `evaluate`, their metrics and checks."""
+"""Keras' training methods for LadaGAN: `compile`, `fit`, `evaluate`."""
 
 import contextlib
-import importlib
 import itertools
-import os
 import re
-import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from lada_tf.models.discriminator import check_images, check_range
 from lada_tf.models.fit_callbacks import ProgressBar, prepared
+from lada_tf.models.images import check_batch, images_on_replicas, with_first_batch
 from lada_tf.models.losses import METRICS, TEST_METRICS
-from lada_tf.models.optimizer_step import Optimizers, make_optimizer
+from lada_tf.models.optimizers import Optimizers, make_optimizer
 
-# Networks that a saved model may name. A path could belong to somebody else's file.
+# Feature networks that a saved model may name. Never a path: loading somebody else's
+# model must not open a file of their choice.
 FEATURES = ("small_classifier", "keras_inception_v3", "inception")
 
 
 class RunningMean(keras.metrics.Metric):
     """The mean of a metric since its last reset.
 
-    Unlike `keras.metrics.Mean`, it expects the same value on every replica. Its
-    variables are mirrored, so that one process may save them alone. Those of `Mean` are
-    summed over all processes whenever they are read.
+    Unlike `keras.metrics.Mean`, it expects the same value on every replica and mirrors
+    its variables, so one process can save them alone. Reading a variable of `Mean`
+    would sum it over all processes.
     """
 
     def __init__(self, name: str):
@@ -45,11 +43,14 @@ class RunningMean(keras.metrics.Metric):
 
 
 class ImageTrainer(keras.Model):
-    """A GAN whose `fit` takes images: it looks at the first batch before it starts.
+    """The part of `LadaGAN` that overrides Keras' training methods.
 
-    Subclasses have the attributes `generator`, `discriminator`, `ema_generator`,
-    `latent_dim`, `image_size`, `step_counter`, and those of the default optimizers.
-    Their `train_step` returns `track(values)`, and `test_step` `track_test(values, n)`.
+    `fit` and `evaluate` check the first batch of images before they start.
+
+    The subclass has the attributes `generator`, `discriminator`, `ema_generator`,
+    `image_size`, `step_counter`, and the settings of the default optimizers. Its
+    `train_step` returns `track(values)`. Its `test_step` returns
+    `track_test(values, count)`.
     """
 
     test_function: Any
@@ -57,13 +58,14 @@ class ImageTrainer(keras.Model):
     def __init__(self, **kwargs: Any):
         if keras.backend.backend() != "tensorflow":
             raise RuntimeError(
-                "LadaGAN needs KERAS_BACKEND=tensorflow. Its networks do not"
+                "LadaGAN needs KERAS_BACKEND=tensorflow. Generator and Discriminator "
+                "work with every backend"
             )
         super().__init__(**{"dtype": "float32", **kwargs})
         if self.dtype_policy.name != "float32":
             raise ValueError(
-                f"dtype={self.dtype_policy.name}: give it to the networks, or "
-                "precision= to from_preset"
+                f"dtype={self.dtype_policy.name}: LadaGAN itself must be float32. Pass "
+                "dtype to both networks, or precision to from_preset"
             )
         self.trackers = {name: RunningMean(name) for name in METRICS}
         self.features = None
@@ -80,16 +82,23 @@ class ImageTrainer(keras.Model):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        # Keras lists the seed twice that the augmentation shares.
+        # Keras lists the seed twice: for the model and for its augmentation.
         return list({id(v): v for v in super().variables}.values())
 
     def track(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Update the running means. Return a step's own value of each of `METRICS`."""
+        """Update the running means of training metrics.
+
+        Args:
+            values: scalars of one step, by name. Metrics without a value are 0.
+
+        Returns:
+            The step's own value of each of `METRICS`.
+        """
         trackers = [self.trackers[name] for name in values]
-        # As vectors: a few operations instead of several per metric.
-        steps = tf.stack(list(values.values()))
+        # Add vectors: this takes a few operations instead of several per metric.
+        step_values = tf.stack(list(values.values()))
         for variables, change in (
-            ([tracker.total for tracker in trackers], steps),
+            ([tracker.total for tracker in trackers], step_values),
             ([tracker.count for tracker in trackers], tf.ones(())),
         ):
             sums = tf.stack([variable.value for variable in variables]) + change
@@ -100,11 +109,14 @@ class ImageTrainer(keras.Model):
     def track_test(
         self, values: dict[str, tf.Tensor], count: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Do the same with `TEST_METRICS`: means over the images of all replicas.
+        """Update the running means of test metrics, over the images of all replicas.
 
         Args:
-            values: means over the images of this replica.
-            count: number of these images; 0 if the values have none.
+            values: means over the images of this replica, by name.
+            count: number of these images. With 0, the values do not count.
+
+        Returns:
+            The means over the images of all replicas, for each of `TEST_METRICS`.
         """
         count = tf.cast(count, tf.float32)
         sums = tf.stack([values[name] for name in TEST_METRICS])
@@ -132,27 +144,30 @@ class ImageTrainer(keras.Model):
         """Set and build the optimizers.
 
         Args:
-            g_optimizer: Keras optimizer or its name. The default is Adam with the
-                learning rate and β given to the constructor. It is put into a
-                `LossScaleOptimizer` if the generator computes in float16.
+            g_optimizer: the generator's Keras optimizer or its name. The default is
+                Adam with the constructor's `g_learning_rate` and `g_betas`. If the
+                generator computes in float16, a `LossScaleOptimizer` wraps it.
             d_optimizer: the same for the discriminator.
-            optimizer: an optimizer of which each network gets a copy, unless it has its
-                own.
+            optimizer: Keras optimizer or its name. Each network without an optimizer of
+                its own gets a copy.
             features: the network whose features `evaluate` compares: a name or path as
                 for `lada_tf.evaluation.extract_features.open_extractor`; a callable,
-                uint8 images (n, size, size, 3) → array (n, d); or None for the losses
-                alone.
+                uint8 images (n, size, size, 3) → array (n, d); or None to compute the
+                losses alone.
             gradient_accumulation_steps: int. Split each batch into this many
                 micro-batches to save memory. The gradients are those of the whole
                 batch, except that batch normalization sees one micro-batch at a time.
             gradient_checkpointing: bool. If True, recompute the activations of the
                 networks' stages during the backward pass instead of storing them. The
-                numbers are the same, with less memory and more time. This needs our own
-                networks.
-            jit_compile: bool. Whether XLA compiles the step. It does so again for a
-                last batch of another size, for as long as the first time.
+                results are the same, with less memory and more time. Only `Generator`
+                and `Discriminator` support it.
+            jit_compile: bool. If True, XLA compiles the step, once per batch size. A
+                smaller last batch takes as long to compile as the first one.
             **kwargs: `steps_per_execution`, `run_eagerly`, … of
                 `keras.Model.compile`.
+
+        Raises:
+            ValueError: for a loss or metrics, or one optimizer for both networks.
         """
         for name, instead in (
             ("loss", "adversarial_loss of the constructor"),
@@ -225,40 +240,40 @@ class ImageTrainer(keras.Model):
         """Train on images (B, size, size, 3) in [-1, 1], see `keras.Model.fit`.
 
         Args:
-            x: arrays, `tf.data.Dataset`, or another source of batches. Labels are
+            x: array, `tf.data.Dataset`, or another source of batches. Labels are
                 ignored.
-            callbacks: Keras callbacks. Those that change the learning rate change each
-                optimizer's own.
-            validation_data: images to `evaluate` after each epoch. Training draws the
-                same random numbers with and without it.
+            callbacks: Keras callbacks. A callback that sets the learning rate scales
+                the learning rates of both optimizers.
+            validation_data: images to `evaluate` after each epoch. They do not change
+                the random numbers of training.
             **kwargs: the other arguments of `keras.Model.fit`.
 
         Raises:
-            ValueError: if the first batch has another shape, dtype or range; or if a
-                callback cannot work.
+            ValueError: if the first batch has another shape, dtype or range, or if a
+                callback does not suit a GAN.
         """
-        x, first = _with_first_batch(x)
-        self._check(first)
+        x, first = with_first_batch(x)
+        check_batch(first, self.image_size)
         if validation_data is not None:
             images, *rest = keras.utils.unpack_x_y_sample_weight(validation_data)
-            images, first = _with_first_batch(images)
+            images, first = with_first_batch(images)
             try:
-                self._check(first)
+                check_batch(first, self.image_size)
             except ValueError as error:
                 raise ValueError(f"validation_data: {error}") from error
             kwargs["validation_data"] = (images, *rest)
         if validation_data is not None or validation_split:
-            self._open_distances()  # fails here, and not after an epoch
+            self._open_distances()  # an error shows here, not after an epoch
         kwargs["validation_split"] = validation_split
         callbacks = prepared(callbacks, ProgressBar)
         with warnings.catch_warnings(), _one_line_errors():
-            if "shuffle" not in kwargs:  # Keras' default is for arrays alone
+            if "shuffle" not in kwargs:  # Keras' default suits arrays only
                 warnings.filterwarnings("ignore", "`shuffle=True` was passed")
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Run one training step, see `keras.Model.train_on_batch` and `fit`."""
-        self._check(x)
+        check_batch(x, self.image_size)
         return super().train_on_batch(x, *args, **kwargs)
 
     def evaluate(
@@ -273,25 +288,24 @@ class ImageTrainer(keras.Model):
         return_dict: bool = False,
         **kwargs: Any,
     ) -> dict[str, float] | list[float]:
-        """Compare the generator with images, see `keras.Model.evaluate`.
+        """Compare generated images with real ones, see `keras.Model.evaluate`.
 
-        The latents are the same in every call, and training draws the same random
-        numbers after it.
+        Every call uses the same latents, and none changes the random numbers of
+        training.
 
         Returns:
-            The losses, see `test_step`; and with `compile(features=)`, for the EMA
-            generator and as many images as `x` has:
+            The losses of `test_step`, then two distances unless `compile` had
+            `features=None`. They compare the images in `x` with as many images of the
+            EMA generator, and are NaN for a single image.
 
-            - `kid`, the kernel distance of `lada_tf.evaluation.kernel_distance`. Its
-              subsets have up to 1,000 images.
-            - `fd`, the Fréchet distance. It is FID for `features="inception"` alone,
-              and biased upwards for few images.
-
-            They are NaN for a single image. The list is in this order.
+            - `kid`: the kernel distance of `lada_tf.evaluation.kernel_distance`, with
+              subsets of up to 1,000 images.
+            - `fd`: the Fréchet distance. It is FID only for `features="inception"`.
+              With few images, it is biased upwards.
         """
-        if not kwargs:  # Only `fit` passes some, and it has checked the data.
-            x, first = _with_first_batch(x)
-            self._check(first)
+        if not kwargs:  # only `fit` passes any, after it has checked the data
+            x, first = with_first_batch(x)
+            check_batch(first, self.image_size)
         self._open_distances()
         callbacks = prepared(callbacks)
         self._is_testing = True
@@ -314,12 +328,12 @@ class ImageTrainer(keras.Model):
         return logs if return_dict else [logs[name] for name in names]
 
     def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the losses of a batch. The distances need a set: use `evaluate`."""
-        self._check(x)
+        """Return the losses of a batch. For the distances, use `evaluate`."""
+        check_batch(x, self.image_size)
         return super().test_on_batch(x, *args, **kwargs)
 
     def make_test_function(self, force: bool = False) -> Callable:
-        """Let `evaluate` collect the features of the real images of each step."""
+        """Return Keras' test function, which also collects features in `evaluate`."""
         if self.test_function is not None and not force:
             return self.test_function
         super().make_test_function(force=True)
@@ -331,7 +345,7 @@ class ImageTrainer(keras.Model):
                 raise StopIteration
             if self._is_testing and self._distances:
                 for batch in batches:
-                    for images in _on_replicas(batch):
+                    for images in images_on_replicas(batch):
                         self._distances.update(np.asarray(images))
             return run_steps(iter(batches))
 
@@ -344,54 +358,30 @@ class ImageTrainer(keras.Model):
             self._distances.reset()
 
     def distance_results(self) -> dict[str, float]:
-        """Return the distances of the generator to the images of an evaluation."""
+        """Return the distances `kid` and `fd` of the latest evaluation, or {}."""
         if self._distances is None:
             return {}
         return self._distances.results(self.ema_generator)
 
-    def save(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Save the model, see `keras.Model.save`. HDF5 files have no optimizers."""
-        if str(filepath).endswith((".h5", ".hdf5")):
-            kwargs = {"include_optimizer": False, **kwargs}
-        super().save(filepath, *args, **kwargs)
-
-    def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Export the EMA generator, see `keras.Model.export`."""
-        self.ema_generator.export(filepath, *args, **kwargs)
-
-    def quantize(self, *args: Any, **kwargs: Any) -> None:
-        raise ValueError(
-            "a quantized LadaGAN cannot train: quantize its ema_generator, or export "
-            "with lada_tf.serving.export_generator(format='litert', precision='int8')"
-        )
-
     def _symbolic_build(self, iterator=None, data_batch=None):
-        """Build nothing. Keras would call the model with images to build `augment`."""
+        """Do nothing. To build a new `augment`, Keras would pass images to `call`."""
 
     def _open_distances(self):
         if self._distances is None and self.features is not None:
-            # By name, because models import nothing of evaluation.
-            validation = importlib.import_module("lada_tf.evaluation.validation")
-            self._distances = validation.FeatureDistances(self.features)
+            from lada_tf.evaluation.validation import FeatureDistances
 
-    def _check(self, batch):
-        images = next(_on_replicas(batch), None)
-        if images is not None:
-            check_images(images, self.image_size)
-            if 0 in images.shape:
-                raise ValueError("images are empty")
-            check_range(images)
+            self._distances = FeatureDistances(self.features)
 
 
 def deserialized(config: dict, names: tuple[str, ...]) -> dict:
-    """Return a copy of the config with the Keras objects of these names."""
+    """Return a copy of a config in which the named entries are Keras objects."""
     objects = {n: keras.saving.deserialize_keras_object(config[n]) for n in names}
     return {**config, **objects}
 
 
 @contextlib.contextmanager
 def _one_line_errors():
-    """Raise our own errors in a graph as ValueError, without TensorFlow's report."""
+    """Turn an error of `OptimizerStep` in a graph into a one-line ValueError."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
@@ -399,29 +389,3 @@ def _one_line_errors():
         if not text:
             raise
         raise ValueError(text[0]) from None
-
-
-def _on_replicas(batch) -> Iterator[tf.Tensor]:
-    """Yield the images of a batch on each replica."""
-    images, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    if isinstance(images, tf.distribute.DistributedValues):
-        yield from images.values
-    elif images is not None:
-        yield images
-
-
-def _with_first_batch(data):
-    """Return data for `fit`, from which nothing was taken, and its first batch."""
-    if isinstance(data, types.GeneratorType):
-        first = list(itertools.islice(data, 1))
-        return (batch for batch in itertools.chain(first, data)), *(first or [None])
-    if hasattr(data, "shape"):
-        return data, data[:64]
-    if isinstance(data, (dict, list, tuple)):
-        raise ValueError(
-            f"images must be one array or dataset, not {type(data).__name__}: join "
-            "arrays with numpy.stack or numpy.concatenate"
-        )
-    if data is None:
-        return data, data
-    return data, next(iter(data), None)

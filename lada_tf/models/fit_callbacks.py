@@ -1,4 +1,4 @@
-"""Keras callbacks of `fit`: our progress bar, complete logs, and checks."""
+"""Callbacks that `fit` adds, and checks of the user's callbacks."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import keras
 from lada_tf.models.losses import METRICS
 
 SHOWN_BY_FIT = ("d_loss", "g_loss", "r1", "real_accuracy")
-# What callbacks with `mode="auto"` minimize.
+# Metrics that callbacks with `mode="auto"` minimize.
 MINIMIZED = ("kid", "fd", "d_loss", "g_loss", "d_total_loss")
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras' progress bar, but of `METRICS` it shows only `SHOWN_BY_FIT`.
+    """Keras' progress bar, without the metrics that are not in `SHOWN_BY_FIT`.
 
-    `fit` returns the others in its history, and passes them to callbacks.
+    The history and other callbacks still have all metrics.
     """
 
-    async_safe = True  # as Keras takes its own bar to be
+    async_safe = True  # like Keras' own progress bar
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         super().on_train_batch_end(batch, _shown(logs))
@@ -27,12 +27,12 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 
 
 class CompleteLogs(keras.callbacks.Callback):
-    """Add the total loss and the distances to the logs, for the callbacks after it."""
+    """Add `loss`, `kid` and `fd` to the logs for the callbacks that follow."""
 
     async_safe = True
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if logs is not None:  # `TerminateOnNaN` looks at it
+        if logs is not None:  # `TerminateOnNaN` reads `loss`
             logs["loss"] = logs["d_total_loss"] + logs["g_loss"]
 
     def on_test_end(self, logs: dict | None = None) -> None:
@@ -41,14 +41,14 @@ class CompleteLogs(keras.callbacks.Callback):
 
 
 def prepared(callbacks: Any, progress_bar: type | None = None) -> Any:
-    """Return callbacks that can work on our logs, ours first.
+    """Check callbacks, and put `CompleteLogs` before them.
 
     Args:
         callbacks: as for `keras.Model.fit`.
-        progress_bar: class to add unless there is a progress bar.
+        progress_bar: class of a callback to add if there is no progress bar.
 
     Raises:
-        ValueError: for a callback that would not work.
+        ValueError: if a callback does not suit a GAN.
     """
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return callbacks
@@ -56,8 +56,8 @@ def prepared(callbacks: Any, progress_bar: type | None = None) -> Any:
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.SwapEMAWeights):
             raise ValueError(
-                "SwapEMAWeights: LadaGAN has no weights to swap. ema_generator is "
-                "the average, and evaluate and predict use it"
+                "callbacks: SwapEMAWeights does not suit LadaGAN. Leave it out: "
+                "evaluate and predict use ema_generator already"
             )
         if hasattr(callback, "monitor") and hasattr(callback, "mode"):
             _set_mode(callback)
@@ -69,7 +69,7 @@ def prepared(callbacks: Any, progress_bar: type | None = None) -> Any:
 
 
 def _set_mode(callback):
-    """Set the direction of `mode="auto"`, which Keras knows for its own metrics."""
+    """Replace `mode="auto"`. Keras knows the direction of its own metrics only."""
     name = callback.monitor.removeprefix("val_")
     where = f"{type(callback).__name__}(monitor={callback.monitor!r})"
     if name == "loss" and getattr(callback, "save_best_only", True):

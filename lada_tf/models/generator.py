@@ -1,4 +1,4 @@
-"""The generator: latent to tokens to image (eqs 9-13, Fig. 4a)."""
+"""The generator: from a latent to tokens to an image (eqs 9-13, Fig. 4a)."""
 
 import itertools
 import os
@@ -16,11 +16,13 @@ from lada_tf.layers._common import (
 )
 from lada_tf.layers.attentions import check_trusted
 from lada_tf.layers.batch_norm_leaky_relu import BatchNormLeakyReLU
-from lada_tf.layers.fast_conv2d import FastConv2D, UpSamplingConv2D
+from lada_tf.layers.fast_conv2d import FastConv2D
 from lada_tf.layers.icnr import ICNR
 from lada_tf.layers.ladaformer import Ladaformer
-from lada_tf.layers.lee import LEE, PixelShuffle
+from lada_tf.layers.lee import LEE
+from lada_tf.layers.pixel_shuffle import PixelShuffle
 from lada_tf.layers.position_embedding import PositionEmbedding
+from lada_tf.layers.up_sampling_conv2d import UpSamplingConv2D
 from lada_tf.models.gradient_checkpointing import call_layer
 
 OUTPUT_HEADS = ("pixel", "patch", "decoder")
@@ -32,19 +34,19 @@ class Generator(keras.Model):
     """LadaGAN's generator.
 
     A linear map turns the latent into a grid of `base_resolution`² tokens of width D₀.
-    Each stage adds a learned position embedding and runs one Ladaformer, modulated by
-    the latent. LEE doubles the grid between stages. One of three output heads turns the
-    last grid into an image:
+    Each stage adds a learned position embedding and applies a Ladaformer, which the
+    latent modulates. LEE doubles the grid between stages. An output head turns the last
+    grid into an image, and ends with a 3×3 convolution to RGB:
 
-    - `pixel`: the grid has the image's resolution; 3×3 convolution to RGB.
-    - `patch`: pixel shuffle up to the image's resolution, then the convolution.
-    - `decoder`: for each of `decoder_widths`, nearest ×2, 3×3 convolution, batch
-      normalization, LeakyReLU(0.2); then the convolution.
+    - `pixel`: the grid has the resolution of the image already.
+    - `patch`: a pixel shuffle expands each token to a patch of the image.
+    - `decoder`: each of `decoder_widths` adds nearest-neighbor ×2 upsampling, a 3×3
+      convolution, batch normalization and LeakyReLU(0.2).
 
     Args:
         image_size: int, side of the image.
-        widths: ints D₀, D₁, …, token width per stage. All but the last must be
-            divisible by 4 (pixel shuffle).
+        widths: ints D₀, D₁, …, token width per stage. The pixel shuffle needs multiples
+            of 4, except for the last one.
         output_head: `"pixel"`, `"patch"` or `"decoder"`.
         decoder_widths: ints, channels of the decoder's levels, for `"decoder"` only.
         num_heads: int, or one int per stage.
@@ -53,17 +55,17 @@ class Generator(keras.Model):
         base_resolution: int, side of the first grid.
         score: score form of the attention, see `LadaAttention`.
         attention: the attention layer, see `Ladaformer`.
-        norm: `"sln"`, modulated by the latent, or `"layer_norm"`.
+        norm: `"sln"`, which the latent modulates, or `"layer_norm"`.
         mlp_residual: bool. If True, the MLPs have a residual connection.
-        lee_convolution: bool. If False, only pixel shuffle doubles the grid, and each
-            width must be a quarter of the one before.
+        lee_convolution: bool. If False, a pixel shuffle alone doubles the grid, and
+            each width must be a quarter of the previous one.
         initializer: initializer of every kernel and embedding.
-        icnr: bool. If True, each layer in front of a pixel shuffle starts with the same
+        icnr: bool. If True, each layer before a pixel shuffle starts with the same
             weights for all sub-pixels (see `lada_tf.layers.ICNR`).
         sync_batch_norm: bool. If True, batch normalization uses the statistics of all
             replicas of a `tf.distribute` strategy.
-        dtype: dtype policy. If None, Keras' global policy if it is for mixed precision,
-            else float32, whatever `floatx` says.
+        dtype: dtype policy. If None, Keras' global policy if it keeps weights in
+            float32, as mixed precision does; else float32.
 
     Call arguments:
         latents: float tensor (B, latent_dim), standard normal.
@@ -74,12 +76,12 @@ class Generator(keras.Model):
             and decoder levels during the backward pass instead of storing them.
 
     Returns:
-        Images, float32 (B, image_size, image_size, 3), linear (no tanh), about [-1, 1].
-        With `return_attention_maps`, a pair of them and a list with one float32 tensor
+        Images, float32 (B, image_size, image_size, 3), about [-1, 1]: there is no tanh.
+        With `return_attention_maps`, a pair of images and a list of one float32 tensor
         (B, heads, tokens) per stage.
 
     Raises:
-        ValueError: if the sizes do not fit together; the message names them.
+        ValueError: if the sizes do not fit together. The message names them.
 
     Example:
 
@@ -195,7 +197,7 @@ class Generator(keras.Model):
         )
 
     def build(self, latents_shape: tuple | None = None) -> None:
-        if self.built:  # type: ignore[has-type]  # by from_config
+        if self.built:  # type: ignore[has-type]  # in from_config
             return
         latents = (None, self.latent_dim)
         self.latent_projection.build(latents)
@@ -231,7 +233,7 @@ class Generator(keras.Model):
             (None, self.latent_dim),
             "draw them with keras.random.normal. The discriminator takes images",
         )
-        z = (latents,) if self.norm == "sln" else ()
+        z = (latents,) if self.norm == "sln" else ()  # inputs of each Ladaformer
         x = self.latent_projection(latents)  # (9) (B, N·D₀), N = base_resolution²
         maps = []
         for i, (side, width) in enumerate(
@@ -260,12 +262,12 @@ class Generator(keras.Model):
         return (images, maps) if return_attention_maps else images
 
     def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Export as any Keras model, for any number of latents."""
+        """Export for any batch size, see `keras.Model.export`."""
         latents = keras.InputSpec("float32", (None, self.latent_dim), name="latents")
         super().export(filepath, *args, **{"input_signature": [latents], **kwargs})
 
     def _shuffle_factors(self):
-        """Return the factor of the pixel shuffle after each stage, 1 without one."""
+        """Return the factor of the pixel shuffle after each stage, or 1 if none."""
         last = 1
         if self.output_head == "patch":
             last = self.image_size // self.resolutions[-1]
@@ -277,22 +279,22 @@ class Generator(keras.Model):
                 f"output_head={self.output_head!r} is not one of {OUTPUT_HEADS}"
             )
         if not self.widths:
-            raise ValueError("widths is empty: a generator has at least one stage")
+            raise ValueError("widths=() is empty: give one width per stage")
         if (self.output_head == "decoder") != bool(self.decoder_widths):
             raise ValueError(
                 f"decoder_widths={self.decoder_widths} does not fit output_head="
-                f"{self.output_head!r}: only 'decoder' has them, and it needs them"
+                f"{self.output_head!r}: 'decoder' needs them, other heads have none"
             )
         if any(width % 4 for width in self.widths[:-1]):
             raise ValueError(
-                f"widths={self.widths}: all but the last must be divisible by 4, to "
-                "double the grid"
+                f"widths={self.widths}: all but the last must be divisible by 4, "
+                "because a pixel shuffle doubles the grid"
             )
         pairs = itertools.pairwise(self.widths)
         if not self.lee_convolution and any(a != 4 * b for a, b in pairs):
             raise ValueError(
                 f"widths={self.widths} with lee_convolution=False: each width must be "
-                "a quarter of the one before"
+                "a quarter of the previous one"
             )
         self._check_image_size()
 
@@ -345,12 +347,12 @@ class Generator(keras.Model):
     def from_config(cls, config: dict) -> "Generator":
         check_trusted(config.get("attention", "lada"))
         generator = cls(**config)
-        generator.build()  # HDF5 files do not say that they need it
+        generator.build()  # HDF5 files do not record that the model was built
         return generator
 
 
 class _DecoderLevel(keras.layers.Layer):
-    """Nearest ×2, 3×3 convolution, batch normalization, LeakyReLU(0.2)."""
+    """Double a map: nearest ×2, 3×3 convolution, batch norm, LeakyReLU(0.2)."""
 
     def __init__(self, filters, initializer, sync_batch_norm, **kwargs):
         super().__init__(**kwargs)
@@ -373,7 +375,7 @@ class _DecoderLevel(keras.layers.Layer):
 
 
 def _per_stage(name, value, stages):
-    """Return one int per stage, from one int for all stages or one per stage."""
+    """Return one value per stage, from an int or a sequence."""
     values = (value,) if isinstance(value, int) else tuple(value)
     if len(values) == 1:
         values *= stages

@@ -12,32 +12,32 @@ if keras.backend.backend() == "tensorflow":
 
 
 def call_layer(layer: Callable, *inputs: Any, recompute: bool, **arguments: Any) -> Any:
-    """Call a layer. If `recompute`, store only its inputs for the backward pass."""
+    """Call a layer. If `recompute` is True, store only its inputs for the gradient."""
     if not recompute:
         return layer(*inputs, **arguments)
     return recomputed(lambda *tensors: layer(*tensors, **arguments))(*inputs)
 
 
 def recomputed(function: Callable) -> Callable:
-    """Return the function, with only its inputs stored for the backward pass.
+    """Return a function that stores only its inputs for the backward pass.
 
-    The gradient computes the function again (arXiv:1604.06174). This works for first
-    derivatives. A second derivative would store the recomputed activations; use
-    `input_gradient` there.
+    The backward pass computes the function again (arXiv:1604.06174). Use it for first
+    derivatives only: a second derivative would store the recomputed activations. For
+    second derivatives, see `input_gradient`.
 
     Args:
         function: callable, tensors → tensor or tensors, made of Keras layers. It must
-            not draw random numbers. Statistics that it updates are updated only once.
+            not draw random numbers. Its second run does not update batch statistics.
 
     Returns:
         A callable with the same positional arguments and results.
 
     Raises:
-        NotImplementedError: on another backend than TensorFlow.
+        NotImplementedError: on a backend other than TensorFlow.
     """
     if keras.backend.backend() != "tensorflow":
         raise NotImplementedError(
-            "gradient_checkpointing=True works on Keras' TensorFlow backend only"
+            "gradient_checkpointing=True needs KERAS_BACKEND=tensorflow"
         )
 
     @tf.custom_gradient
@@ -63,7 +63,7 @@ def recomputed(function: Callable) -> Callable:
 def recomputed_input_gradients(
     stages: list[Callable], images: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Return logits and ∇ₓ (scale · Σ logits(x)), both with recomputation.
+    """Return logits and ∇ₓ (scale · Σ logits(x)), both with gradient checkpointing.
 
     Args:
         stages: callables, tensor → tensor. The discriminator is their composition.
@@ -71,8 +71,8 @@ def recomputed_input_gradients(
         scale: float, factor of the gradients.
 
     Returns:
-        Logits (B, 25) and gradients (B, H, W, C). Their own backward passes store only
-        the inputs of each stage and the gradients between stages.
+        Logits (B, 25) and gradients (B, H, W, C). For their backward passes, only the
+        inputs of each stage and the gradients between stages are stored.
     """
     inputs = [images]
     for stage in stages:
@@ -85,14 +85,14 @@ def recomputed_input_gradients(
 
 
 def input_gradient(function: Callable) -> Callable:
-    """Return the gradient of a function by its input, in a form that can be recomputed.
+    """Return a function's gradient as a function that `recomputed` accepts.
 
     Args:
         function: callable as in `recomputed`, with one input and one output.
 
     Returns:
-        A callable, (input, gradient by the output) → gradient by the input. It computes
-        the function again, so that nothing from its first call has to be stored.
+        A callable, (input, output gradient) → input gradient. It computes the function
+        again, so it needs no stored activations.
     """
 
     def gradient(inputs, output_gradient):
@@ -107,10 +107,11 @@ def input_gradient(function: Callable) -> Callable:
 
 
 def _with_data_dependency(first, tensor):
-    """Return the tensor, made dependent on `first`.
+    """Return the tensor unchanged, but not before `first` is computed.
 
-    Otherwise a graph would start the second computation early, and XLA would merge it
-    with the first one. XLA ignores control dependencies, hence the arithmetic.
+    Otherwise, TensorFlow would start the second computation early, and XLA would merge
+    it with the first one. XLA ignores control dependencies, so this adds a zero that
+    depends on `first`.
     """
     element = tf.stop_gradient(tf.reshape(first, [-1])[0])
     zero = tf.where(tf.equal(element, element), tf.zeros_like(element), element)

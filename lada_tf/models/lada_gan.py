@@ -1,11 +1,6 @@
-"""LadaGAN: generator, discriminator and EMA generator, and how they train."""
+"""LadaGAN: generator, discriminator and EMA generator, and their training step."""
 
-import importlib
-import os
-import types
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,53 +8,43 @@ import tensorflow as tf
 
 from lada_tf import kernels
 from lada_tf.layers.diff_augment import DiffAugment
-from lada_tf.models import hub, losses
-from lada_tf.models.discriminator import as_float32_images, logits_and_input_gradients
+from lada_tf.models import losses
 from lada_tf.models.fit import ImageTrainer, deserialized
+from lada_tf.models.images import as_float32_images
 from lada_tf.models.latents import latents
-from lada_tf.models.networks import copy_generator, make_networks, to_uint8
+from lada_tf.models.networks import copy_generator, to_uint8
 from lada_tf.models.optimizer_step import OptimizerStep, Shard, update_average
-from lada_tf.models.presets import PRESETS, Preset, get_preset
-from lada_tf.models.pretrained import BUNDLED_PRESETS, bundled_directory
+from lada_tf.models.presets import HYPERPARAMETERS, Preset
+from lada_tf.models.pretrained_model import PretrainedModel
 
-# Each training step has this many seeds to itself. It uses about 20.
+# Number of seeds reserved for each training step. A step uses about 20 of them.
 SEEDS_PER_STEP = 1024
-
-# Arguments of LadaGAN that are fields of Preset under the same name.
-PRESET_HYPERPARAMETERS = (
-    "r1_gamma",
-    "r1_interval",
-    "bcr_real",
-    "bcr_fake",
-    "ema_decay",
-    "g_learning_rate",
-    "d_learning_rate",
-    "g_betas",
-    "d_betas",
-    "freeze_d",
-)
 
 
 @keras.saving.register_keras_serializable("lada_tf")
-class LadaGAN(ImageTrainer):
+class LadaGAN(ImageTrainer, PretrainedModel):
     """A generator and a discriminator that train against each other.
 
-    Each step follows the authors' code. The discriminator sees a generated batch, then
-    a real one; batch normalization treats them separately. R1 applies to the real
-    batch. Then the generator learns from new latents, and the EMA generator is updated.
+    Each step follows the authors' code:
+
+    1. The discriminator learns from a generated batch, then from a real batch. Batch
+       normalization treats them separately. R1 applies to the real batch.
+    2. The generator learns from new latents.
+    3. The EMA generator is updated.
+
     Without bCR, the discriminator and R1 see augmented images. With bCR (`bcr_real` or
     `bcr_fake` > 0), they see plain images, and augmented images appear only in the
     consistency term.
 
-    All random numbers of a step are a function of `seed` and `steps`, so that a
-    restored model resumes with the numbers it would have drawn.
+    All random numbers of a step are a function of `seed` and `steps`. A restored model
+    therefore resumes with the random numbers of an uninterrupted training.
 
     Args:
         generator: `Generator`, or a Keras model with the same calls and attributes.
         discriminator: `Discriminator`, or a Keras model like it.
         adversarial_loss: `"non_saturating"` or `"hinge"`.
         r1_gamma: float γ, weight of R1: γ · mean ‖∇ₓ Σ logits(x)‖² over the real images
-            as the discriminator sees them. There is no factor ½.
+            that the discriminator sees. There is no factor ½.
         r1_interval: int k. Apply R1 every k steps, with k times its weight (lazy
             regularization, arXiv:1912.04958). The paper does not do this (k = 1), so
             results will differ.
@@ -73,8 +58,8 @@ class LadaGAN(ImageTrainer):
         g_betas: two floats, β₁ and β₂ of the generator's default Adam.
         d_betas: two floats, β₁ and β₂ of the discriminator's default Adam.
         freeze_d: int, number of stages for `Discriminator.freeze`.
-        seed: int, seed of latents and augmentation. (Initial weights follow Keras'
-            global seed, `keras.utils.set_random_seed`.)
+        seed: int, seed of latents and augmentation. For the initial weights, use
+            `keras.utils.set_random_seed`.
 
     Attributes:
         ema_generator: the EMA generator. Use it to generate images.
@@ -90,6 +75,10 @@ class LadaGAN(ImageTrainer):
 
     Returns:
         Images of the EMA generator, float32 (B, size, size, 3), about [-1, 1].
+
+    Raises:
+        ValueError: if the networks' image sizes differ, if their weights are not
+            float32, or if the adversarial loss is unknown.
 
     Example:
 
@@ -129,11 +118,7 @@ class LadaGAN(ImageTrainer):
                 f"adversarial_loss={adversarial_loss!r} is not one of "
                 f"{', '.join(losses.LOSSES)}"
             )
-        if generator.image_size != discriminator.image_size:
-            raise ValueError(
-                f"the generator makes {generator.image_size}-pixel images and the "
-                f"discriminator takes {discriminator.image_size}-pixel ones"
-            )
+        _check_networks(generator, discriminator)
         self.generator = generator
         self.discriminator = discriminator
         self.adversarial_loss = adversarial_loss
@@ -155,202 +140,19 @@ class LadaGAN(ImageTrainer):
         self.augment = DiffAugment(
             augment_policy, seed=self.seed_generator, dtype="float32"
         )
-        for network in (generator, discriminator):
-            if network.variable_dtype != "float32":
-                raise ValueError(
-                    f"dtype={network.dtype_policy.name}: weights must be float32 to be "
-                    "trained, for example with dtype='mixed_bfloat16'"
-                )
-        # The shapes are for `summary`, also if the networks are built.
-        images = (None, self.image_size, self.image_size, 3)
+        # Build also networks that are built already: `summary` then knows the shapes.
+        images_shape = (None, self.image_size, self.image_size, 3)
         generator.build((None, self.latent_dim))
-        discriminator.build(images)
+        discriminator.build(images_shape)
         if freeze_d:
             discriminator.freeze(freeze_d)
-        self.augment.build(images)
+        self.augment.build(images_shape)
         self.ema_generator = copy_generator(generator, name="ema_generator")
         self.ema_generator.trainable = False
         self.step_counter = self._add_counter("step_counter")
         self.image_counter = self._add_counter("image_counter")
         self.origin: tuple[Path, int] | None = None  # set by `load_run`
         self.built = True
-
-    presets = types.MappingProxyType(PRESETS)  # the names that from_preset takes
-
-    @classmethod
-    def from_preset(
-        cls,
-        preset: str | os.PathLike | Preset,
-        *,
-        load_weights: bool | None = None,
-        seed: int = 0,
-        precision: str | None = None,
-        sync_batch_norm: bool = False,
-        **overrides: Any,
-    ) -> "LadaGAN":
-        """Return a new, untrained LadaGAN, or one of a directory.
-
-        Args:
-            preset: name of one of `LadaGAN.presets`, a `Preset`, or a directory that
-                `save_to_preset` wrote. Trained weights have their own configuration:
-                the other arguments are for untrained models.
-            load_weights: bool. By default, whether `preset` is a directory. Of the
-                names, `"tiny"` has trained weights, which come with this package.
-            seed: int, seed of latents and augmentation.
-            precision: dtype of the networks' arithmetic: `"float32"`, `"bfloat16"` or
-                `"float16"`. In all three, float32 is used for weights, normalization,
-                attention scores, R1, images, logits and the EMA generator. If None,
-                Keras' global policy if it is for mixed precision, else float32.
-            sync_batch_norm: bool. If True, batch normalization uses the statistics of
-                all replicas of a `tf.distribute` strategy.
-            **overrides: fields of `Preset` to replace in a preset given by name.
-
-        Raises:
-            ValueError: if the preset or a field is unknown, or its sizes do not fit.
-            UserError: if the directory does not contain such a model.
-        """
-        source = None
-        if isinstance(preset, os.PathLike) or (
-            isinstance(preset, str) and preset not in PRESETS and os.path.isdir(preset)
-        ):
-            source = os.fspath(preset)
-        elif load_weights:
-            bundled = BUNDLED_PRESETS.get(str(preset))
-            if bundled is None:
-                raise ValueError(
-                    f"preset={preset!r} has no weights: use load_weights=False, or one "
-                    f"of {', '.join(BUNDLED_PRESETS)}"
-                )
-            source = os.fspath(bundled_directory(bundled))
-        if source is not None:
-            if overrides or precision or sync_batch_norm or seed:
-                raise ValueError(
-                    f"preset={str(preset)!r} has its own configuration: leave out the "
-                    "other arguments"
-                )
-            gan = cls.from_pretrained(source)
-            return cls.from_config(gan.get_config()) if load_weights is False else gan
-        if not isinstance(preset, Preset):
-            preset = get_preset(str(preset), **overrides)
-        generator, discriminator = make_networks(
-            preset, precision, sync_batch_norm, build=True
-        )
-        return cls(
-            generator,
-            discriminator,
-            adversarial_loss=preset.loss,
-            augment_policy=preset.augment,
-            seed=seed,
-            **{name: getattr(preset, name) for name in PRESET_HYPERPARAMETERS},
-        )
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | os.PathLike,
-        *,
-        revision: str | None = None,
-        token: str | None = None,
-        custom_objects: Mapping[str, Any] | None = None,
-        safe_mode: bool = True,
-    ) -> "LadaGAN":
-        """Load a trained model from the Hugging Face Hub, a directory, or a run.
-
-        Runs and the authors' checkpoints are restored as they were. For other sources,
-        both generators get the EMA weights, and `compile()` starts with new optimizers.
-
-        Args:
-            source: `"user/repo"` or `"hf://user/repo@revision"` on the Hub; a directory
-                that `save_pretrained` wrote; a run directory, or `"RUN:best"`;
-                `"official:NAME"`; or the name of a model that comes with this package.
-                Local models take precedence.
-            revision: branch, tag or commit on the Hub.
-            token: token for a private repository. The default is that of `hf auth
-                login`.
-            custom_objects: your own layers, by the names that the files use.
-            safe_mode: whether to refuse files that name code to import.
-
-        Raises:
-            UserError: if there is no such model, or it cannot be loaded.
-
-        Example:
-
-        >>> gan = LadaGAN.from_pretrained("user/repo")
-        >>> images = gan.generate(seed=0, num_images=16)
-        """
-        # By name, because models import nothing of training.
-        sources = importlib.import_module("lada_tf.training.sources")
-        source = hub.as_source(os.fspath(source), revision)
-        return sources.load_source(source, custom_objects, safe_mode, cls, token)
-
-    def save_pretrained(
-        self,
-        directory: str | os.PathLike,
-        *,
-        dtype: str = "float32",
-        card: str | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        """Write a directory for `from_pretrained` and the Hub, without optimizers.
-
-        Args:
-            directory: path of the directory. It is written as a whole or not at all.
-            dtype: `"float32"`, or `"float16"` for files of half the size. The loaded
-                model has float32 weights.
-            card: model card. By default, it describes the run that the model was loaded
-                from or, without a run, the model itself.
-            overwrite: whether to replace an earlier model. Other files are kept.
-
-        Raises:
-            UserError: if the directory exists or cannot be written.
-        """
-        # By name, because models import nothing of serving.
-        exporting = importlib.import_module("lada_tf.serving.exporting")
-        exporting.export_for_hub(self, directory, card, overwrite, dtype)
-
-    def save_to_preset(self, preset_dir: str | os.PathLike) -> None:
-        """Call `save_pretrained`, under the name that KerasHub uses."""
-        self.save_pretrained(preset_dir)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        revision: str | None = None,
-        commit_message: str | None = None,
-        token: str | None = None,
-        dtype: str = "float32",
-        card: str | None = None,
-    ) -> str:
-        """Upload the model to the Hugging Face Hub, for `from_pretrained(repo_id)`.
-
-        Args:
-            repo_id: `"user/repo"`. It is created if it does not exist.
-            private: whether a new repository is private.
-            revision: branch. The default is the main branch.
-            commit_message: message of the commit.
-            token: token with write access. The default is that of `hf auth login`.
-            dtype: see `save_pretrained`.
-            card: see `save_pretrained`. Without one, a repository keeps its own.
-
-        Returns:
-            The URL of the repository.
-
-        Raises:
-            UserError: if `huggingface_hub` is not installed, or the upload fails.
-        """
-        exporting = importlib.import_module("lada_tf.serving.exporting")
-        return exporting.push_to_hub(
-            self,
-            repo_id,
-            dtype,
-            card,
-            commit_message,
-            private=private,
-            revision=revision,
-            token=token,
-        )
 
     def call(
         self, latents: kernels.Tensor, training: bool | None = None
@@ -360,17 +162,20 @@ class LadaGAN(ImageTrainer):
     def generate(
         self, seed: int = 0, num_images: int = 16, truncation: float = 1.0
     ) -> np.ndarray:
-        """Return the first images of a seed by the EMA generator.
+        """Generate the first images of a seed with the EMA generator.
 
         Args:
-            seed: int in [0, 2^63). Image i of a seed is the same in every program of
-                lada_tf, whatever `num_images`.
+            seed: int in [0, 2^63). Image i of a seed does not depend on `num_images`,
+                and all commands of lada_tf generate the same one.
             num_images: int.
             truncation: float in (0, 1], factor of the latents. Lower values give more
                 typical and less diverse images.
 
         Returns:
             A uint8 array (num_images, H, W, 3).
+
+        Raises:
+            ValueError: if an argument is out of range, or a pixel is NaN or infinite.
         """
         if not 0 < truncation <= 1:
             raise ValueError(f"truncation={truncation}: must be above 0 and at most 1")
@@ -396,9 +201,9 @@ class LadaGAN(ImageTrainer):
         Args:
             data: real images, float32 (B, size, size, 3) in [-1, 1]: this replica's
                 rows of the batch.
-            with_r1: bool. Whether this step includes R1. By default, the graph decides
+            with_r1: bool. Whether this step includes R1. If None, decided in the graph
                 from `steps` and `r1_interval`. With several replicas and lazy R1, the
-                caller must decide, since replicas cannot communicate in a `tf.cond`.
+                caller must decide, because replicas cannot communicate in a `tf.cond`.
 
         Returns:
             This step's own value of each of `METRICS`. `fit` reports their means.
@@ -406,22 +211,8 @@ class LadaGAN(ImageTrainer):
         real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         real = as_float32_images(real, self.image_size)
         self._start_random_numbers(self.step_counter.value)
-        if with_r1 is None and self.r1_interval == 1:
-            with_r1 = True
-        if with_r1 is None and tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            raise ValueError(
-                f"r1_interval={self.r1_interval} with several replicas: fit cannot "
-                "skip R1. Use r1_interval=1, or lada_tf.training.train"
-            )
         with kernels.fast():
-            if with_r1 is None:
-                d_metrics = tf.cond(
-                    self.r1_is_due,
-                    lambda: self._update_discriminator(real, with_r1=True),
-                    lambda: self._update_discriminator(real, with_r1=False),
-                )
-            else:
-                d_metrics = self._update_discriminator(real, with_r1)
+            d_metrics = self._update_discriminator_with_lazy_r1(real, with_r1)
             # Do not store the activations of both networks at once.
             with tf.control_dependencies([d_metrics["d_grad_norm"]]):
                 g_metrics = self._update_generator(real)
@@ -431,42 +222,22 @@ class LadaGAN(ImageTrainer):
         self._count(real)
         return self.track({**d_metrics, **g_metrics})
 
-    def test_step(self, data: tf.Tensor | tuple) -> dict[str, tf.Tensor]:
-        """Compute the losses of both networks (eqs 14-15) in inference mode.
-
-        Images are not augmented, and there is no R1 or bCR.
-
-        Args:
-            data: see `train_step`.
-
-        Returns:
-            This step's own value of each of `TEST_METRICS`. `evaluate` reports their
-            means.
-        """
-        real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        real = as_float32_images(real, self.image_size)
-        count = tf.shape(real)[0]
-        context = tf.distribute.get_replica_context()
-        if context.num_replicas_in_sync > 1:  # an empty shard becomes a black image
-            real = tf.pad(real, [[0, tf.cast(count == 0, tf.int32)], *[[0, 0]] * 3])
-        seeds = tf.identity(self.seed_generator.state.value)
-        # Steps -1, -2, … are those of an evaluation.
-        batch = tf.cast(self.trackers["g_loss"].count.value, tf.int64)
-        self._start_random_numbers(-1 - batch)
-        shard = Shard(context.replica_id_in_sync_group, context.num_replicas_in_sync)
-        z = self._sample_latents_like(real, shard)
-        self.seed_generator.state.assign(seeds)
-        fake_logits = self.discriminator(self.generator(z, training=False))
-        fake_logits = tf.cast(fake_logits, tf.float32)  # (B, 25)
-        real_logits = tf.cast(self.discriminator(real), tf.float32)
-        adversarial = losses.LOSSES[self.adversarial_loss]
-        values = {
-            "d_loss": adversarial.real(real_logits) + adversarial.fake(fake_logits),
-            "g_loss": adversarial.generator(fake_logits),
-            **losses.fake_metrics(fake_logits),
-            **losses.real_metrics(real_logits),
-        }
-        return self.track_test(values, count)
+    def _update_discriminator_with_lazy_r1(self, real, with_r1):
+        """Update the discriminator. If `with_r1` is None, decide it in the graph."""
+        if self.r1_interval == 1 and with_r1 is None:
+            with_r1 = True
+        if with_r1 is not None:
+            return self._update_discriminator(real, with_r1)
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            raise ValueError(
+                f"r1_interval={self.r1_interval} with several replicas: fit cannot "
+                "skip R1. Use r1_interval=1, or lada_tf.training.train"
+            )
+        return tf.cond(
+            self.r1_is_due,
+            lambda: self._update_discriminator(real, with_r1=True),
+            lambda: self._update_discriminator(real, with_r1=False),
+        )
 
     def _update_discriminator(self, real, with_r1):
         """Minimize eq 14. No gradient reaches the generator: it runs outside a tape."""
@@ -487,7 +258,7 @@ class LadaGAN(ImageTrainer):
         return step.apply("d_grad_norm")
 
     def _update_generator(self, real):
-        """Minimize eq 15 with new latents."""
+        """Minimize eq 15 with new latents, as many as there are real images."""
         step = self._optimizer_step(self.generator, self.g_optimizer)
         for shard, x in step.micro_batches(real):
             z = self._sample_latents_like(x, shard)  # (B, latent_dim)
@@ -497,18 +268,14 @@ class LadaGAN(ImageTrainer):
     def _fake_loss(self, fake):
         """Second term of eq 14: softplus(D(G(z)))."""
         logits = self._logits(fake)  # (B, 25)
-        loss = losses.LOSSES[self.adversarial_loss].fake(logits)  # (14), fake term
-        return loss, {
-            "d_loss": loss,
-            "d_total_loss": loss,
-            **losses.fake_metrics(logits),
-        }
+        loss = self._adversarial.fake(logits)  # (14), fake term
+        metrics = {"d_loss": loss, "d_total_loss": loss}
+        return loss, metrics | losses.fake_metrics(logits)
 
     def _real_loss(self, real, with_r1):
         """First term of eq 14, softplus(-D(x)), and γ R1."""
-        logits, gradients = self._logits_and_input_gradients(real, with_r1)
-        loss = losses.LOSSES[self.adversarial_loss].real(logits)  # (14), real term
-        r1 = self.r1_interval * losses.r1_penalty(gradients) if with_r1 else 0.0
+        logits, r1 = self._logits_and_r1(real, with_r1)  # (B, 25), ()
+        loss = self._adversarial.real(logits)  # (14), real term
         total = losses.total([loss, self.r1_gamma * r1])  # (14) with γ R1
         metrics = {"d_loss": loss, "d_total_loss": total}
         return total, metrics | losses.real_metrics(logits, r1, self.r1_gamma)
@@ -516,13 +283,12 @@ class LadaGAN(ImageTrainer):
     def _bcr_loss(self, real, fake, augmented, with_r1):
         """Eq 14 of plain images, γ R1, and consistency with augmented images (bCR)."""
         fake_logits = self._logits(fake)  # (B, 25)
-        real_logits, gradients = self._logits_and_input_gradients(real, with_r1)
+        real_logits, r1 = self._logits_and_r1(real, with_r1)  # (B, 25), ()
         logits = self._logits(augmented)  # (2B, 25)
         real_augmented, fake_augmented = tf.split(logits, 2)  # (B, 25) each
 
-        adversarial = losses.LOSSES[self.adversarial_loss]
-        d_loss = adversarial.real(real_logits) + adversarial.fake(fake_logits)  # (14)
-        r1 = self.r1_interval * losses.r1_penalty(gradients) if with_r1 else 0.0
+        d_loss = self._adversarial.real(real_logits)
+        d_loss += self._adversarial.fake(fake_logits)  # (14)
         consistency_real = losses.consistency(real_logits, real_augmented)
         consistency_fake = losses.consistency(fake_logits, fake_augmented)
         total = losses.total(
@@ -549,7 +315,7 @@ class LadaGAN(ImageTrainer):
         if not self.uses_bcr:
             fake = self._augment(fake, shard)
         logits = self._logits(fake)  # (B, 25)
-        loss = losses.LOSSES[self.adversarial_loss].generator(logits)  # (15)
+        loss = self._adversarial.generator(logits)  # (15)
         return loss, {"g_loss": loss}
 
     def _logits(self, images):
@@ -557,13 +323,57 @@ class LadaGAN(ImageTrainer):
         logits = self.discriminator(images, **self._training_arguments())
         return tf.cast(logits, tf.float32)
 
-    def _logits_and_input_gradients(self, real, with_r1):
-        """Return logits and, with R1, ∇ₓ Σ logits(x), float32 (B, H, W, 3)."""
+    def _logits_and_r1(self, real, with_r1):
+        """Return logits, float32 (B, 25), and R1 for lazy regularization, or 0."""
         if not with_r1:
-            return self._logits(real), None
-        return logits_and_input_gradients(
+            return self._logits(real), 0.0
+        logits, gradients = losses.logits_and_input_gradients(
             self.discriminator, real, self.gradient_checkpointing
         )
+        return logits, self.r1_interval * losses.r1_penalty(gradients)
+
+    def test_step(self, data: tf.Tensor | tuple) -> dict[str, tf.Tensor]:
+        """Compute the losses of both networks (eqs 14-15) in inference mode.
+
+        Images are not augmented, and there is no R1 or bCR.
+
+        Args:
+            data: see `train_step`.
+
+        Returns:
+            This step's own value of each of `TEST_METRICS`. `evaluate` reports their
+            means.
+        """
+        real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        real = as_float32_images(real, self.image_size)
+        count = tf.shape(real)[0]
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:  # turn an empty shard into a gray image
+            real = tf.pad(real, [[0, tf.cast(count == 0, tf.int32)], *[[0, 0]] * 3])
+        z = self._test_latents(real, context)  # (B, latent_dim)
+        fake_logits = self.discriminator(self.generator(z, training=False))
+        fake_logits = tf.cast(fake_logits, tf.float32)  # (B, 25)
+        real_logits = tf.cast(self.discriminator(real), tf.float32)  # (B, 25)
+        d_loss = self._adversarial.real(real_logits)
+        d_loss += self._adversarial.fake(fake_logits)  # (14)
+        values = {
+            "d_loss": d_loss,
+            "g_loss": self._adversarial.generator(fake_logits),  # (15)
+            **losses.fake_metrics(fake_logits),
+            **losses.real_metrics(real_logits),
+        }
+        return self.track_test(values, count)
+
+    def _test_latents(self, real, context):
+        """Return latents for a test step, without changing those of training."""
+        training_state = tf.identity(self.seed_generator.state.value)
+        # Training steps are numbered 0, 1, …. Test steps have negative numbers.
+        images_tested = tf.cast(self.trackers["g_loss"].count.value, tf.int64)
+        self._start_random_numbers(-1 - images_tested)
+        shard = Shard(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+        z = self._sample_latents_like(real, shard)
+        self.seed_generator.state.assign(training_state)
+        return z
 
     def _optimizer_step(self, network, optimizer):
         return OptimizerStep(
@@ -576,11 +386,11 @@ class LadaGAN(ImageTrainer):
     def _augment(self, images, shard: Shard):
         if isinstance(self.augment, DiffAugment):
             return self.augment(images, shard=shard)
-        # A user's own takes no shards, and may compute in another dtype.
+        # A replacement does not know shards, and may return another dtype.
         return tf.cast(self.augment(images), images.dtype)
 
     def _training_arguments(self):
-        """Return a network call's arguments. Other networks need only `training`."""
+        # Other networks have no gradient_checkpointing argument.
         if self.gradient_checkpointing:
             return {"training": True, "gradient_checkpointing": True}
         return {"training": True}
@@ -600,6 +410,10 @@ class LadaGAN(ImageTrainer):
         return self.add_weight(
             name=name, shape=(), dtype="int64", initializer="zeros", trainable=False
         )
+
+    @property
+    def _adversarial(self) -> losses.AdversarialLoss:
+        return losses.LOSSES[self.adversarial_loss]
 
     @property
     def uses_bcr(self) -> bool:
@@ -627,9 +441,24 @@ class LadaGAN(ImageTrainer):
             "adversarial_loss": self.adversarial_loss,
             "augment_policy": self.augment_policy,
             "seed": self.seed,
-            **{name: getattr(self, name) for name in PRESET_HYPERPARAMETERS},
+            **{name: getattr(self, name) for name in HYPERPARAMETERS},
         }
 
     @classmethod
     def from_config(cls, config: dict) -> "LadaGAN":
         return cls(**deserialized(config, ("generator", "discriminator")))
+
+
+def _check_networks(generator, discriminator):
+    if generator.image_size != discriminator.image_size:
+        raise ValueError(
+            f"the generator makes {generator.image_size}-pixel images and the "
+            f"discriminator takes {discriminator.image_size}-pixel ones: create both "
+            "with the same image_size"
+        )
+    for network in (generator, discriminator):
+        if network.variable_dtype != "float32":
+            raise ValueError(
+                f"dtype={network.dtype_policy.name}: weights must be float32 to be "
+                "trained, for example with dtype='mixed_bfloat16'"
+            )

@@ -1,18 +1,18 @@
-"""Latents by seed and index: what "image i of seed s" means, in every program.
+"""Compute latents from a seed and an index: this defines "image i of seed s".
 
-Latent i of seed s is a pure function of (s, i). With Philox4x32-10 (Salmon et al. 2011,
-https://doi.org/10.1145/2063384.2063405), a counter-based random number generator:
+Latent i of seed s is a function of s and i alone. It uses the counter-based generator
+Philox4x32-10 (Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405):
 
-- The key is the seed, and the counter is (block, index): 64 bits each, low word first.
-  The seed and the index are integers in [0, 2^63).
-- Block b = 0, 1, ... gives four 32-bit words w0 to w3, and these make the numbers 4b to
-  4b + 3 of the latent, by two Box-Muller transforms in float64:
+- The key is the seed, and the counter is (block, index). Each has 64 bits, low word
+  first. The seed and the index are integers in [0, 2^63).
+- Block b = 0, 1, ... gives four 32-bit words w0 to w3. Two Box-Muller transforms in
+  float64 turn them into the numbers 4b to 4b + 3 of the latent:
 
       r = sqrt(-2 ln((w0 + 0.5) / 2^32)),  angle = 2 pi w1 / 2^32
       numbers 4b and 4b + 1: r cos(angle), r sin(angle)
 
-  and the same with w2 and w3. The last step rounds to float32, so that the last bits of
-  a platform's logarithm do not matter.
+  The words w2 and w3 give the numbers 4b + 2 and 4b + 3 in the same way.
+- Rounding to float32 hides differences between platforms in the last bits of float64.
 
 This file needs only NumPy. `graph_latents` in `lada_tf.serving.saved_model` and
 `latentOf` in `lada_tf/serving/web/page.js` compute the same numbers.
@@ -30,7 +30,7 @@ _SHIFT = np.uint64(32)
 
 
 def latents(seed: ArrayLike, indices: ArrayLike, latent_dim: int) -> np.ndarray:
-    """Return latents of a seed: standard normal numbers.
+    """Return latents of a seed, standard normal.
 
     Args:
         seed: int in [0, 2^63), or an array of one seed per index.
@@ -44,7 +44,9 @@ def latents(seed: ArrayLike, indices: ArrayLike, latent_dim: int) -> np.ndarray:
         ValueError: if a seed or an index is not such an integer.
 
     Example:
-    >>> latents(0, range(2), 3)
+
+    >>> latents(0, range(2), 3).shape
+    (2, 3)
     """
     seeds, numbers = _integers("seed", seed), _integers("indices", indices)
     seeds, numbers = np.broadcast_arrays(seeds, np.atleast_1d(numbers))

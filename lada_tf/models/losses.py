@@ -3,9 +3,14 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
 from keras import ops
 
 from lada_tf.kernels import Tensor
+from lada_tf.models.gradient_checkpointing import recomputed_input_gradients
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
 
 
 class AdversarialLoss(NamedTuple):
@@ -30,24 +35,28 @@ HINGE = AdversarialLoss(
     generator=lambda logits: -ops.mean(logits),
 )
 
+# Factor for R1's gradients in float16, where small ones underflow to 0.
+R1_SCALE_FLOAT16 = 1024.0
+
 LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE}
 
+# Metrics of a training step.
 METRICS = (
-    "d_loss",  # adversarial loss of the discriminator alone
-    "d_total_loss",  # with weighted R1 and consistency: what it minimizes
+    "d_loss",  # the discriminator's adversarial loss, without R1 and consistency
+    "d_total_loss",  # d_loss + weighted R1 + weighted consistency
     "g_loss",
     "r1",  # without its weight γ; with lazy R1, k times the penalty, or 0
     "r1_weighted",
-    "consistency_real",  # without their weights; 0 if bCR is off
+    "consistency_real",  # without its weight; 0 if bCR is off
     "consistency_fake",
-    "real_logits",  # means over the logits of the losses
+    "real_logits",  # mean over images and cells
     "fake_logits",
     "real_accuracy",  # share of real logits above 0
     "fake_accuracy",  # share of fake logits below 0
     "d_grad_norm",  # over all variables of the network
     "g_grad_norm",
 )
-# Those of an evaluation, which has no gradients.
+# Metrics of an evaluation, which computes no gradients.
 TEST_METRICS = (
     "d_loss",
     "g_loss",
@@ -59,6 +68,7 @@ TEST_METRICS = (
 
 
 def fake_metrics(logits: Tensor) -> dict[str, Tensor]:
+    """Return the metrics of the logits of generated images."""
     return {
         "fake_logits": ops.mean(logits),
         "fake_accuracy": ops.mean(ops.cast(logits < 0, "float32")),
@@ -68,6 +78,7 @@ def fake_metrics(logits: Tensor) -> dict[str, Tensor]:
 def real_metrics(
     logits: Tensor, r1: Tensor | float = 0.0, r1_gamma: float = 0.0
 ) -> dict[str, Tensor]:
+    """Return the metrics of the logits of real images."""
     return {
         "real_logits": ops.mean(logits),
         "real_accuracy": ops.mean(ops.cast(logits > 0, "float32")),
@@ -76,8 +87,34 @@ def real_metrics(
     }
 
 
+def logits_and_input_gradients(
+    discriminator: keras.Model, images: Tensor, gradient_checkpointing: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return the logits of a training pass, and the gradients of their sum for R1.
+
+    Args:
+        discriminator: `Discriminator`, or a Keras model like it.
+        images: float32 (B, H, W, C).
+        gradient_checkpointing: bool. If True, backward passes recompute activations.
+
+    Returns:
+        Logits, float32 (B, 25), and ∇ₓ Σ logits(x), float32 (B, H, W, C).
+    """
+    scale = R1_SCALE_FLOAT16 if discriminator.compute_dtype == "float16" else 1.0
+    if gradient_checkpointing:
+        stages = discriminator.stages(training=True)
+        logits, gradients = recomputed_input_gradients(stages, images, scale)
+    else:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = tf.cast(discriminator(images, training=True), tf.float32)
+            scaled = logits * scale
+        gradients = tape.gradient(scaled, images)
+    return logits, gradients / scale
+
+
 def r1_penalty(input_gradients: Tensor) -> Tensor:
-    """R1: the mean over images of ‖∇ₓ Σ logits(x)‖² (eq 14); arXiv:1801.04406.
+    """Compute R1, the mean over images of ‖∇ₓ Σ logits(x)‖² (arXiv:1801.04406).
 
     Args:
         input_gradients: float32 (B, H, W, C), ∇ₓ Σ logits(x) for real images x.
@@ -89,7 +126,7 @@ def r1_penalty(input_gradients: Tensor) -> Tensor:
 
 
 def consistency(logits: Tensor, augmented_logits: Tensor) -> Tensor:
-    """The bCR term: mean squared difference of logits; arXiv:2002.04724.
+    """Compute the mean squared difference of logits (bCR, arXiv:2002.04724).
 
     Args:
         logits: float32 (B, 25), of images.

@@ -1,4 +1,4 @@
-"""Create the networks of a preset, and copies of a generator in another precision."""
+"""Create both networks of a preset, and copies of a generator for inference."""
 
 import contextlib
 import dataclasses
@@ -13,15 +13,14 @@ from lada_tf.models.discriminator import Discriminator
 from lada_tf.models.generator import Generator
 from lada_tf.models.presets import Preset
 
-# Keras dtype policies by precision. Weights are float32 in each of them.
+# Keras dtype policies by precision. All of them keep weights in float32.
 PRECISIONS = {
     "float32": "float32",
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
 }
 
-
-# Fields of Preset that are arguments of a network, by the name of the argument.
+# Argument of a network: field of Preset.
 GENERATOR_FIELDS = {
     "widths": "g_widths",
     "output_head": "output_head",
@@ -66,8 +65,8 @@ def make_networks(
         build: whether to create the weights.
 
     Raises:
-        UserError: if its sizes do not fit together, or the precision is unknown. It
-            names the fields of the preset.
+        UserError: if the sizes do not fit together, or the precision is unknown. The
+            message names the fields of the preset.
     """
     if precision is not None and precision not in PRECISIONS:
         raise UserError(
@@ -93,7 +92,9 @@ def make_networks(
             name="discriminator",
             **common,
         )
-    if build:  # after both constructors, which draw the seeds of initializers
+    # Build after both constructors. They draw the initializers' seeds, so the order
+    # matters for reproducible weights.
+    if build:
         with _naming_fields("generator", GENERATOR_FIELDS):
             generator.build((None, preset.latent_dim))
         with _naming_fields("discriminator", DISCRIMINATOR_FIELDS):
@@ -103,9 +104,9 @@ def make_networks(
 
 @contextlib.contextmanager
 def _naming_fields(network: str, fields: dict[str, str]) -> Iterator[None]:
-    """Raise a ValueError about arguments of a network as one about fields of Preset.
+    """Turn a network's ValueError into a UserError that names fields of Preset.
 
-    Such an error names the argument, as in `num_heads=3 does not divide the width 64`.
+    For example, `num_heads=3 does not divide the width 64` becomes `g_heads=3 …`.
     """
     try:
         yield
@@ -116,11 +117,9 @@ def _naming_fields(network: str, fields: dict[str, str]) -> Iterator[None]:
 
 
 def check_sizes(preset: Preset) -> None:
-    """Raise a UserError if a preset cannot be built. Takes less time than building it.
-
-    Zeros need no time, unlike orthogonal weights.
-    """
-    make_networks(preset)
+    """Raise a UserError if the networks of a preset cannot be built."""
+    make_networks(preset)  # checks the initializers' names
+    # Zeros take less time to create than orthogonal weights.
     zeros: dict[str, Any] = {"g_initializer": "zeros", "d_initializer": "zeros"}
     _, discriminator = make_networks(dataclasses.replace(preset, **zeros), build=True)
     discriminator.freeze(preset.freeze_d)
@@ -128,9 +127,9 @@ def check_sizes(preset: Preset) -> None:
 
 @contextlib.contextmanager
 def keras_defaults() -> Iterator[None]:
-    """Create Keras objects as if there were no keras.json: float32, channels last.
+    """Use float32 and channels last in the body, whatever keras.json says.
 
-    Use it for objects that have no argument for these.
+    Use it to create objects that have no arguments for dtype or data format.
     """
     config = keras.config
     before = config.dtype_policy(), config.floatx(), config.image_data_format()
@@ -150,44 +149,45 @@ def _set_keras_defaults(policy, floatx, image_data_format):
 def copy_generator(
     generator: Generator, precision: str = "float32", name: str | None = None
 ) -> Generator:
-    """Return a copy with weights and arithmetic in one dtype, for inference.
+    """Copy a generator for inference, with weights and arithmetic in one dtype.
 
-    A policy such as `mixed_bfloat16` casts each float32 weight in every call. Here, the
-    weights are cast once. Attention scores, the convolution to RGB and the images stay
-    float32.
+    The copy stores weights in this dtype. A policy such as `mixed_bfloat16` would cast
+    each float32 weight in every call. Attention scores, the convolution to RGB and the
+    images are always float32.
 
     Args:
         generator: a built `Generator`.
         precision: `"float32"` or `"bfloat16"`.
-        name: name of the copy. By default that of the generator.
+        name: name of the copy. The default is the generator's name.
     """
     copy = copy_without_weights(generator, precision, name)
     for new, weight in zip(copy.weights, generator.weights, strict=True):
-        new.assign(weight)  # on the device, unlike `set_weights`
+        new.assign(weight)  # `set_weights` would copy through the host
     return copy
 
 
 def copy_without_weights(
     generator: Generator, precision: str = "float32", name: str | None = None
 ) -> Generator:
-    """Like `copy_generator`, but with zero weights. The generator may be unbuilt.
+    """Copy a generator as `copy_generator` does, but with zeros as weights.
 
-    Use it before loading weights: initializing orthogonal weights would take seconds.
+    Use it before loading weights: orthogonal initialization takes seconds. The
+    generator need not be built.
     """
     changes = {"dtype": precision, "initializer": "zeros"}
     changes["name"] = name or generator.name
-    # Not from_config, which refuses an attention that a file names by module:Class.
+    # `from_config` would refuse an attention given as module:Class.
     copy = type(generator)(**{**generator.get_config(), **changes})
     copy.build((None, copy.latent_dim))
     return copy
 
 
 def to_uint8(images: Any) -> Any:
-    """Convert float images in [-1, 1] to uint8 in 0..255: round, then clip.
+    """Convert float images in [-1, 1] to uint8 in 0..255, rounded and clipped.
 
     Args:
-        images: float array or tensor of any shape. Values outside [-1, 1] saturate.
-            uint8 images are returned as they are.
+        images: float array or tensor of any shape. uint8 images are returned as they
+            are.
 
     Returns:
         A uint8 tensor of the same shape. Wrap it in `np.asarray` for an array.

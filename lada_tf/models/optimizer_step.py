@@ -1,34 +1,36 @@
-"""Optimizers, and one step: over micro-batches, over replicas, with a scaled loss."""
+"""Update a network with gradients from several micro-batches and replicas.
+
+The step also scales the loss for float16, and measures the gradients' norm.
+"""
 
 import collections
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from lada_tf import kernels
-from lada_tf.models.networks import keras_defaults
 
-# If the loss scale has dropped this far, overflow is not the cause.
+# Loss scaling halves the scale after each overflow. If it drops this far, the gradients
+# are not finite for another reason.
 MIN_LOSS_SCALE = 2.0**-20
 
 
 def update_average(average: keras.Model, network: keras.Model, decay: float) -> None:
-    """Update an average of a network, including its batch-norm statistics."""
+    """Update the EMA of a network, including its batch-norm statistics."""
     kernels.move_averages(average.weights, network.weights, 1 - decay)
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One of several equal slices of the global batch, in order."""
+    """A position among equal slices of the global batch."""
 
-    index: int | tf.Tensor = 0
-    count: int = 1
+    index: int | tf.Tensor
+    count: int
 
     def rows(self, draw: Callable, n: int | tf.Tensor) -> tf.Tensor:
-        """Return this shard's n rows of the random numbers for the global batch.
+        """Draw random numbers for the global batch, and return this shard's n rows.
 
         Args:
             draw: callable, number of rows → tensor with that many rows.
@@ -40,112 +42,17 @@ class Shard:
         return tf.reshape(rows, (self.count, n, *rows.shape[1:]))[self.index]
 
 
-class Optimizers:
-    """Both optimizers, in the form that Keras' callbacks expect of several.
-
-    Attributes:
-        optimizers: those of the generator and the discriminator, without the
-            `LossScaleOptimizer` around them. Callbacks change each learning rate.
-        iterations: variable, number of training steps.
-    """
-
-    name = "optimizers"
-    built = True
-
-    def __init__(
-        self,
-        g_optimizer: keras.optimizers.Optimizer,
-        d_optimizer: keras.optimizers.Optimizer,
-        iterations: keras.Variable,
-    ):
-        self._outer = (g_optimizer, d_optimizer)
-        self.optimizers = [_unwrapped(optimizer) for optimizer in self._outer]
-        self.iterations = iterations
-
-    @property
-    def variables(self) -> list[keras.Variable]:
-        return [
-            variable for optimizer in self._outer for variable in optimizer.variables
-        ]
-
-    @property
-    def learning_rate(self) -> Any:
-        """The generator's learning rate. Setting it scales both by one factor."""
-        return self.optimizers[0].learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        g_optimizer, d_optimizer = self.optimizers
-        before = float(g_optimizer.learning_rate)
-        if before == 0:
-            raise ValueError(
-                "the generator's learning rate is 0: set g_optimizer.learning_rate and "
-                "d_optimizer.learning_rate"
-            )
-        d_optimizer.learning_rate = float(d_optimizer.learning_rate) * value / before
-        g_optimizer.learning_rate = value
-
-    def get_config(self) -> dict:
-        names = ("g_optimizer", "d_optimizer")
-        return {
-            name: keras.optimizers.serialize(optimizer)
-            for name, optimizer in zip(names, self._outer, strict=True)
-        }
-
-
-def _unwrapped(optimizer):
-    return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def make_optimizer(
-    name: str,
-    optimizer: str | dict | keras.optimizers.Optimizer | None,
-    network: keras.Model,
-    learning_rate: float,
-    betas: tuple[float, ...],
-) -> keras.optimizers.Optimizer:
-    """Return an optimizer, built for a network.
-
-    Args:
-        name: new name of the optimizer, for logs and the paths of its variables.
-        optimizer: what `keras.optimizers.get` takes, or None for Adam.
-        network: Keras model. If it computes in float16, the optimizer scales the loss.
-        learning_rate: float, of the default Adam.
-        betas: two floats, β₁ and β₂ of the default Adam.
-
-    Raises:
-        ValueError: if the optimizer averages weights.
-    """
-    with keras_defaults():  # the learning rate's dtype is `floatx`
-        if optimizer is None:
-            optimizer = kernels.FusedAdam(
-                learning_rate, beta_1=betas[0], beta_2=betas[1]
-            )
-        built: Any = keras.optimizers.get(optimizer)
-        scales = isinstance(built, keras.optimizers.LossScaleOptimizer)
-        if network.compute_dtype == "float16" and not scales:
-            built = keras.optimizers.LossScaleOptimizer(built)
-        if _unwrapped(built).use_ema:
-            raise ValueError(
-                f"{name}: use_ema=True is not supported. ema_generator is the average "
-                "of the generator, see ema_decay"
-            )
-        built.name = _unwrapped(built).name = name
-        built.build(network.trainable_variables)
-    return built
-
-
 class OptimizerStep:
     """Average a network's gradients over the global batch, then apply them once.
 
-    Every replica and every micro-batch sees its own shard of the batch. Every shard
-    starts from the same seed state and takes its own rows of the random numbers, so the
-    step equals that of a single device.
+    Each micro-batch of each replica is one shard of the global batch. Every shard
+    starts from the same seed state and takes its own rows of the random numbers. The
+    step is therefore the same for any number of shards.
 
     Args:
-        network: Keras model whose trainable variables are updated.
+        network: Keras model with the trainable variables to update.
         optimizer: Keras optimizer, built for these variables.
-        seed_generator: `keras.random.SeedGenerator` of all random draws.
+        seed_generator: `keras.random.SeedGenerator` of all random numbers in the step.
         num_micro_batches: int, micro-batches per replica.
     """
 
@@ -171,8 +78,8 @@ class OptimizerStep:
     def micro_batches(self, batch: tf.Tensor) -> Iterator[tuple[Shard, tf.Tensor]]:
         """Yield the shard and the rows of each micro-batch, in order.
 
-        A micro-batch waits for the gradients of the one before it. Otherwise the
-        activations of all of them would be in memory at once.
+        A micro-batch waits for the gradients of the one before it. Otherwise, the
+        activations of all micro-batches would be in memory at once.
         """
         if self.num_shards > 1:
             _check_divisible(batch, self.num_micro_batches)
@@ -186,11 +93,11 @@ class OptimizerStep:
         """Add the gradients of one loss.
 
         Args:
-            loss_function: callable, inputs → loss, dict of scalar metrics. Metrics of
-                the same name are added up over the losses of a micro-batch.
-            *inputs: its arguments.
+            loss_function: callable, inputs → loss, dict of scalar metrics. A metric
+                that several losses return is the sum of their values.
+            *inputs: arguments of the loss function.
         """
-        # Two losses may run at once, but replicas must communicate in a fixed order.
+        # Two losses could run at once, but replicas must communicate in a fixed order.
         with tf.control_dependencies(self.gradients if self.num_replicas > 1 else []):
             with tf.GradientTape() as tape:
                 loss, metrics = loss_function(*inputs)
@@ -218,11 +125,11 @@ class OptimizerStep:
         (means,) = self._mean_over_shards([sums])
         loss_scale = self.optimizer.scale_loss(tf.ones(()))
         norm = kernels.global_norm(gradients) / loss_scale
-        # Keras sums over replicas again. Divide first, so that the mean stays the same.
+        # Keras sums over replicas again, so divide first.
         if self.num_replicas > 1:
             gradients = [gradient / self.num_replicas for gradient in gradients]
         with tf.control_dependencies([norm]):
-            # All reads of the weights are done, so TensorFlow can update them in place.
+            # All reads of the weights are finished: they can be updated in place.
             self.optimizer.apply(gradients, self.variables)
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             scale_exhausted = loss_scale <= MIN_LOSS_SCALE
@@ -241,7 +148,11 @@ class OptimizerStep:
 
 
 def _check_divisible(batch, num_micro_batches):
-    """Refuse a batch that is empty or cannot be split evenly, also in the graph."""
+    """Raise an error if a batch is empty or cannot be split evenly.
+
+    If only the graph knows the size, the graph checks it. `fit` then finds the message
+    in TensorFlow's report by its start and its closing parenthesis.
+    """
     message = (
         f"gradient_accumulation_steps={num_micro_batches} must divide the number of "
         "images in each batch, per replica. Leave out a smaller last batch with "

@@ -1,7 +1,7 @@
-"""The paper's configurations, and `tiny`, as data.
+"""Presets: the paper's configurations, and `tiny`, as data.
 
-A preset defines a training run, except for its seed and its directory: the networks,
-the losses, the optimizers, the data and the number of images.
+A preset defines the networks, losses, optimizers, data and number of images of a
+training run.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from lada_tf.layers.ladaformer import NORMS
 from lada_tf.models.generator import OUTPUT_HEADS
 from lada_tf.models.losses import LOSSES
 
-# Values of numeric fields, as an interval, unless a field has its own.
+# Default intervals of numeric fields.
 INTERVALS = {int: "[1, 1e18]", float: "[0, inf)"}
 
 
@@ -26,14 +26,15 @@ def setting(doc: str, default: Any = dataclasses.MISSING, **limits: Any) -> Any:
     Args:
         doc: help text.
         default: default value. If omitted, the field is required.
-        **limits: `choices`, the values; `parts`, the values of a comma-separated list;
-            `interval` of a number or of each number in a tuple, such as `"[0, 1)"`.
+        **limits: `choices`, the allowed values; `parts`, the allowed items of a
+            comma-separated list; or `interval`, such as `"[0, 1)"`, of a number or of
+            each number in a tuple.
     """
     return dataclasses.field(default=default, metadata={"doc": doc, **limits})
 
 
 def setting_error(field: dataclasses.Field, value: Any) -> str | None:
-    """Return what is wrong with a value of a `setting`, or None."""
+    """Return the reason why a value of a `setting` is invalid, or None."""
     limits = field.metadata
     kind: Any = field.type
     if choices := limits.get("choices"):
@@ -43,11 +44,11 @@ def setting_error(field: dataclasses.Field, value: Any) -> str | None:
         return None if known else f"expected {', '.join(parts)}, or some of them"
     if kind in (str, bool):
         return None
-    sizes = typing.get_args(kind)  # (int, ...) or (float, float), () of a number
-    number_type = sizes[0] if sizes else kind
+    types = typing.get_args(kind)  # (int, ...) or (float, float), or () for a number
+    number_type = types[0] if types else kind
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    if sizes and sizes[-1] is not Ellipsis and len(values) != len(sizes):
-        return f"expected {len(sizes)} numbers"
+    if types and types[-1] is not Ellipsis and len(values) != len(types):
+        return f"expected {len(types)} numbers"
     abstract = numbers.Integral if number_type is int else numbers.Real
     if not all(isinstance(number, abstract) for number in values):
         return "expected an integer" if number_type is int else "expected a number"
@@ -62,7 +63,7 @@ def setting_error(field: dataclasses.Field, value: Any) -> str | None:
 
 
 def check_settings(settings: Any) -> None:
-    """Raise a UserError that names the first invalid field of a dataclass."""
+    """Raise UserError for the first invalid field of a dataclass of settings."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if error := setting_error(field, value):
@@ -75,21 +76,24 @@ class Preset:
 
     data: str = setting("Train on this dataset: a path or a name, see docs/data.md.")
     image_size: int = setting("Resize images to this side, in pixels.")
-    g_widths: tuple[int, ...] = setting("Set the token width of each stage.")
+    g_widths: tuple[int, ...] = setting(
+        "Set the generator's token width for each stage."
+    )
     output_head: str = setting(
         "Choose the head that turns tokens into an image.", choices=OUTPUT_HEADS
     )
     d_widths: tuple[int, ...] = setting(
-        "Set the channels of the convolutions down to 16x16."
+        "Set the discriminator's channels: of the first convolution, then of each down "
+        "block to 16x16."
     )
     batch_size: int = setting("Train on this many images per step, on all devices.")
     augment: str = setting(
-        "Apply this DiffAugment policy: color,translation,cutout, parts of it, or "
+        "Apply this DiffAugment policy: color,translation,cutout, some of these, or "
         "empty.",
         parts=OPERATIONS,
     )
     total_images: int = setting(
-        "Stop after this many real images, counting repetitions.",
+        "Stop after this many real images. Repeated images count again.",
         interval="[0, 1e18]",
     )
     resize: str = setting(
@@ -103,75 +107,90 @@ class Preset:
     decoder_widths: tuple[int, ...] = setting(
         "Set the channels of each level of the decoder head.", ()
     )
-    base_resolution: int = setting("Set the side of the first grid of tokens.", 8)
+    base_resolution: int = setting(
+        "Set the side of the generator's first grid of tokens.", 8
+    )
     latent_dim: int = setting("Set the length of a latent.", 128)
     g_heads: tuple[int, ...] = setting(
-        "Set the attention heads: one number, or one per stage.", (4,)
+        "Set the generator's attention heads: one number, or one per stage.", (4,)
     )
     g_mlp_dim: tuple[int, ...] = setting(
-        "Set the hidden widths of the MLPs: one number, or one per stage.", (512,)
+        "Set the hidden width of the generator's MLPs: one number, or one per stage.",
+        (512,),
     )
     g_attention: str = setting(
-        "Use this attention: lada, fastformer, linformer, dot_product, swin, "
-        "lada_swin, or module:Class.",
+        "Use this attention in the generator: lada, fastformer, linformer, "
+        "dot_product, swin, lada_swin, or module:Class.",
         "lada",
     )
-    g_norm: str = setting("Use this normalization.", "sln", choices=NORMS)
-    g_mlp_residual: bool = setting("Add a residual connection around the MLPs.", False)
-    lee_convolution: bool = setting("Convolve between the stages.", True)
+    g_norm: str = setting(
+        "Use this normalization in the generator.", "sln", choices=NORMS
+    )
+    g_mlp_residual: bool = setting(
+        "Add a residual connection around the generator's MLPs.", False
+    )
+    lee_convolution: bool = setting(
+        "Convolve between the generator's stages, after each pixel shuffle.", True
+    )
     d_attention: str = setting(
-        "Use this attention (see g_attention), or conv for convolutions only.", "lada"
+        "Use this attention in the discriminator (see g_attention), or conv for "
+        "convolutions only.",
+        "lada",
     )
     d_out_widths: tuple[int, int] = setting(
-        "Set the channels of the last two hidden maps.", (512, 1024)
+        "Set the channels of the discriminator's last two hidden maps.", (512, 1024)
     )
-    d_heads: int = setting("Set the attention heads.", 4)
-    d_mlp_dim: int = setting("Set the hidden width of the MLP.", 512)
-    d_batch_norm: bool = setting("Use batch normalization.", True)
+    d_heads: int = setting("Set the discriminator's attention heads.", 4)
+    d_mlp_dim: int = setting("Set the hidden width of the discriminator's MLP.", 512)
+    d_batch_norm: bool = setting("Use batch normalization in the discriminator.", True)
     score: str = setting(
         "Compute attention scores in this form: joint (authors' code) or per_head "
         "(paper).",
         "joint",
         choices=SCORE_FORMS,
     )
-    g_initializer: str = setting("Use this initializer.", "orthogonal")
-    d_initializer: str = setting("Use this initializer.", "orthogonal")
+    g_initializer: str = setting(
+        "Use this Keras initializer for the generator.", "orthogonal"
+    )
+    d_initializer: str = setting(
+        "Use this Keras initializer for the discriminator.", "orthogonal"
+    )
     icnr: bool = setting(
-        "Start all sub-pixels of a pixel shuffle with the same weights (ICNR), against "
-        "a checkerboard.",
+        "Start all sub-pixels of a pixel shuffle with the same weights (ICNR). This "
+        "avoids a checkerboard pattern.",
         False,
     )
     loss: str = setting(
         "Train with this adversarial loss.", "non_saturating", choices=tuple(LOSSES)
     )
-    r1_gamma: float = setting("Weight the R1 gradient penalty by this factor.", 1e-4)
+    r1_gamma: float = setting("Set the weight of the R1 gradient penalty.", 1e-4)
     r1_interval: int = setting("Apply R1 every N steps (lazy R1). The paper uses 1.", 1)
     bcr_real: float = setting(
-        "Weight consistency on real images (bCR) by this factor.", 0.0
+        "Set the weight of consistency on real images (bCR).", 0.0
     )
     bcr_fake: float = setting(
-        "Weight consistency on generated images (bCR) by this factor.", 0.0
+        "Set the weight of consistency on generated images (bCR).", 0.0
     )
-    g_learning_rate: float = setting("Set Adam's learning rate.", 2e-4)
-    d_learning_rate: float = setting("Set Adam's learning rate.", 2e-4)
+    g_learning_rate: float = setting("Set the generator's learning rate.", 2e-4)
+    d_learning_rate: float = setting("Set the discriminator's learning rate.", 2e-4)
     g_betas: tuple[float, float] = setting(
-        "Set Adam's β₁ and β₂.", (0.5, 0.99), interval="[0, 1)"
+        "Set β₁ and β₂ of the generator's Adam.", (0.5, 0.99), interval="[0, 1)"
     )
     d_betas: tuple[float, float] = setting(
-        "Set Adam's β₁ and β₂.", (0.5, 0.99), interval="[0, 1)"
+        "Set β₁ and β₂ of the discriminator's Adam.", (0.5, 0.99), interval="[0, 1)"
     )
     ema_decay: float = setting(
         "Set the decay of the EMA generator per step.", 0.999, interval="[0, 1]"
     )
     freeze_d: int = setting(
-        "Do not train the N highest-resolution stages of the discriminator (FreezeD). "
-        "The first convolution is the first stage.",
+        "Freeze this many stages of the discriminator, from the highest resolution "
+        "down (FreezeD). The first convolution is the first stage.",
         0,
         interval="[0, 1e18]",
     )
 
     def __post_init__(self) -> None:
-        """Check the fields. `lada_tf.models.networks` checks that they fit together."""
+        """Check each field. `networks.check_sizes` checks that they fit together."""
         check_settings(self)
 
 
@@ -260,11 +279,26 @@ PRESETS = {
 }
 
 
-def get_preset(name: str, **overrides: Any) -> Preset:
-    """Return the preset of that name, with some fields replaced.
+# Fields of Preset that are also arguments and attributes of LadaGAN.
+HYPERPARAMETERS = (
+    "r1_gamma",
+    "r1_interval",
+    "bcr_real",
+    "bcr_fake",
+    "ema_decay",
+    "g_learning_rate",
+    "d_learning_rate",
+    "g_betas",
+    "d_betas",
+    "freeze_d",
+)
 
-    A preset's `resize` is the paper's recipe for the preset's own data. With other
-    `data`, it is empty unless given, so that photographs are not squashed.
+
+def get_preset(name: str, **overrides: Any) -> Preset:
+    """Return a preset by name, with some fields replaced.
+
+    The `resize` of the paper's presets suits their own data. With other `data`, it is
+    empty unless given, because `plain` would squash photographs.
 
     Raises:
         ValueError: if there is no such preset or field.
@@ -276,6 +310,7 @@ def get_preset(name: str, **overrides: Any) -> Preset:
         raise ValueError(f"Preset has no field {', '.join(sorted(unknown))}")
     preset = PRESETS[name]
     data = overrides.get("data", preset.data)
-    if not f"{data}:".startswith(f"{preset.data}:"):  # also a split of the data
+    # A split such as tfds:cifar10:test is the preset's own data, too.
+    if not f"{data}:".startswith(f"{preset.data}:"):
         overrides = {"resize": ""} | overrides
     return dataclasses.replace(preset, **overrides)

@@ -15,9 +15,8 @@ from lada_tf.evaluation.memorization_report import format_memorization
 from lada_tf.evaluation.metrics import DEVIATION
 from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
-from lada_tf.models.lada_gan import PRESET_HYPERPARAMETERS
 from lada_tf.models.networks import make_networks
-from lada_tf.models.presets import Preset
+from lada_tf.models.presets import HYPERPARAMETERS, Preset
 from lada_tf.training.lineage import describe_origin
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 
@@ -158,7 +157,7 @@ def describe_model(
         data_license,
         data_text=UNKNOWN,
         preset_text=UNKNOWN,
-        settings={name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS},
+        settings={name: getattr(gan, name) for name in HYPERPARAMETERS},
     )
 
 

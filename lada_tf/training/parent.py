@@ -13,12 +13,12 @@ import numpy as np
 
 from lada_tf.errors import UserError
 from lada_tf.models import PRESETS, LadaGAN, Preset
-from lada_tf.models.lada_gan import PRESET_HYPERPARAMETERS
 from lada_tf.models.networks import (
     DISCRIMINATOR_FIELDS,
     GENERATOR_FIELDS,
     make_networks,
 )
+from lada_tf.models.presets import HYPERPARAMETERS
 from lada_tf.training.checkpoints import find_checkpoint
 from lada_tf.training.configuration import REQUIRED, flagfile_text, parse_settings
 from lada_tf.training.load import find_run
@@ -198,7 +198,7 @@ def _fields(gan: LadaGAN) -> dict[str, Any]:
 
 
 def _hyperparameters(gan: LadaGAN) -> dict[str, Any]:
-    fields = {name: getattr(gan, name) for name in PRESET_HYPERPARAMETERS}
+    fields = {name: getattr(gan, name) for name in HYPERPARAMETERS}
     return fields | {"loss": gan.adversarial_loss, "augment": gan.augment_policy}
 
 

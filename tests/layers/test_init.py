@@ -1,10 +1,15 @@
-"""Importing the layers costs little more than importing Keras."""
+"""Importing the layers costs little more than importing Keras. Their examples run."""
 
+import doctest
+import inspect
 import re
 import subprocess
 import sys
 
+import keras
 import pytest
+
+from lada_tf import layers
 
 IMPORT = """
 import sys
@@ -26,3 +31,22 @@ def test_importing_the_layers_imports_only_keras_and_layers():
     times = re.findall(r"(\d+) \| +(keras|lada_tf)$", result.stderr, re.MULTILINE)
     cumulative = {name: int(microseconds) for microseconds, name in times}
     assert cumulative["lada_tf"] < 0.1 * cumulative["keras"]
+
+
+class ShapeChecker(doctest.OutputChecker):
+    """Accept TensorFlow's shapes, where examples print those of other backends."""
+
+    def check_output(self, want, got, optionflags):
+        got = re.sub(r"TensorShape\(\[([^\]]*)\]\)", r"(\1)", got)
+        return super().check_output(want, got, optionflags)
+
+
+@pytest.mark.parametrize("name", layers.__all__)
+def test_examples(name):
+    text = inspect.getdoc(getattr(layers, name))
+    names = {**vars(layers), "keras": keras}
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+    assert example.examples
+    runner = doctest.DocTestRunner(ShapeChecker())
+    report = []
+    assert not runner.run(example, out=report.append).failed, "".join(report)

@@ -269,7 +269,7 @@ def _remote_monitor(gan, path):
 
 
 def _swap(gan, path):
-    return keras.callbacks.SwapEMAWeights(), "ema_generator is the average"
+    return keras.callbacks.SwapEMAWeights(), "SwapEMAWeights"
 
 
 def _tensorboard(gan, path):

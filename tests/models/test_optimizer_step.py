@@ -7,8 +7,11 @@ import tensorflow as tf
 
 from benchmarks.step_flops import count_step_flops
 from lada_tf.models import LadaGAN
-from lada_tf.models.discriminator import logits_and_input_gradients
-from lada_tf.models.losses import METRICS, r1_penalty
+from lada_tf.models.losses import (
+    METRICS,
+    logits_and_input_gradients,
+    r1_penalty,
+)
 from tests.small import SMALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_traced")]
