@@ -110,9 +110,12 @@ def kernel_distance(
         [random.choice(len(f), subset_size, replace=False) for f in (real, generated)]
         for _ in range(subsets)
     ]
-    num_pairs = len(real) ** 2 + len(generated) ** 2 + len(real) * len(generated)
-    # All kernel values at once, if these are fewer than those of separate subsets.
-    group = subsets if num_pairs < 3 * subsets * subset_size**2 else 1
+    # Multiply-adds with the kernel of all pairs, and with one kernel per subset.
+    width = real.shape[1]
+    pairs = len(real) ** 2 + len(generated) ** 2 + len(real) * len(generated)
+    at_once = pairs * (width + subsets)
+    separately = 3 * subset_size**2 * width * subsets
+    group = subsets if at_once < separately else 1
     estimates = [
         estimate
         for start in range(0, subsets, group)
