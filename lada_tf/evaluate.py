@@ -115,9 +115,9 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer(
     "resamples",
-    10,
+    None,
     "With one seed, estimate the spread of each metric from N random halves of the "
-    "images. 0 turns this off.",
+    "images. The default is 10 for up to 10,000 images, and 0 for more.",
     0,
 )
 flags.DEFINE_enum(

@@ -152,6 +152,18 @@ def test_few_images_have_no_spread(image_set, protocol, tmp_path):
     assert "±" not in describe_images(record)
 
 
+def test_the_spread_of_many_images_is_measured_on_request(
+    image_set, protocol, tmp_path, monkeypatch
+):
+    name = "lada_tf.evaluation.metrics.MAX_RESAMPLED_IMAGES"
+    monkeypatch.setattr(name, 59)
+    options = {"cache_dir": str(tmp_path / "cache")}
+    record = evaluate(image_set, protocol, FakeExtractor(), **options)
+    assert record["spread"] == {}
+    record = evaluate(image_set, protocol, FakeExtractor(), **options, resamples=2)
+    assert record["spread_of"] == "2 random halves"
+
+
 def test_kid_is_that_of_subsets_of_1000():
     """The unbiased estimate, written as in the paper, for equal subsets."""
     x, y = features(0, 300, 6), features(1, 200, 6, 0.1)
