@@ -157,7 +157,9 @@ def compute_metrics(
             metrics[name], metrics[name + DEVIATION] = scores.mean(), scores.std()
     if reference.features is not None:
         sides = reference.features, generated.features
-        metrics["KID"], metrics["KID" + DEVIATION] = kid(*sides)
+        metrics["KID"], deviation = kid(*sides)
+        if kid_subsets(*map(len, sides))[0] > 1:
+            metrics["KID" + DEVIATION] = deviation
         metrics["precision"], metrics["recall"] = precision_recall(
             *sides, NEAREST_K, arithmetic
         )
@@ -166,13 +168,18 @@ def compute_metrics(
 
 
 def kid(real: np.ndarray, generated: np.ndarray) -> tuple[float, float]:
-    """Return `kernel_distance` of the usual 100 subsets of 1,000 images.
+    """Return `kernel_distance`, mean and deviation, of the subsets of `kid_subsets`."""
+    return kernel_distance(real, generated, *kid_subsets(len(real), len(generated)))
+
+
+def kid_subsets(num_real: int, num_generated: int) -> tuple[int, int]:
+    """Return the number of subsets for KID and their size: usually 100 and 1,000.
 
     Subsets are smaller if there are fewer images. The mean has no bias for any size.
+    There is one subset if it holds all images.
     """
-    size = min(KID_SUBSET_SIZE, len(real), len(generated))
-    all_equal = len(real) == len(generated) == size
-    return kernel_distance(real, generated, 1 if all_equal else KID_SUBSETS, size)
+    size = min(KID_SUBSET_SIZE, num_real, num_generated)
+    return 1 if num_real == num_generated == size else KID_SUBSETS, size
 
 
 def spread_of_halves(
@@ -247,8 +254,8 @@ def _describe(reference: Reference, extractor: Extractor, num_generated: int) ->
         "features": extractor.identity,
     }
     if few is not None:
-        size = min(KID_SUBSET_SIZE, num_generated, few)
-        record["kid"] = {"subsets": KID_SUBSETS, "subset_size": size}
+        subsets, size = kid_subsets(few, num_generated)
+        record["kid"] = {"subsets": subsets, "subset_size": size}
     if min(num_generated, num_real or num_generated) < UNBIASED_IMAGES:
         record["note"] = (
             f"{extractor.metric_name('FID')} of fewer than {UNBIASED_IMAGES:,} images "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lada_tf.errors import UserError
+from lada_tf.evaluation.metrics import DEVIATION
 from lada_tf.io import write_atomically
 
 COLUMNS = 3
@@ -14,17 +15,25 @@ COLUMNS = 3
 def format_table(
     metrics: dict[str, float],
     paper: dict[str, float],
-    spread: dict[str, float] | None = None,
+    spread: dict[str, float],
 ) -> str:
-    """Format metrics, their spread, and those of the paper that have the same name."""
-    width = max(map(len, metrics))
-    lines = [f"{'':{width}}{'measured':>12}{'±':>10}{'paper':>8}"]
-    for name, value in metrics.items():
-        deviation = f"{spread[name]:10.2g}" if spread and name in spread else ""
-        published = f"{paper[name]:8.2f}" if name in paper else ""
-        line = f"{name:{width}}{value:#12.5g}{deviation:10}{published}"
-        lines.append(line.rstrip())
-    return "\n".join(lines)
+    """Format metrics, with the columns ± and paper if they have values.
+
+    Leave out the deviations over subsets, because they are not those of column ±.
+    """
+    names = [name for name in metrics if DEVIATION not in name]
+    longest = max(map(len, names))
+    columns = {
+        "": [name.ljust(longest) for name in names],
+        "measured": [f"{metrics[name]:#12.5g}" for name in names],
+        "±": [f"{spread[name]:10.2g}" if name in spread else "" for name in names],
+        "paper": [f"{paper[name]:8.2f}" if name in paper else "" for name in names],
+    }
+    columns = {title: cells for title, cells in columns.items() if any(cells)}
+    widths = [max(map(len, cells)) for cells in columns.values()]
+    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
+    lines = [map(str.rjust, row, widths) for row in rows]
+    return "\n".join("".join(line).rstrip() for line in lines)
 
 
 def describe_images(record: dict) -> str:
