@@ -30,16 +30,14 @@ from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
-from lada_tf.evaluation.memorization_report import (
-    MemorizationTest,
-    format_memorization,
-)
+from lada_tf.evaluation.memorization_report import MemorizationTest
 from lada_tf.evaluation.metrics import evaluate_each
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
 from lada_tf.evaluation.reference import is_reference
 from lada_tf.evaluation.reporting import (
     describe_images,
     figure_class,
+    format_memorization,
     format_table,
     plot_records,
 )

@@ -51,6 +51,44 @@ def describe_images(record: dict) -> str:
     return text
 
 
+def format_memorization(record: dict) -> str:
+    """Return the text of a record of `MemorizationTest`."""
+    held_out = record.get("held_out")
+    near = _count(record, "near_copies")
+    if held_out:
+        number, copies = held_out["num_images"], held_out["near_copies"]
+        near += f" (of {number:,} held-out images: {copies:,})"
+    lines = [
+        f"{record['num_generated']:,} generated images, compared with "
+        f"{record['num_training']:,} training images:",
+        f"- Exact copies: {_count(record, 'exact_copies')}",
+        f"- Near copies: {near}",
+        f"- AuthPct: {record['AuthPct']:.2f} % of the images are farther from their "
+        "nearest training image than that image is from its own nearest.",
+    ]
+    if record["mirrored_copies"]:
+        lines.insert(3, f"- Mirrored: {record['mirrored_copies']:,} of these copies")
+    if held_out:
+        value = record["C_T"]
+        lines.append(
+            "- C_T: not computed, because no cell has 20 held-out and 20 generated "
+            "images."
+            if value is None
+            else f"- C_T: {value:.2f}. Near 0, generated and held-out images are "
+            "equally far from the training images. Below -3 is a sign of copies."
+        )
+    if held_out and held_out["exact_copies"]:
+        lines.append(
+            f"- Warning: {held_out['exact_copies']:,} held-out images are training "
+            "images."
+        )
+    return "\n".join(lines)
+
+
+def _count(record: dict, name: str) -> str:
+    return f"{record[name]:,}" if record[name] else "none found by this test"
+
+
 def figure_class() -> Any:
     """Return Matplotlib's `Figure`.
 

@@ -18,8 +18,12 @@ def test_only_the_same_metric_stands_beside_the_papers():
 
 def test_empty_columns_are_left_out():
     metrics = {"FID": 3.5, "KID": 0.1}
-    assert format_table(metrics, {}, {}).split() == "measured FID 3.5000 KID".split() + [
-        "0.10000"
+    assert format_table(metrics, {}, {}).split() == [
+        "measured",
+        "FID",
+        "3.5000",
+        "KID",
+        "0.10000",
     ]
     assert "paper" not in format_table(metrics, {}, {"KID": 0.2})
     assert "±" not in format_table(metrics, {"FID": 3.29}, {})
