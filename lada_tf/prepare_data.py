@@ -15,7 +15,7 @@ from absl import flags
 
 from lada_tf import app
 from lada_tf.data.loading import ON_BAD_IMAGE, BadImages
-from lada_tf.data.opening import open_reader
+from lada_tf.data.opening import naming_argument, open_reader
 from lada_tf.data.prepare import prepare_records
 from lada_tf.data.readers import Reader
 from lada_tf.data.records import verify
@@ -103,10 +103,8 @@ def main() -> None:
 
 
 def _open(flag: str, data: str) -> Reader:
-    try:
+    with naming_argument(flag):
         return open_reader(data, download=FLAGS.download)
-    except UserError as error:
-        raise UserError(str(error).replace("data=", f"{flag}=", 1)) from error
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Open a dataset by name or path."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from lada_tf.data import arrays
 from lada_tf.data.decoding import EXTENSIONS, BadImage
@@ -89,6 +91,15 @@ def open_source(
             source = RecordSource(records, cache_dir)
         bad_images.log_summary(len(reader))
     return SubsetSource(source, subset, subset_seed) if subset != 1 else source
+
+
+@contextlib.contextmanager
+def naming_argument(name: str) -> Iterator[None]:
+    """Let errors of `open_source` and `open_reader` name another argument than data."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace("data=", f"{name}=", 1)) from error
 
 
 def _native_size(data: str, reader: Reader) -> int:

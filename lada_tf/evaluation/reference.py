@@ -15,6 +15,7 @@ import numpy as np
 from absl import logging
 
 from lada_tf.data import ImageSource, open_source
+from lada_tf.data.opening import naming_argument
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.protocols import Protocol
@@ -76,7 +77,7 @@ def open_reference(
     real = user_path(protocol.real)
     if is_reference(real):
         return load_reference(real, extractor, batch_size)
-    try:
+    with naming_argument("real"):
         source = open_source(
             real,
             image_size,
@@ -84,8 +85,6 @@ def open_reference(
             cache_dir=cache_dir,
             **source_options,
         )
-    except UserError as error:
-        raise UserError(str(error).replace("data=", "real=", 1)) from error
     if protocol.source_images and len(source) != protocol.source_images:
         raise UserError(
             f"real={real} has {len(source)} images; protocol={protocol.name} requires "

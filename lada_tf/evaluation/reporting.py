@@ -12,6 +12,18 @@ from lada_tf.io import write_atomically
 COLUMNS = 3
 
 
+def format_record(record: dict, paper: dict[str, float]) -> str:
+    """Return the text of a record: numbers of images, metrics, and memorization."""
+    lines = [record["checkpoint"]] if "checkpoint" in record else []
+    lines.append(describe_images(record))
+    lines.append(format_table(record["metrics"], paper, record["spread"]))
+    if "note" in record:
+        lines.append(f"note: {record['note']}")
+    if "memorization" in record:
+        lines += ["", format_memorization(record["memorization"])]
+    return "\n".join(lines)
+
+
 def format_table(
     metrics: dict[str, float],
     paper: dict[str, float],
