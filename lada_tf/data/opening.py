@@ -104,15 +104,17 @@ def naming_argument(name: str) -> Iterator[None]:
 
 def _native_size(data: str, reader: Reader) -> int:
     """Return the size of the first usable image, which must be square."""
+    first = ""
     for item in reader.items(0, len(reader)):
         try:
             height, width = decode_item(item).shape[:2]
-        except BadImage:
+        except BadImage as error:
+            first = first or f". {item.name}: {error}"
             continue
         if height != width:
             raise UserError(f"data={data}: must be square, not {width}x{height}")
         return height
-    raise UserError(f"data={data}: none of {len(reader)} images is usable")
+    raise UserError(f"data={data}: none of {len(reader)} images is usable{first}")
 
 
 def _open_records(

@@ -154,9 +154,19 @@ def _is_shard(entry: object) -> bool:
 
 
 def verify(directory: str) -> int:
-    """Return the number of images. Raise UserError if a checksum is wrong."""
+    """Compare all checksums, and return the number of images.
+
+    Raises:
+        UserError: there are no finished records, or a checksum is wrong.
+    """
     directory = user_path(directory)
-    manifest = read_manifest(os.path.join(directory, MANIFEST))
+    path = os.path.join(directory, MANIFEST)
+    if not os.path.exists(path):
+        raise UserError(
+            f"{directory}: no finished records, because {MANIFEST} is missing. Prepare "
+            "the data first"
+        )
+    manifest = read_manifest(path)
     with progress_bar(None, manifest["count"], "verifying") as bar:
         for shard in manifest["shards"]:
             check_shard(directory, shard, manifest["image_size"])

@@ -74,12 +74,12 @@ def pad(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def unchanged(image: np.ndarray, size: int) -> np.ndarray:
-    """Return uint8 (size, size, 3) as it is."""
+    """Return uint8 (size, size, 3) unchanged."""
     height, width = image.shape[:2]
     if (height, width) != (size, size):
         raise BadImage(
-            f"is {width}x{height}, not {size}x{size}, and resize=unchanged changes "
-            "nothing"
+            f"is {width}x{height}, not {size}x{size}, and resize=unchanged resizes no "
+            "images"
         )
     return image
 

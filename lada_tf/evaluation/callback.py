@@ -6,10 +6,9 @@ from collections.abc import Callable
 import keras
 
 from lada_tf.data import ImageSource
-from lada_tf.evaluation.distances import frechet_distance_of_statistics
+from lada_tf.evaluation.distances import frechet_distance_of_statistics, kid
 from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.image_sets import ImageSet, generated_images
-from lada_tf.evaluation.metrics import kid
 from lada_tf.evaluation.reference import MANIFOLD_IMAGES, cached_reference
 from lada_tf.runtime import without_tf32
 

@@ -32,6 +32,7 @@ EPSILON = np.finfo(np.float64).eps
 # Largest error relative to the traces. Close sets have distances of about 1e-4 of the
 # traces; this keeps seven digits of them.
 TOLERANCE = 1e-11
+KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 
 
 def frechet_distance(real_features: ArrayLike, generated_features: ArrayLike) -> float:
@@ -122,6 +123,21 @@ def kernel_distance(
         for estimate in _squared_mmds(real, generated, draws[start : start + group])
     ]
     return float(np.mean(estimates)), float(np.std(estimates))
+
+
+def kid(real: np.ndarray, generated: np.ndarray) -> tuple[float, float]:
+    """Return `kernel_distance`, mean and deviation, of the subsets of `kid_subsets`."""
+    return kernel_distance(real, generated, *kid_subsets(len(real), len(generated)))
+
+
+def kid_subsets(num_real: int, num_generated: int) -> tuple[int, int]:
+    """Return the number of subsets for KID and their size: usually 100 and 1,000.
+
+    Subsets are smaller if there are fewer images. The mean has no bias for any size.
+    There is one subset if it holds all images.
+    """
+    size = min(KID_SUBSET_SIZE, num_real, num_generated)
+    return 1 if num_real == num_generated == size else KID_SUBSETS, size
 
 
 class _Dense:

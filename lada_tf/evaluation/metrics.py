@@ -8,7 +8,11 @@ import numpy as np
 import tqdm
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation.distances import frechet_distance_of_statistics, kernel_distance
+from lada_tf.evaluation.distances import (
+    frechet_distance_of_statistics,
+    kid,
+    kid_subsets,
+)
 from lada_tf.evaluation.extract_features import Extractor, FeatureSet, compute_features
 from lada_tf.evaluation.image_sets import ImageSet
 from lada_tf.evaluation.inception_score import chunk_scores, inception_score
@@ -20,7 +24,6 @@ from lada_tf.models.latents import MAX_SEED
 
 NEAREST_K = 3  # of precision and recall
 BALLS_K = 5  # of density and coverage
-KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 # With fewer images, the bias of FID is as large as differences between good models.
 UNBIASED_IMAGES = 10_000
 # Ten halves of 10,000 images take 10 minutes of CPU time with Inception features, and
@@ -104,6 +107,12 @@ def evaluate_each(
                 batch_size,
                 **source_options,
             )
+            features = reference.features
+            if features is not None and len(features) <= BALLS_K:
+                raise UserError(
+                    f"real={protocol.real} has {len(features)} images; density and "
+                    f"coverage need at least {BALLS_K + 1}"
+                )
             if reference.images is not None:
                 _check_size(images.image_size, reference.images.shape[1])
             if export_reference:
@@ -165,21 +174,6 @@ def compute_metrics(
         )
         metrics["density"], metrics["coverage"] = density_coverage(*sides, BALLS_K)
     return {extractor.metric_name(name): float(v) for name, v in metrics.items()}
-
-
-def kid(real: np.ndarray, generated: np.ndarray) -> tuple[float, float]:
-    """Return `kernel_distance`, mean and deviation, of the subsets of `kid_subsets`."""
-    return kernel_distance(real, generated, *kid_subsets(len(real), len(generated)))
-
-
-def kid_subsets(num_real: int, num_generated: int) -> tuple[int, int]:
-    """Return the number of subsets for KID and their size: usually 100 and 1,000.
-
-    Subsets are smaller if there are fewer images. The mean has no bias for any size.
-    There is one subset if it holds all images.
-    """
-    size = min(KID_SUBSET_SIZE, num_real, num_generated)
-    return 1 if num_real == num_generated == size else KID_SUBSETS, size
 
 
 def spread_of_halves(
@@ -291,11 +285,19 @@ def _check_number(images: ImageSet, protocol: Protocol) -> int:
     """Return the number of generated images."""
     number = protocol.num_generated or images.num_images
     if number is None:
-        raise UserError("set num_generated=N (50000 is usual) or a protocol")
+        raise UserError(
+            "the number of images is unknown: set num_generated=N (50000 is usual), or "
+            "a protocol"
+        )
+    if number <= NEAREST_K:
+        raise UserError(
+            f"num_generated={number}: precision and recall need at least "
+            f"{NEAREST_K + 1} images"
+        )
     if images.num_images is not None and number > images.num_images:
         raise UserError(
-            f"{number} generated images are needed, but images has only "
-            f"{images.num_images}"
+            f"{number} generated images are needed, but there are only "
+            f"{images.num_images}: add images, or set another num_generated or protocol"
         )
     return number
 

@@ -207,7 +207,10 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
             )
     for name in ("mu", "sigma", "mu_s", "sigma_s")[: 4 if "mu_s" in arrays else 2]:
         if name not in arrays:
-            raise UserError(f"{path} lacks the array {name}")
+            raise UserError(
+                f"{path} lacks the array {name} of an ADM reference batch. Choose "
+                "another file, or the images"
+            )
     # Published files do not name the extractor; it is always the 2015 graph.
     made_with = str(arrays.get("extractor", "inception_graph:"))
     if not extractor.identity.startswith(made_with):

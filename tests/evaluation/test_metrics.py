@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from lada_tf.errors import UserError
+from lada_tf.evaluation.distances import kid
 from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.image_sets import generated_images, stored_images
 from lada_tf.evaluation.memorization_report import (
@@ -14,7 +15,6 @@ from lada_tf.evaluation.memorization_report import (
 from lada_tf.evaluation.metrics import (
     compute_metrics,
     evaluate,
-    kid,
 )
 from lada_tf.evaluation.protocols import Protocol
 from lada_tf.evaluation.reference import compute_reference
