@@ -99,8 +99,8 @@ def main() -> None:
     bad_images.log_summary(len(reader))
     shards, skipped = len(manifest["shards"]), len(bad_images.skipped)
     print(
-        f"{output}: {manifest['count']} images of {size}x{size} in {shards} shards, "
-        f"skipped {skipped} bad images"
+        f"{output}: {manifest['count']} images of {size}x{size}, {shards} shard(s), "
+        f"{skipped} damaged images skipped"
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from lada_tf.data import arrays
 from lada_tf.data.decoding import EXTENSIONS, BadImage
+from lada_tf.data.lmdb_reader import LmdbReader
 from lada_tf.data.loading import BadImages, decode_item, load_into_memory
 from lada_tf.data.prepare import prepare_records
-from lada_tf.data.readers import FolderReader, LmdbReader, Reader, ZipReader
+from lada_tf.data.readers import FolderReader, Reader, ZipReader
 from lada_tf.data.records import RecordSource, is_records
 from lada_tf.data.resize import check_resize
 from lada_tf.data.source import ImageSource, MemorySource, SubsetSource

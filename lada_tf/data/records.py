@@ -52,11 +52,11 @@ class RecordSource(ImageSource):
     """Images in a directory of records.
 
     Memory-maps the shards, so the operating system can reclaim their memory. Compares
-    their checksums, unless the files are as they were when an earlier call did so.
+    their checksums, unless an earlier call did and the files have not changed since.
 
     Args:
         directory: path of the records.
-        cache_dir: directory that says which files were checked. None is the default.
+        cache_dir: directory that stores which files were checked. None is the default.
     """
 
     def __init__(self, directory: str, cache_dir: str | None = None):

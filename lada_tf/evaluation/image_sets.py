@@ -22,8 +22,8 @@ class ImageSet:
         num_images: number of images; None if unlimited.
         batches: maps a number of images to an iterator of uint8 arrays
             (n, image_size, image_size, 3).
-        select: returns the images of some indices as one such array.
-        of_seed: maps a seed to such a set; None if the images have no seed.
+        select: maps indices of images to one such array.
+        of_seed: maps a seed to its image set; None if the images have no seed.
     """
 
     origin: dict

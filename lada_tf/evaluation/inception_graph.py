@@ -30,9 +30,9 @@ SPATIAL_CHANNELS = 7
 class InceptionGraph(Extractor):
     """Extract features with a frozen graph that has the 2015 file's node names.
 
-    The file must have the SHA-256 `checksum`. With any other than the public file's,
-    the metrics are labeled with it and none is called FID. By default, the file is in
-    `default_cache_dir()`.
+    The file must have the SHA-256 `checksum`. With another checksum than that of the
+    public file, metrics are labeled with the checksum, and none is called FID. By
+    default, the file is in `default_cache_dir()`.
     """
 
     def __init__(self, path: str | None = None, checksum: str | None = None):

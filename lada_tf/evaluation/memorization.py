@@ -56,7 +56,7 @@ def nearest(
 
     Args:
         points, others: arrays whose rows are compared by L2 distance.
-        own: int (n,), for each point a row of `others` that does not count.
+        own: int (n,), a row of `others` to ignore for each point.
         dtype: arithmetic of the search. The returned distances are in float64.
     """
     points, others = _rows(points), _rows(others)
@@ -105,7 +105,7 @@ def authentic(
 
     Returns:
         bool (M,): whether an image is farther from its nearest training image than that
-        one is from its own nearest training image; and the nearest training images.
+        training image is from its own nearest; and the nearest training images.
 
     Raises:
         UserError: too few images, NaN, or different widths.
@@ -158,7 +158,7 @@ def c_t(
     num_cells = min(MAX_CELLS, max(1, smaller // IMAGES_PER_CELL))
     chosen = np.random.default_rng(seed).permutation(len(real))[:KMEANS_IMAGES]
     sample = real[chosen].astype(np.float32)
-    # Centers that start equal, at duplicates, leave a cell empty, which is no problem.
+    # Duplicate images would start equal centers, which leave cells empty.
     starts = np.unique(sample[:num_cells], axis=0)
     centers = _kmeans(sample, starts)
     sets = (real, held_out, generated)

@@ -29,7 +29,7 @@ UNBIASED_IMAGES = 10_000
 # Ten halves of 10,000 images take 10 minutes of CPU time with Inception features, and
 # those of 50,000 images four times as long.
 RESAMPLES, MAX_RESAMPLED_IMAGES = 10, 10_000
-MIN_HALVED = 40  # images that are enough for every metric of a half
+MIN_HALVED = 40  # with fewer images, some metrics of a half cannot be computed
 DEVIATION = " std"  # end of the names of deviations
 Settings = tuple[Reference, Extractor, int, str]  # of `compute_metrics`
 PACKAGES = ("lada_tf", "keras", "numpy", "scipy", "tensorflow")
@@ -70,20 +70,20 @@ def evaluate_each(
         image_sets: the generated images. All sets have images of one size.
         protocol: the real images, and the number of images on both sides.
         extractor: the feature extractor.
-        splits: number of parts of the original Inception score.
+        splits: number of parts for the original Inception score.
         arithmetic: as for `precision_recall`.
         batch_size: real images per batch.
         cache_dir: directory of cached statistics; by default `default_cache_dir()`.
         export_reference: path of an ADM reference file to write for the real images.
-        repeats: number of seeds: that of the set and the next ones. The metrics are
-            means over them, and their spread is the standard deviation.
-        resamples: number of random halves of the generated images to estimate this
-            spread from, if there is one seed. See `spread_of_halves`. The default is 10
-            for up to 10,000 images and 0 for more.
-        memorization: a test of whether images of the first seed are copies. Its report
-            is in the record.
-        source_options: how to open the real images: the arguments on_bad_image,
-            memory_limit and download of `open_source`.
+        repeats: number of seeds: the seed of the set, and the next ones. The metrics
+            are means over these seeds, and the spread is their standard deviation.
+        resamples: with one seed, estimate the spread from this number of random halves
+            of the generated images. See `spread_of_halves`. The default is 10 for up to
+            10,000 images and 0 for more.
+        memorization: test whether the images of the first seed are copies, and add the
+            result to the record.
+        source_options: the arguments on_bad_image, memory_limit and download of
+            `open_source`, for the real images.
 
     Raises:
         UserError: the two sides have different sizes, an image set is too small, or
@@ -184,12 +184,12 @@ def spread_of_halves(
     arithmetic: str = "float64",
     resamples: int = RESAMPLES,
 ) -> dict[str, float]:
-    """Estimate how much each metric changes with other images of the same generator.
+    """Estimate how much each metric differs between sets of images of one generator.
 
-    Half of the images, drawn without replacement, differ from all of them by as much as
-    all of them differ from the population, so the standard deviation over random halves
-    estimates that of a metric (McCarthy 1969). A bootstrap with replacement would not
-    do: copies are their own nearest neighbors.
+    A random half, drawn without replacement, deviates from the whole set as much as the
+    whole set deviates from the population. So the standard deviation over random halves
+    estimates that of a metric (McCarthy 1969). A bootstrap with replacement would fail,
+    because repeated images are their own nearest neighbors.
 
     Returns:
         The standard deviation of each metric by name. Empty for few images.
@@ -236,7 +236,7 @@ def _measure(
 
 
 def _describe(reference: Reference, extractor: Extractor, num_generated: int) -> dict:
-    """Return the part of the record on the real images and the features."""
+    """Return the part of the record that describes the real images and features."""
     num_real = reference.pool.count
     few = None if reference.features is None else len(reference.features)
     record = {

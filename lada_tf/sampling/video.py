@@ -37,8 +37,8 @@ def write_video(
     """Write uint8 frames (H, W, 3) of equal size as a video. A GIF repeats forever.
 
     Args:
-        path: path of the file.
-        ending: one of `ENDINGS`. `path` may have another one.
+        path: path of the file. Its ending does not matter.
+        ending: one of `ENDINGS`, which selects the format.
         frames: at least one frame.
         fps: frames per second. GIF rounds their duration to 10 ms.
     """

@@ -103,6 +103,8 @@ def test_the_record_is_json_and_complete(image_set, protocol, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"num_generated": 3}, "num_generated=3"),
+        ({"num_real": 5}, "5 images"),
         ({"num_generated": 61}, "61 generated images .* only 60"),
         ({"image_size": 64}, "8x8, .* 64x64"),
         ({"source_images": 50, "name": "x"}, "60 images; protocol=x requires 50"),
