@@ -153,7 +153,7 @@ class OnnxFeatures(Extractor):
         return values
 
     def _read_shape(self, shape: list[Any], values: Mapping[str, str]) -> None:
-        """Set the layout, size and batch size. A size is unknown if it is not an int."""
+        """Set layout, size and batch size. Sizes that are not ints are unknown."""
         found = [name for name, i in (("nchw", 1), ("nhwc", 3)) if shape[i] == 3]
         layout = values.get("layout", found[0] if len(found) == 1 else "").lower()
         if layout not in ("nchw", "nhwc"):
