@@ -77,8 +77,8 @@ def unchanged(image: np.ndarray, size: int) -> np.ndarray:
     height, width = image.shape[:2]
     if (height, width) != (size, size):
         raise BadImage(
-            f"is {width}x{height}, not {size}x{size}, and resize=unchanged resizes no "
-            "images"
+            f"is {width}x{height}, not {size}x{size}. Here, images are not resized "
+            "(resize=unchanged)"
         )
     return image
 

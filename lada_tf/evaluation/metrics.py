@@ -35,20 +35,6 @@ Settings = tuple[Reference, Extractor, int, str]  # of `compute_metrics`
 PACKAGES = ("lada_tf", "keras", "numpy", "scipy", "tensorflow")
 
 
-def evaluate(
-    images: ImageSet, protocol: Protocol, extractor: Extractor, **options: Any
-) -> dict:
-    """Compare a set of images with the real images of a protocol.
-
-    Args and errors: see `evaluate_each`.
-
-    Returns:
-        A record of JSON values: the metrics, and everything needed to repeat them.
-    """
-    [record] = evaluate_each([images], protocol, extractor, **options)
-    return record
-
-
 def evaluate_each(
     image_sets: Iterable[ImageSet],
     protocol: Protocol,
@@ -64,7 +50,9 @@ def evaluate_each(
     memorization: MemorizationTest | None = None,
     **source_options: Any,
 ) -> Iterator[dict]:
-    """Yield the record of each set of images, compared with the same real images.
+    """Compare each set of images with the same real images, and yield its record.
+
+    A record has JSON values: the metrics, and everything needed to repeat them.
 
     Args:
         image_sets: the generated images. All sets have images of one size.

@@ -14,7 +14,7 @@ from lada_tf.evaluation.memorization_report import (
 )
 from lada_tf.evaluation.metrics import (
     compute_metrics,
-    evaluate,
+    evaluate_each,
 )
 from lada_tf.evaluation.protocols import Protocol
 from lada_tf.evaluation.reference import compute_reference
@@ -24,6 +24,11 @@ from tests.evaluation.recipes import features
 
 NAMES = ["FID", "sFID", "IS", "IS of 10 splits", "IS of 10 splits std", "KID"]
 NAMES += ["precision", "recall", "density", "coverage"]
+
+
+def evaluate(images, *args, **options):
+    [record] = evaluate_each([images], *args, **options)
+    return record
 
 
 def measure(images, reference, extractor=None):
