@@ -106,7 +106,7 @@ def test_generated_and_real_images_are_read_alike(tmp_path):
 
 def test_the_reason_is_named_if_no_image_is_usable(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match="a.png: not a"):
+    with pytest.raises(UserError, match=r"a\.png: not a"):
         stored_images(str(tmp_path))
 
 
