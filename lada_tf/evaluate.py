@@ -26,21 +26,18 @@ from absl import flags
 from lada_tf import app
 from lada_tf.data import ImageSource, open_source
 from lada_tf.data.loading import ON_BAD_IMAGE
+from lada_tf.data.opening import naming_argument
 from lada_tf.data.resize import RESIZES
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.image_sets import ImageSet, generated_images, stored_images
-from lada_tf.evaluation.memorization_report import (
-    MemorizationTest,
-    format_memorization,
-)
+from lada_tf.evaluation.memorization_report import MemorizationTest
 from lada_tf.evaluation.metrics import evaluate_each
 from lada_tf.evaluation.protocols import PROTOCOLS, choose_protocol
 from lada_tf.evaluation.reference import is_reference
 from lada_tf.evaluation.reporting import (
-    describe_images,
     figure_class,
-    format_table,
+    format_record,
     plot_records,
 )
 from lada_tf.io import check_output
@@ -53,22 +50,36 @@ from lada_tf.training.run_directory import RunDirectory
 
 app.DEFINE_source("Score this generator")
 flags.DEFINE_boolean("all_checkpoints", False, "Score every checkpoint of the run.")
-app.DEFINE_path("plot", None, "Plot the metrics of all checkpoints in this .png.")
-app.DEFINE_path("images", None, "Score the images of this directory or file instead.")
-flags.DEFINE_enum(
-    "protocol", None, sorted(PROTOCOLS), "Repeat this evaluation of the paper."
+app.DEFINE_path(
+    "images",
+    None,
+    "Score these images instead of those of a model: a directory, .zip, .npz or .npy.",
 )
+flags.DEFINE_integer(
+    "num_generated", None, "Score this many images. The default is all of --images.", 2
+)
+flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, MAX_SEED)
+flags.DEFINE_integer("batch_size", 64, "Process this many images at once.", 1)
 app.DEFINE_path(
     "real",
     None,
-    "Compare with these images: a source like --data of train, or an ADM .npz. The "
-    "default is the data of the run.",
+    "Compare with these images: a source as for --data of train, or an ADM .npz of "
+    "statistics. The default is the data of the run.",
+)
+flags.DEFINE_integer(
+    "num_real", None, "Use this many random real images. The default is all.", 2
+)
+flags.DEFINE_enum(
+    "protocol",
+    None,
+    sorted(PROTOCOLS),
+    "Repeat this evaluation of the paper, with its data and numbers of images.",
 )
 flags.DEFINE_enum(
     "resize",
     None,
     list(RESIZES),
-    "Resize real images in this way. The default is the run's.",
+    "Resize real images in this way. The default is the resize of the run.",
 )
 flags.DEFINE_enum(
     "on_bad_image", "error", ON_BAD_IMAGE, "Stop at damaged images, or skip them."
@@ -76,28 +87,27 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "memory_limit_mb",
     4096,
-    "Keep up to N MiB of images in memory, and others on disk.",
+    "Keep up to N MiB of images in memory. Store larger data in --cache_dir.",
     0,
 )
+app.DEFINE_path(
+    "cache_dir",
+    None,
+    "Cache data and statistics in this directory. The default is ~/.cache/lada_tf.",
+)
 flags.DEFINE_boolean("download", False, "Let TFDS download a missing dataset.")
-flags.DEFINE_integer(
-    "num_generated", None, "Score this many images. The default is all of --images.", 2
-)
-flags.DEFINE_integer(
-    "num_real", None, "Use this many random real images. The default is all.", 2
-)
 app.DEFINE_path(
     "features",
     "inception",
     "Extract these features: inception (FID), keras_inception_v3, small_classifier "
-    "(offline), or those of a .keras or .onnx file or SavedModel.",
+    "(part of the package), or those of a .keras or .onnx file or SavedModel.",
 )
 flags.DEFINE_string(
     "features_input",
     None,
-    "Feed an .onnx file with these settings: 'layout=nchw size=224 range=0,1 "
-    "mean=0.485,0.456,0.406 std=0.229,0.224,0.225 output=NAME', or some of them. The "
-    "default is the file's metadata.",
+    "Feed an .onnx file with some of these settings: 'layout=nchw size=224 range=0,1 "
+    "mean=0.485,0.456,0.406 std=0.229,0.224,0.225 output=NAME'. The default is the "
+    "metadata of the file.",
 )
 app.DEFINE_path(
     "inception_graph", None, "Read the 2015 Inception graph from this path."
@@ -105,32 +115,24 @@ app.DEFINE_path(
 flags.DEFINE_string(
     "inception_sha256", None, "Accept an Inception graph with this checksum."
 )
-flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, MAX_SEED)
-flags.DEFINE_integer("batch_size", 64, "Process this many images at once.", 1)
 flags.DEFINE_integer(
-    "splits", 10, "Report IS of N equal parts too, next to ADM's chunks of 5,000.", 1
+    "splits", 10, "Compute the Inception score of N equal parts too.", 1
 )
 flags.DEFINE_integer(
     "repeats", 1, "Score N seeds, and report means and standard deviations.", 1
 )
 flags.DEFINE_integer(
     "resamples",
-    10,
+    None,
     "With one seed, estimate the spread of each metric from N random halves of the "
-    "images. 0 turns this off.",
+    "images. The default is 10 for up to 10,000 images, and 0 for more.",
     0,
 )
 flags.DEFINE_enum(
     "precision_recall",
     "float64",
     ["float64", "adm_float16"],
-    "Compute precision and recall in float64, or like ADM in float16.",
-)
-app.DEFINE_path("cache_dir", None, "Cache here. The default is ~/.cache/lada_tf.")
-app.DEFINE_path(
-    "export_reference",
-    None,
-    "Write the statistics of the real images to this ADM .npz.",
+    "Compute precision and recall in float64, or in float16 as ADM does.",
 )
 flags.DEFINE_boolean(
     "memorization",
@@ -145,8 +147,14 @@ app.DEFINE_path(
 app.DEFINE_path(
     "memorization_picture",
     None,
-    "Draw the closest pairs to this .png, and list all images in a .csv beside it. The "
-    "default is memorization.png, which is replaced.",
+    "Draw the closest pairs to this .png, and list all images in a .csv next to it. "
+    "The default is memorization.png, which is replaced.",
+)
+app.DEFINE_path(
+    "plot", None, "Plot the metrics of --all_checkpoints over the images seen, as .png."
+)
+app.DEFINE_path(
+    "export_reference", None, "Write the statistics of the real images to this .npz."
 )
 flags.DEFINE_boolean(
     "overwrite",
@@ -155,24 +163,22 @@ flags.DEFINE_boolean(
 )
 FLAGS = flags.FLAGS
 
+TOPICS = {
+    "Images to score": "model run_dir best all_checkpoints images num_generated seed",
+    "Real images": "real num_real protocol resize on_bad_image download",
+    "Features": "features features_input inception_graph inception_sha256",
+    "Metrics": "repeats resamples splits precision_recall",
+    "Copies of training images": "memorization held_out memorization_picture",
+    "Files": "plot export_reference overwrite cache_dir",
+}
+OUTPUTS = {"plot": ".png", "memorization_picture": ".png", "export_reference": ".npz"}
+
 
 @without_tf32()
 def main() -> None:
     start = time.time()
-    if FLAGS.export_reference:
-        path, overwrite = FLAGS.export_reference, FLAGS.overwrite
-        check_output("export_reference", path, (".npz",), overwrite)
-    if FLAGS.plot:
-        if not FLAGS.all_checkpoints:
-            raise UserError("--plot needs --all_checkpoints")
-        check_output("plot", FLAGS.plot, (".png",), FLAGS.overwrite)
-        figure_class()  # raises if it is missing
-    if FLAGS.memorization_picture:
-        path, overwrite = FLAGS.memorization_picture, FLAGS.overwrite
-        check_output("memorization_picture", path, (".png",), overwrite)
+    _check_flags()
     source = None if FLAGS.images else app.get_source()
-    if FLAGS.images and (FLAGS.model or FLAGS.run_dir):
-        raise UserError("--images and --model are mutually exclusive")
     run = find_run(source) if source else None
     if run:
         _read_settings_of_run(run.path)
@@ -184,26 +190,24 @@ def main() -> None:
         "memory_limit": FLAGS.memory_limit_mb * 2**20,
         "download": FLAGS.download,
     }
-    if FLAGS.all_checkpoints:
-        images, image_sets = None, _open_checkpoints(run)
-    else:
-        images = _open_images(source, run, source_options)
-        image_sets = iter([images])
     extractor = open_extractor(
         FLAGS.features,
         FLAGS.inception_graph,
         FLAGS.inception_sha256,
         FLAGS.features_input,
     )
-    memorization = None
-    if FLAGS.memorization or FLAGS.held_out or FLAGS.memorization_picture:
-        if images is None:
-            raise UserError("--memorization: leave out --all_checkpoints")
-        memorization = MemorizationTest(
-            *_open_training_images(images, run, protocol.resize, source_options),
-            FLAGS.memorization_picture or "memorization.png",
-            FLAGS.batch_size,
-        )
+    test = None
+    if FLAGS.all_checkpoints:
+        image_sets = _open_checkpoints(run)
+    else:
+        images = _open_images(source, run, source_options)
+        image_sets = iter([images])
+        if _tests_memorization():
+            training, held_out = _open_training_images(
+                images.image_size, run, protocol.resize, source_options
+            )
+            picture = FLAGS.memorization_picture or "memorization.png"
+            test = MemorizationTest(training, held_out, picture, FLAGS.batch_size)
     records = []
     for record in evaluate_each(
         image_sets,
@@ -216,62 +220,42 @@ def main() -> None:
         export_reference=FLAGS.export_reference,
         repeats=FLAGS.repeats,
         resamples=FLAGS.resamples,
-        memorization=memorization,
+        memorization=test,
         **source_options,
     ):
         record["seconds"] = round(time.time() - start, 1)
         start = time.time()
-        _print_record(record, protocol.paper)
+        print(format_record(record, protocol.paper), file=sys.stderr)
+        print(json.dumps(record), flush=True)
         records.append(record)
     if FLAGS.plot:
         plot_records(records, FLAGS.plot)
+    written = [FLAGS.export_reference, FLAGS.plot, *(test.files if test else ())]
+    for path in filter(None, written):
+        print(f"wrote {path}", file=sys.stderr)
 
 
-def _print_record(record: dict, paper: dict[str, float]) -> None:
-    lines = [record["checkpoint"]] if "checkpoint" in record else []
-    lines.append(describe_images(record))
-    lines.append(format_table(record["metrics"], paper, record["spread"]))
-    lines += [f"note: {record['note']}"] if "note" in record else []
-    if "memorization" in record:
-        lines += ["", format_memorization(record["memorization"])]
-    print("\n".join(lines), file=sys.stderr)
-    print(json.dumps(record), flush=True)
+def _check_flags() -> None:
+    """Find mistakes before the work starts."""
+    for name, ending in OUTPUTS.items():
+        if path := FLAGS[name].value:
+            check_output(name, path, (ending,), FLAGS.overwrite)
+    if FLAGS.images and (FLAGS.model or FLAGS.run_dir):
+        raise UserError("--images and --model are mutually exclusive")
+    if FLAGS.plot:
+        if not FLAGS.all_checkpoints:
+            raise UserError("--plot needs --all_checkpoints")
+        figure_class()  # raises if it is missing
+    if FLAGS.all_checkpoints and _tests_memorization():
+        raise UserError("--memorization: leave out --all_checkpoints")
 
 
-def _open_training_images(
-    images: ImageSet, run: Run | None, resize: str | None, source_options: dict
-) -> tuple[ImageSource, ImageSource | None]:
-    """Open the images that the generator was trained on, and held-out ones."""
-    data, options = FLAGS.real, source_options | {"cache_dir": FLAGS.cache_dir}
-    if run:  # a protocol's real images can be others
-        preset = RunDirectory(run.path).read_preset()
-        data, resize = preset.data, preset.resize or None
-        _check_data_of_run(run.path, data)
-        options["subset"] = preset.subset
-    if not data or is_reference(data):
-        raise UserError(
-            "memorization needs the training images: set real=SOURCE to them, not to a "
-            "file of statistics"
-        )
-    size = images.image_size
-    name = "data" if run else "real"
-    training = _open_as(name, data, size, resize=resize, **options)
-    if not FLAGS.held_out:
-        return training, None
-    options.pop("subset", None)
-    return training, _open_as(
-        "held_out", FLAGS.held_out, size, resize=resize, **options
-    )
-
-
-def _open_as(name: str, data: str, image_size: int, **options: Any) -> ImageSource:
-    try:
-        return open_source(data, image_size, **options)
-    except UserError as error:
-        raise UserError(str(error).replace("data=", f"{name}=", 1)) from error
+def _tests_memorization() -> bool:
+    return bool(FLAGS.memorization or FLAGS.held_out or FLAGS.memorization_picture)
 
 
 def _open_images(source: str | None, run: Run | None, source_options: dict) -> ImageSet:
+    """Open the images of a model or, without a source, those of --images."""
     if source is None:
         return stored_images(
             FLAGS.images,
@@ -307,6 +291,35 @@ def _open_checkpoints(run: Run | None) -> Iterator[ImageSet]:
         yield dataclasses.replace(images, origin=origin | images.origin)
 
 
+def _open_training_images(
+    image_size: int, run: Run | None, resize: str | None, source_options: dict
+) -> tuple[ImageSource, ImageSource | None]:
+    """Open the images that the generator was trained on, and --held_out."""
+    name, data = "real", FLAGS.real
+    options = source_options | {"cache_dir": FLAGS.cache_dir}
+    subset = 1.0
+    if run:  # a protocol's real images can be others
+        preset = RunDirectory(run.path).read_preset()
+        name, data, subset = "data", preset.data, preset.subset
+        resize = preset.resize or None
+        _check_data_of_run(run.path, data)
+    if not data or is_reference(data):
+        raise UserError(
+            f"real={data}: memorization needs the training images. Set real to their "
+            "directory or file, not to statistics"
+        )
+    with naming_argument(name):
+        training = open_source(
+            data, image_size, resize=resize, subset=subset, **options
+        )
+    if not FLAGS.held_out:
+        return training, None
+    with naming_argument("held_out"):
+        return training, open_source(
+            FLAGS.held_out, image_size, resize=resize, **options
+        )
+
+
 def _check_data_of_run(run_dir: Path, data: str) -> None:
     """Refuse data that can run code, because the run can be somebody else's."""
     if data.startswith("tfds:") and FLAGS.safe_mode:
@@ -335,4 +348,4 @@ def _read_settings_of_run(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, TOPICS)

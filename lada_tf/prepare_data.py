@@ -7,15 +7,15 @@ the records with --data=ffhq128.
 
     python -m lada_tf.prepare_data --source=ffhq/ --held_out=test/ --report
 
-writes a report on the images: sizes, damaged images and duplicates. Without --output,
-it writes nothing else.
+This command writes a report on the images: sizes, damaged images and duplicates.
+Without --output, it writes nothing else.
 """
 
 from absl import flags
 
 from lada_tf import app
 from lada_tf.data.loading import ON_BAD_IMAGE, BadImages
-from lada_tf.data.opening import open_reader
+from lada_tf.data.opening import naming_argument, open_reader
 from lada_tf.data.prepare import prepare_records
 from lada_tf.data.readers import Reader
 from lada_tf.data.records import verify
@@ -35,10 +35,10 @@ flags.DEFINE_enum(
     "resize",
     None,
     list(RESIZES),
-    "Resize images in this way. center_crop: antialiased, the central square. plain: "
-    "bilinear, not keeping the aspect ratio, as in the paper. lsun: box filter on the "
-    "short side, center crop. pad: black borders. unchanged: they have image_size. The "
-    "default is pad for fashion_mnist, center_crop for other data.",
+    "Resize images in this way. center_crop: the central square, antialiased. plain: "
+    "squashed to a square, bilinear, as in the paper. lsun: box filter, then a center "
+    "crop. pad: black borders. unchanged: images must have --image_size. The default "
+    "is pad for fashion_mnist, and center_crop for other data.",
 )
 flags.DEFINE_enum(
     "on_bad_image",
@@ -49,12 +49,12 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "images_per_shard",
     None,
-    "Write this many images per shard. The default makes 1 GiB.",
+    "Write this many images per shard. The default makes shards of 1 GiB.",
     1,
 )
 flags.DEFINE_bool("download", False, "Let TFDS download a missing dataset.")
 flags.DEFINE_bool(
-    "verify", False, "Only compare the shards in --output with their checksums."
+    "verify", False, "Only compare the records in --output with their checksums."
 )
 flags.DEFINE_bool("report", False, "Write a report on the images to --report_dir.")
 app.DEFINE_path(
@@ -62,9 +62,7 @@ app.DEFINE_path(
     "report",
     "Write report.txt, report.json and report.png to this directory.",
 )
-app.DEFINE_path(
-    "held_out", None, "For --report, also look for these images in --source."
-)
+app.DEFINE_path("held_out", None, "For --report, also find these images in --source.")
 FLAGS = flags.FLAGS
 
 
@@ -75,7 +73,10 @@ def main() -> None:
         required = ["source"]
     for name in required:
         if FLAGS[name].value is None:
-            raise UserError(f"--{name} is missing")
+            raise UserError(
+                f"--{name} is not set. Records need --source, --output and "
+                "--image_size; a report needs --source and --report"
+            )
     output, size = FLAGS.output, FLAGS.image_size
     if FLAGS.verify:
         print(f"{output}: {verify(output)} images, all checksums match")
@@ -88,6 +89,7 @@ def main() -> None:
         held_out = scan(_open("held_out", FLAGS.held_out)) if FLAGS.held_out else None
         report = write_report(FLAGS.report_dir, scan(reader), held_out)
         print(format_report(report))
+        print(f"wrote report.txt, report.json and report.png to {FLAGS.report_dir}")
     if only_report:
         return
     resize = FLAGS.resize or reader.default_resize
@@ -97,16 +99,14 @@ def main() -> None:
     bad_images.log_summary(len(reader))
     shards, skipped = len(manifest["shards"]), len(bad_images.skipped)
     print(
-        f"{output}: {manifest['count']} images of {size}x{size} in {shards} shards, "
-        f"skipped {skipped} bad images"
+        f"{output}: {manifest['count']} images of {size}x{size}, {shards} shard(s), "
+        f"{skipped} damaged images skipped"
     )
 
 
 def _open(flag: str, data: str) -> Reader:
-    try:
+    with naming_argument(flag):
         return open_reader(data, download=FLAGS.download)
-    except UserError as error:
-        raise UserError(str(error).replace("data=", f"{flag}=", 1)) from error
 
 
 if __name__ == "__main__":

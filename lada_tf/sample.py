@@ -26,7 +26,7 @@ from lada_tf.models.latents import MAX_SEED
 from lada_tf.sampling import Samples, write_samples
 from lada_tf.sampling.generate import parse_seeds
 from lada_tf.sampling.outputs import check_samples_output
-from lada_tf.sampling.progress import write_progress
+from lada_tf.sampling.video import write_progress
 from lada_tf.serving.loading import load_generator
 from lada_tf.training.load import find_run
 

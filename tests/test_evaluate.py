@@ -394,6 +394,8 @@ def test_memorization_of_images(run, real, tmp_path):
     assert (found["num_generated"], found["num_training"]) == (50, 200)
     assert found["held_out"]["num_images"] == 60
     assert "Near copies: none found by this test" in text
+    assert "memorization.png" in text
+    assert "memorization.csv" in text
     assert len((tmp_path / "memorization.csv").read_text().splitlines()) == 51
     again, _ = run(*arguments)  # replaces the picture of the same name
     assert again["memorization"] == found

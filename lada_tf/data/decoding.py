@@ -21,14 +21,15 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # 192 MiB when decoded. Pillow itself warns above 89 million pixels.
 MAX_PIXELS = 2**26
-_MAX_SIDE = 2**16  # that of JPEG; Pillow needs extra memory for each row
+_MAX_SIDE = 2**16  # the limit of JPEG; Pillow needs extra memory per row
 # An uncompressed image of MAX_PIXELS, with transparency and its header.
 MAX_FILE_BYTES = 4 * MAX_PIXELS + 2**20
 _PILLOW_BYTES = 22  # per pixel, to blend an image with transparency
 _MAX_MEMORY = _PILLOW_BYTES * MAX_PIXELS  # of all images that are being decoded
 _memory = threading.Condition()
 _sizes: list[int] = []
-# Each scan of a progressive JPEG can cost as much as an image. Encoders write about 10.
+# Each scan of a progressive JPEG can take as long to decode as an image. Encoders write
+# about 10 scans.
 _MAX_SCANS = 200
 
 
@@ -76,7 +77,8 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
         raise BadImage("the file is truncated")
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     check_size(*image.size)
-    # Unlike `load`, `verify` compares the checksums of a PNG. It uses up the image.
+    # Unlike `load`, `verify` compares the checksums of a PNG. Afterwards, the image
+    # cannot be loaded.
     image.verify()
     with _memory_for(_PILLOW_BYTES * image.width * image.height):
         return _load_with_pillow(data)

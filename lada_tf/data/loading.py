@@ -33,7 +33,7 @@ class Failure(NamedTuple):
 
 @dataclass
 class BadImages:
-    """What to do about images that cannot be used, and what was done so far."""
+    """How to treat images that cannot be used, and which ones were skipped."""
 
     on_bad_image: str = "error"
     skipped: list[Failure] = field(default_factory=list)

@@ -1,12 +1,15 @@
 """Open a dataset by name or path."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from lada_tf.data import arrays
 from lada_tf.data.decoding import EXTENSIONS, BadImage
+from lada_tf.data.lmdb_reader import LmdbReader
 from lada_tf.data.loading import BadImages, decode_item, load_into_memory
 from lada_tf.data.prepare import prepare_records
-from lada_tf.data.readers import FolderReader, LmdbReader, Reader, ZipReader
+from lada_tf.data.readers import FolderReader, Reader, ZipReader
 from lada_tf.data.records import RecordSource, is_records
 from lada_tf.data.resize import check_resize
 from lada_tf.data.source import ImageSource, MemorySource, SubsetSource
@@ -91,17 +94,28 @@ def open_source(
     return SubsetSource(source, subset, subset_seed) if subset != 1 else source
 
 
+@contextlib.contextmanager
+def naming_argument(name: str) -> Iterator[None]:
+    """Let errors of `open_source` and `open_reader` name another argument than data."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace("data=", f"{name}=", 1)) from error
+
+
 def _native_size(data: str, reader: Reader) -> int:
     """Return the size of the first usable image, which must be square."""
+    first = ""
     for item in reader.items(0, len(reader)):
         try:
             height, width = decode_item(item).shape[:2]
-        except BadImage:
+        except BadImage as error:
+            first = first or f". {item.name}: {error}"
             continue
         if height != width:
             raise UserError(f"data={data}: must be square, not {width}x{height}")
         return height
-    raise UserError(f"data={data}: none of {len(reader)} images is usable")
+    raise UserError(f"data={data}: none of {len(reader)} images is usable{first}")
 
 
 def _open_records(

@@ -23,8 +23,8 @@ def batches(
     """Make an endless dataset of training batches.
 
     Each batch depends only on the seed and the step. Each epoch is a full reshuffle.
-    Batches straddle epochs, so no image is dropped. `batches(..., start_step=k)` equals
-    `batches(...).skip(k)` bit for bit, so resuming needs no iterator state.
+    A batch can span two epochs, so no image is dropped. `batches(..., start_step=k)`
+    equals `batches(...).skip(k)` bit for bit, so resuming needs no iterator state.
 
     Args:
         source: The images, from `open_source`.

@@ -60,7 +60,7 @@ def prepare_records(
 
     Raises:
         UserError: `output` contains something else, another process is writing to it,
-            no image is usable, or `bad_images` treats a bad image as an error.
+            no image is usable, or an image is damaged and `bad_images` stops there.
     """
     output = user_path(output)
     argument = f"{'cache_dir' if is_cache else 'output'}={output}"

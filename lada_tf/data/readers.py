@@ -1,16 +1,11 @@
-"""Readers of images of any size, in a fixed order: directories, zip files and LMDBs."""
+"""Readers of images of any size, in a fixed order: directories and zip files."""
 
 import abc
 import functools
 import hashlib
 import heapq
-import importlib.util
-import itertools
 import os
 import re
-import struct
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -23,7 +18,6 @@ from lada_tf.errors import UserError
 from lada_tf.io import (
     file_state,
     is_hidden,
-    open_file,
     open_zip,
     read_at_most,
     read_bytes,
@@ -33,25 +27,13 @@ from lada_tf.io import (
 from lada_tf.runtime import parallel_map, progress_bar
 
 _UNREADABLE = "unreadable"
-_READ_LMDB = """
-import itertools, lmdb, os, struct, sys
-path, start, stop = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-lmdb_file = lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False)
-with lmdb_file.begin(buffers=True) as transaction:
-    count = str(transaction.stat()["entries"]).encode(), b""
-    entries = itertools.islice(transaction.cursor(), start, stop)
-    for key, value in itertools.chain([count], entries):
-        sys.stdout.buffer.write(struct.pack("<II", len(key), len(value)))
-        sys.stdout.buffer.write(key)
-        sys.stdout.buffer.write(value)
-"""
 
 
 class Item(NamedTuple):
     """One image that has not been read yet.
 
     Attributes:
-        name: Name for messages: a path, or a file and a key or index in it.
+        name: Name for messages: a path, or a file with a key or index.
         load: Returns an encoded file (bytes) or decoded pixels, uint8 (H, W, 3). Raises
             `BadImage`. Must be thread-safe.
     """
@@ -66,7 +48,7 @@ class Reader(abc.ABC):
     Attributes:
         kind: One word, for the fingerprint: "folder", "zip", ...
         files: Paths of the files that hold the images, if there are any.
-        selection: Says which images of the files these are.
+        selection: Text that says which part of the files is read.
         default_resize: A name in `lada_tf.data.resize`.
         cache_dir: Directory of the cached identity. None is the default directory.
     """
@@ -87,9 +69,10 @@ class Reader(abc.ABC):
 
     @functools.cached_property
     def identity(self) -> str:
-        """A digest of the images in their order, which no path or time changes.
+        """Digest of the images in their order. It does not depend on paths or times.
 
-        Reads all images, unless the files are as they were at an earlier call.
+        Computing it reads all images. The result is cached while the files stay the
+        same.
         """
         state = file_state(self.files)
         key = digest(self.kind, self.selection, state)
@@ -98,7 +81,7 @@ class Reader(abc.ABC):
         digests = parallel_map(_digest_item, self.items(0, len(self)))
         parts = list(progress_bar(digests, len(self), "checking"))
         identity = digest(*parts)
-        if state and _UNREADABLE not in parts:  # that can be a passing fault
+        if state and _UNREADABLE not in parts:  # read errors can be temporary
             write_cached(key, identity, self.cache_dir)
         return identity
 
@@ -135,7 +118,7 @@ class FolderReader(Reader):
 
 
 class ZipReader(Reader):
-    """Image files in a zip file, the same as `FolderReader` finds when unzipped.
+    """Image files in a zip file: those that `FolderReader` would find unzipped.
 
     The identity covers the checksums in the zip file, so opening it reads no image.
     """
@@ -170,64 +153,6 @@ class ZipReader(Reader):
             raise BadImage(f"cannot unzip the file: {error}") from error
 
 
-class LmdbReader(Reader):
-    """Encoded images that are the values of an LMDB, in order of their keys.
-
-    LSUN is published in this format. TFDS cannot prepare LSUN with current TensorFlow.
-    A damaged file can kill the process that maps it, so another process reads it.
-    """
-
-    kind = "lmdb"
-
-    def __init__(self, path: str):
-        if not importlib.util.find_spec("lmdb"):
-            raise UserError(f"data={path}: LMDBs require `pip install 'lada_tf[lmdb]'`")
-        self._path = path
-        self.files = [os.path.join(path, "data.mdb") if os.path.isdir(path) else path]
-        ((count, _),) = self._entries(0, 0)
-        self._count = int(count)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def items(self, start: int, stop: int) -> Iterator[Item]:
-        for key, value in itertools.islice(self._entries(start, stop), 1, None):
-            name = f"{self._path}:{key.decode(errors='replace')}"
-            yield Item(name, partial(bytes, value))
-
-    def _entries(self, start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the number of entries and b"", then the keys and values."""
-        numbers = [f"{start}", f"{stop}"]
-        # -P: no module from the current directory, which can be that of the data.
-        command = [sys.executable, "-P", "-c", _READ_LMDB, self._path, *numbers]
-        missing = stop - start + 1
-        try:
-            with open_file(self.files[0]) as file:
-                left = os.fstat(file.fileno()).st_size
-            pipe = subprocess.PIPE
-            with subprocess.Popen(command, stdout=pipe, stderr=pipe) as child:
-                assert child.stdout is not None
-                assert child.stderr is not None
-                try:
-                    while head := child.stdout.read(8):
-                        key_bytes, value_bytes = struct.unpack("<II", head)
-                        left -= key_bytes + value_bytes
-                        if left < 0 or value_bytes > MAX_FILE_BYTES:
-                            raise ValueError("its values overlap or are too large")
-                        entry = child.stdout.read(key_bytes + value_bytes)
-                        missing -= 1
-                        yield entry[:key_bytes], entry[key_bytes:]
-                    reason = child.stderr.read().decode().strip().split("\n")[-1]
-                finally:
-                    child.kill()
-        except (OSError, ValueError, struct.error) as error:
-            reason = str(error)
-        if missing:
-            raise UserError(
-                f"data={self._path}: cannot read the LMDB: {reason or 'it is damaged'}"
-            )
-
-
 def digest(*parts: object) -> str:
     """Return the SHA-256 of the text of the parts."""
     lines = "\n".join(map(str, parts))
@@ -247,8 +172,8 @@ def _digest_item(item: Item) -> str:
 def _walk(directory: str) -> Iterator[str]:
     """Yield the relative paths of files, and of directories with a slash at the end.
 
-    Enters each directory once, and links to directories last, in order of their paths.
-    So the order in which the system lists a directory changes no path.
+    Enters each directory once. Follows links to directories last, sorted by path, so
+    that the result does not depend on the order in which the system lists files.
     """
     links, visited = [""], set()
     while links:
@@ -288,8 +213,8 @@ def _is_inside(path: str, directory: str) -> bool:
 def _image_names(paths: Iterable[str]) -> list[str]:
     """Return the image files among the relative paths in a directory or zip file.
 
-    Sorts them in natural order. Leaves out what is hidden, and run directories: their
-    grids of samples are no data.
+    Sorts them in natural order. Leaves out hidden files, and run directories because
+    their sample grids are not data.
     """
     names = [path for path in paths if not any(map(is_hidden, path.split("/")))]
     flagged = {n.removesuffix("flags.cfg") for n in names if n.endswith("/flags.cfg")}

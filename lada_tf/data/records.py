@@ -52,11 +52,11 @@ class RecordSource(ImageSource):
     """Images in a directory of records.
 
     Memory-maps the shards, so the operating system can reclaim their memory. Compares
-    their checksums, unless the files are as they were when an earlier call did so.
+    their checksums, unless an earlier call did and the files have not changed since.
 
     Args:
         directory: path of the records.
-        cache_dir: directory that says which files were checked. None is the default.
+        cache_dir: directory that stores which files were checked. None is the default.
     """
 
     def __init__(self, directory: str, cache_dir: str | None = None):
@@ -154,9 +154,19 @@ def _is_shard(entry: object) -> bool:
 
 
 def verify(directory: str) -> int:
-    """Return the number of images. Raise UserError if a checksum is wrong."""
+    """Compare all checksums, and return the number of images.
+
+    Raises:
+        UserError: there are no finished records, or a checksum is wrong.
+    """
     directory = user_path(directory)
-    manifest = read_manifest(os.path.join(directory, MANIFEST))
+    path = os.path.join(directory, MANIFEST)
+    if not os.path.exists(path):
+        raise UserError(
+            f"{directory}: no finished records, because {MANIFEST} is missing. Prepare "
+            "the data first"
+        )
+    manifest = read_manifest(path)
     with progress_bar(None, manifest["count"], "verifying") as bar:
         for shard in manifest["shards"]:
             check_shard(directory, shard, manifest["image_size"])

@@ -1,16 +1,15 @@
 """Resizes by name: how an image of any size becomes a square of the training size.
 
-center_crop  The central square, scaled with Pillow's antialiased Lanczos filter. It
-             keeps proportions and filters noise, and suits any scale: a box filter has
-             uneven weights just below 1 and makes blocks above it. StyleGAN's data
-             sets are made with it.
+center_crop  The central square, resized with Pillow's antialiased Lanczos filter, as
+             in StyleGAN's data sets. This filter suits any scale. A box filter has
+             uneven weights at scales slightly below 1, and makes blocks above 1.
 plain        The paper's resize: bilinear interpolation between the 4 nearest pixels,
              without antialiasing. It does not keep the aspect ratio. The authors' code
              trains on the float result. Here, the result is rounded to uint8.
 lsun         The LSUN resize of ADM and Consistency Training: a box filter scales the
              short side to the training size, then a center crop.
-pad          No resampling: black borders around a smaller image. An odd pixel goes to
-             the right and bottom.
+pad          No resampling: black borders around a smaller image. If their width is
+             odd, the right and bottom borders are one pixel wider.
 unchanged    Images must have the training size.
 
 The first three also enlarge images.
@@ -74,12 +73,12 @@ def pad(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def unchanged(image: np.ndarray, size: int) -> np.ndarray:
-    """Return uint8 (size, size, 3) as it is."""
+    """Return uint8 (size, size, 3) unchanged."""
     height, width = image.shape[:2]
     if (height, width) != (size, size):
         raise BadImage(
-            f"is {width}x{height}, not {size}x{size}, and resize=unchanged changes "
-            "nothing"
+            f"is {width}x{height}, not {size}x{size}. Here, images are not resized "
+            "(resize=unchanged)"
         )
     return image
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 import keras
 
 from lada_tf.data import ImageSource
-from lada_tf.evaluation.distances import frechet_distance_of_statistics
+from lada_tf.evaluation.distances import frechet_distance_of_statistics, kid
 from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.image_sets import ImageSet, generated_images
-from lada_tf.evaluation.metrics import kid
 from lada_tf.evaluation.reference import MANIFOLD_IMAGES, cached_reference
 from lada_tf.runtime import without_tf32
 
@@ -19,8 +18,8 @@ SEED = 0
 class IntervalCallback(keras.callbacks.Callback):
     """Call `act(images_seen)` when `model.images_seen` passes a multiple of `interval`.
 
-    The multiples make a resumed run act at the same counts. Several steps can lie
-    between two calls of the callback. The end of training is an action too.
+    So a resumed run acts at the same numbers of images. Keras can call the callback
+    after several steps. The callback also acts at the end of training.
     """
 
     def __init__(self, interval: int):
@@ -69,14 +68,16 @@ class EvaluationCallback(IntervalCallback):
         log: called with the number of images seen and a dict of the metrics by name.
         num_images: number of generated and real images; at most the source's size.
         every_images: number of images between two measurements.
-        best_by: "fd" or "kid", the measure of the best generator.
-        on_best: called with the measure and `selector`, if it is the lowest up to now.
+        best_by: "fd" or "kid", the measure that selects the best generator.
+        on_best: called with the measure and `selector` when the measure is the lowest
+            so far.
         batch_size: number of images per call of the generator and the extractor.
         cache_dir: directory of cached features; by default `default_cache_dir()`.
 
     Attributes:
-        selector: names all that measures must share to be compared.
-        best: lowest measure. Set it to that of the run that is resumed.
+        selector: the measure, number of images and features. Only measures with equal
+            selectors can be compared.
+        best: lowest measure so far. To resume a run, set it to the value of the run.
         values: the last "fd" and "kid".
     """
 

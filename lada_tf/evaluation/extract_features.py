@@ -112,9 +112,9 @@ def open_extractor(
 
 
 def choose_features(image_size: int) -> str:
-    """Return the features by which to compare checkpoints of this image size.
+    """Return the features to compare checkpoints with, for images of this size.
 
-    These are "inception" if its file is in the cache directory. If not, these are
+    The result is "inception" if its file is in the cache directory. Otherwise, it is
     "small_classifier", which sees 32x32 pixels, for images of at most 64x64.
 
     Raises:
@@ -155,7 +155,7 @@ class FeatureSet:
     spatial_features: np.ndarray | None = None
 
     def subset(self, rows: np.ndarray) -> "FeatureSet":
-        """Return the features of some of the images, if those of all are kept."""
+        """Return the features of some of the images. Needs the features of all."""
 
         def rows_of(array: np.ndarray | None) -> np.ndarray | None:
             return None if array is None else array[rows]

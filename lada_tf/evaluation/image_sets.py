@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lada_tf.data import open_source
-from lada_tf.errors import UserError
+from lada_tf.data.opening import naming_argument
 from lada_tf.evaluation.statistics import split_rows
 from lada_tf.sampling import Sampler, Samples
 
@@ -22,8 +22,8 @@ class ImageSet:
         num_images: number of images; None if unlimited.
         batches: maps a number of images to an iterator of uint8 arrays
             (n, image_size, image_size, 3).
-        select: returns the images of some indices as one such array.
-        of_seed: maps a seed to such a set; None if the images have no seed.
+        select: maps indices of images to one such array.
+        of_seed: maps a seed to its image set; None if the images have no seed.
     """
 
     origin: dict
@@ -76,10 +76,8 @@ def stored_images(images: str, batch_size: int = 64, **source_options: Any) -> I
         UserError: there are no images, or an image is unreadable, not square or of
             another size than the first.
     """
-    try:
+    with naming_argument("images"):
         source = open_source(images, None, **source_options)
-    except UserError as error:
-        raise UserError(str(error).replace("data=", "images=", 1)) from error
 
     def batches(num_images: int) -> Iterator[np.ndarray]:
         for part in split_rows(np.arange(num_images), batch_size):

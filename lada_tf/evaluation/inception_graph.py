@@ -20,7 +20,9 @@ from lada_tf.evaluation.extract_features import Extractor, Features
 from lada_tf.io import default_cache_dir, sha256, user_path
 
 FILE_NAME = "classify_image_graph_def.pb"
-ARCHIVE = "download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz"
+ARCHIVE = (
+    "http://download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz"
+)
 SHA256 = "009d6814d1bc560d4e7b236e170e9b2d5ca6f4b57bd8037f6db05776204415c6"
 SPATIAL_CHANNELS = 7
 
@@ -28,9 +30,9 @@ SPATIAL_CHANNELS = 7
 class InceptionGraph(Extractor):
     """Extract features with a frozen graph that has the 2015 file's node names.
 
-    The file must have the SHA-256 `checksum`. With any other than the public file's,
-    the metrics are labeled with it and none is called FID. By default, the file is in
-    `default_cache_dir()`.
+    The file must have the SHA-256 `checksum`. With another checksum than that of the
+    public file, metrics are labeled with the checksum, and none is called FID. By
+    default, the file is in `default_cache_dir()`.
     """
 
     def __init__(self, path: str | None = None, checksum: str | None = None):
@@ -61,9 +63,12 @@ def _check_file(path: str, checksum: str) -> None:
     try:
         actual = sha256(path)
     except OSError as error:
+        directory = default_cache_dir()
         raise UserError(
-            f"no Inception graph at {path} ({error.strerror}): put {FILE_NAME} from "
-            f"{ARCHIVE} there, set inception_graph=FILE, or choose other features"
+            f"no Inception graph at {path} ({error.strerror}). Download it: "
+            f"mkdir -p {directory} && curl {ARCHIVE} | tar -xz -C {directory}. Or set "
+            "inception_graph=FILE, or choose features=small_classifier, which needs no "
+            "download"
         ) from error
     if actual != checksum:
         raise UserError(

@@ -36,8 +36,8 @@ def inception_score(probabilities: ArrayLike, splits: int | None = None) -> floa
 def chunk_scores(probabilities: ArrayLike, splits: int | None = None) -> np.ndarray:
     """Return the score of each chunk. Args and errors: see `inception_score`.
 
-    The original implementation reports their mean and their standard deviation, as
-    `torch-fidelity` does. The latter shuffles the images first, by default.
+    The original implementation and `torch-fidelity` report their mean and standard
+    deviation. By default, `torch-fidelity` shuffles the images first.
     """
     probabilities = as_features(probabilities, "probabilities", minimum=1)
     images = len(probabilities)

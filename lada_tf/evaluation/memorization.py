@@ -1,11 +1,9 @@
-"""Test whether a generator copies its training images, in bounded memory.
+"""Test by features whether a generator copies its training images, in bounded memory.
 
-- AuthPct (Alaa et al. 2022, arXiv:2102.08921) asks whether an image is farther from its
-  nearest training image than that one is from its own nearest training image.
-- C_T (Meehan et al. 2020, arXiv:2004.05675) asks whether generated images are nearer to
-  the training images than held-out images are.
-- Exact copies have the pixels of a training image. Near copies look the same, see
-  `NEAR_COPY`. Mirrored copies count in both.
+- AuthPct (Alaa et al. 2022, arXiv:2102.08921) is the share of authentic images. These
+  are farther from their nearest training image than that image is from its own nearest.
+- C_T (Meehan et al. 2020, arXiv:2004.05675) compares the distances of generated and of
+  held-out images to the training images.
 
 Distances are blocks of matmuls. With N images on each side and d features, they take
 about 4 N² d multiply-adds, and little more memory than the features.
@@ -27,13 +25,6 @@ from lada_tf.evaluation.statistics import (
     split_rows,
 )
 
-# A near copy has a distance to its nearest training image of less than NEAR_COPY times
-# the mean distance of that image to its NEIGHBORS nearest other training images, as in
-# Carlini et al. (2023, arXiv:2301.13188). The distance is that of gray images of 8x8:
-# noise and compression change single pixels and colors more than averages.
-NEAR_COPY = 0.2
-NEIGHBORS = 50
-GRAY_SIDE = 8
 # Relative to the squared norms: above the rounding errors of float32 features.
 TOLERANCE = 1e-10
 MAX_CELLS = 10
@@ -65,7 +56,7 @@ def nearest(
 
     Args:
         points, others: arrays whose rows are compared by L2 distance.
-        own: int (n,), for each point a row of `others` that does not count.
+        own: int (n,), a row of `others` to ignore for each point.
         dtype: arithmetic of the search. The returned distances are in float64.
     """
     points, others = _rows(points), _rows(others)
@@ -114,7 +105,7 @@ def authentic(
 
     Returns:
         bool (M,): whether an image is farther from its nearest training image than that
-        one is from its own nearest training image; and the nearest training images.
+        training image is from its own nearest; and the nearest training images.
 
     Raises:
         UserError: too few images, NaN, or different widths.
@@ -167,7 +158,7 @@ def c_t(
     num_cells = min(MAX_CELLS, max(1, smaller // IMAGES_PER_CELL))
     chosen = np.random.default_rng(seed).permutation(len(real))[:KMEANS_IMAGES]
     sample = real[chosen].astype(np.float32)
-    # Centers that start equal, at duplicates, leave a cell empty, which is no problem.
+    # Duplicate images would start equal centers, which leave cells empty.
     starts = np.unique(sample[:num_cells], axis=0)
     centers = _kmeans(sample, starts)
     sets = (real, held_out, generated)
@@ -181,59 +172,6 @@ def c_t(
         total += weight * _z(*(nearest(x, inside[0]).distance for x in inside[1:]))
         weights += weight
     return total / weights if weights else None
-
-
-def near_copies(
-    images: np.ndarray, real: np.ndarray, index: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return which images are near copies of the training images `index`.
-
-    Args:
-        images: uint8 (n, H, W, 3), H and W divisible by 8, mirrored if that is nearer.
-        real: uint8 (N, H, W, 3), all training images.
-        index: int (n,).
-
-    Returns:
-        bool (n,), and the relative distances, of which `NEAR_COPY` is the limit.
-    """
-    gray_real, gray = _gray(real), _gray(images)
-    used, position = np.unique(index, return_inverse=True)
-    scale = _mean_distance_to_neighbors(gray_real, used)[position]
-    distance = distances_of_pairs(gray, gray_real, index)
-    # An equal image is a copy even if all its neighbors are equal too.
-    relative = np.divide(
-        distance, scale, out=np.where(distance > 0, np.inf, 0.0), where=scale > 0
-    )
-    return relative < NEAR_COPY, relative
-
-
-def _mean_distance_to_neighbors(gray: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the mean distance of the rows to their nearest others, mirrored or not."""
-    gray = gray.astype(np.float32)
-    flipped, flat = _rows(gray[:, :, ::-1]), _rows(gray)
-    norms = np.einsum("nd,nd->n", flat, flat)
-    count = min(NEIGHBORS, len(gray) - 1)
-    means = []
-    for part in split_rows(rows, BLOCK_ROWS // 16):  # whole rows of distances
-        block = -2 * flat[part]
-        distances = np.minimum(block @ flat.T, block @ flipped.T) + norms
-        distances += norms[part, None]
-        distances[np.arange(len(part)), part] = np.inf
-        distances.partition(count - 1, axis=1)
-        nearest_ones = np.maximum(distances[:, :count], 0)
-        means.append(np.sqrt(nearest_ones).mean(axis=1))
-    return np.concatenate(means).astype(np.float64)
-
-
-def _gray(images: np.ndarray) -> np.ndarray:
-    """Return the luma (n, 8, 8) of images, each value the mean of a block of pixels."""
-    height, width = images.shape[1:3]
-    parts = []
-    for part in split_rows(images, BLOCK_ROWS):
-        luma = part @ np.array([0.299, 0.587, 0.114], np.float32)
-        blocks = (-1, GRAY_SIDE, height // GRAY_SIDE, GRAY_SIDE, width // GRAY_SIDE)
-        parts.append(luma.reshape(blocks).mean(axis=(2, 4)))
-    return np.concatenate(parts)
 
 
 def _kmeans(sample: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -8,7 +8,11 @@ import numpy as np
 import tqdm
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation.distances import frechet_distance_of_statistics, kernel_distance
+from lada_tf.evaluation.distances import (
+    frechet_distance_of_statistics,
+    kid,
+    kid_subsets,
+)
 from lada_tf.evaluation.extract_features import Extractor, FeatureSet, compute_features
 from lada_tf.evaluation.image_sets import ImageSet
 from lada_tf.evaluation.inception_score import chunk_scores, inception_score
@@ -20,27 +24,15 @@ from lada_tf.models.latents import MAX_SEED
 
 NEAREST_K = 3  # of precision and recall
 BALLS_K = 5  # of density and coverage
-KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 # With fewer images, the bias of FID is as large as differences between good models.
 UNBIASED_IMAGES = 10_000
-MIN_HALVED = 40  # images that are enough for every metric of a half
+# Ten halves of 10,000 images take 10 minutes of CPU time with Inception features, and
+# those of 50,000 images four times as long.
+RESAMPLES, MAX_RESAMPLED_IMAGES = 10, 10_000
+MIN_HALVED = 40  # with fewer images, some metrics of a half cannot be computed
 DEVIATION = " std"  # end of the names of deviations
 Settings = tuple[Reference, Extractor, int, str]  # of `compute_metrics`
 PACKAGES = ("lada_tf", "keras", "numpy", "scipy", "tensorflow")
-
-
-def evaluate(
-    images: ImageSet, protocol: Protocol, extractor: Extractor, **options: Any
-) -> dict:
-    """Compare a set of images with the real images of a protocol.
-
-    Args and errors: see `evaluate_each`.
-
-    Returns:
-        A record of JSON values: the metrics, and everything needed to repeat them.
-    """
-    [record] = evaluate_each([images], protocol, extractor, **options)
-    return record
 
 
 def evaluate_each(
@@ -54,29 +46,32 @@ def evaluate_each(
     cache_dir: str | None = None,
     export_reference: str | None = None,
     repeats: int = 1,
-    resamples: int = 10,
+    resamples: int | None = None,
     memorization: MemorizationTest | None = None,
     **source_options: Any,
 ) -> Iterator[dict]:
-    """Yield the record of each set of images, compared with the same real images.
+    """Compare each set of images with the same real images, and yield its record.
+
+    A record has JSON values: the metrics, and everything needed to repeat them.
 
     Args:
         image_sets: the generated images. All sets have images of one size.
         protocol: the real images, and the number of images on both sides.
         extractor: the feature extractor.
-        splits: number of parts of the original Inception score.
+        splits: number of parts for the original Inception score.
         arithmetic: as for `precision_recall`.
         batch_size: real images per batch.
         cache_dir: directory of cached statistics; by default `default_cache_dir()`.
         export_reference: path of an ADM reference file to write for the real images.
-        repeats: number of seeds: that of the set and the next ones. The metrics are
-            means over them, and their spread is the standard deviation.
-        resamples: number of random halves of the generated images to estimate this
-            spread from, if there is one seed. See `spread_of_halves`.
-        memorization: a test of whether images of the first seed are copies. Its report
-            is in the record.
-        source_options: how to open the real images: the arguments on_bad_image,
-            memory_limit and download of `open_source`.
+        repeats: number of seeds: the seed of the set, and the next ones. The metrics
+            are means over these seeds, and the spread is their standard deviation.
+        resamples: with one seed, estimate the spread from this number of random halves
+            of the generated images. See `spread_of_halves`. The default is 10 for up to
+            10,000 images and 0 for more.
+        memorization: test whether the images of the first seed are copies, and add the
+            result to the record.
+        source_options: the arguments on_bad_image, memory_limit and download of
+            `open_source`, for the real images.
 
     Raises:
         UserError: the two sides have different sizes, an image set is too small, or
@@ -85,6 +80,8 @@ def evaluate_each(
     reference = None
     for images in image_sets:
         num_generated = _check_number(images, protocol)
+        if resamples is None:
+            resamples = RESAMPLES if num_generated <= MAX_RESAMPLED_IMAGES else 0
         seeds = _of_seeds(images, repeats)
         if memorization:
             seeds[0] = memorization.watch(seeds[0])
@@ -98,6 +95,12 @@ def evaluate_each(
                 batch_size,
                 **source_options,
             )
+            features = reference.features
+            if features is not None and len(features) <= BALLS_K:
+                raise UserError(
+                    f"real={protocol.real} has {len(features)} images; density and "
+                    f"coverage need at least {BALLS_K + 1}"
+                )
             if reference.images is not None:
                 _check_size(images.image_size, reference.images.shape[1])
             if export_reference:
@@ -151,22 +154,14 @@ def compute_metrics(
             metrics[name], metrics[name + DEVIATION] = scores.mean(), scores.std()
     if reference.features is not None:
         sides = reference.features, generated.features
-        metrics["KID"], metrics["KID" + DEVIATION] = kid(*sides)
+        metrics["KID"], deviation = kid(*sides)
+        if kid_subsets(*map(len, sides))[0] > 1:
+            metrics["KID" + DEVIATION] = deviation
         metrics["precision"], metrics["recall"] = precision_recall(
             *sides, NEAREST_K, arithmetic
         )
         metrics["density"], metrics["coverage"] = density_coverage(*sides, BALLS_K)
     return {extractor.metric_name(name): float(v) for name, v in metrics.items()}
-
-
-def kid(real: np.ndarray, generated: np.ndarray) -> tuple[float, float]:
-    """Return `kernel_distance` of the usual 100 subsets of 1,000 images.
-
-    Subsets are smaller if there are fewer images. The mean has no bias for any size.
-    """
-    size = min(KID_SUBSET_SIZE, len(real), len(generated))
-    all_equal = len(real) == len(generated) == size
-    return kernel_distance(real, generated, 1 if all_equal else KID_SUBSETS, size)
 
 
 def spread_of_halves(
@@ -175,14 +170,14 @@ def spread_of_halves(
     extractor: Extractor,
     splits: int = 10,
     arithmetic: str = "float64",
-    resamples: int = 10,
+    resamples: int = RESAMPLES,
 ) -> dict[str, float]:
-    """Estimate how much each metric changes with other images of the same generator.
+    """Estimate how much each metric differs between sets of images of one generator.
 
-    Half of the images, drawn without replacement, differ from all of them by as much as
-    all of them differ from the population, so the standard deviation over random halves
-    estimates that of a metric (McCarthy 1969). A bootstrap with replacement would not
-    do: copies are their own nearest neighbors.
+    A random half, drawn without replacement, deviates from the whole set as much as the
+    whole set deviates from the population. So the standard deviation over random halves
+    estimates that of a metric (McCarthy 1969). A bootstrap with replacement would fail,
+    because repeated images are their own nearest neighbors.
 
     Returns:
         The standard deviation of each metric by name. Empty for few images.
@@ -229,7 +224,7 @@ def _measure(
 
 
 def _describe(reference: Reference, extractor: Extractor, num_generated: int) -> dict:
-    """Return the part of the record on the real images and the features."""
+    """Return the part of the record that describes the real images and features."""
     num_real = reference.pool.count
     few = None if reference.features is None else len(reference.features)
     record = {
@@ -241,8 +236,8 @@ def _describe(reference: Reference, extractor: Extractor, num_generated: int) ->
         "features": extractor.identity,
     }
     if few is not None:
-        size = min(KID_SUBSET_SIZE, num_generated, few)
-        record["kid"] = {"subsets": KID_SUBSETS, "subset_size": size}
+        subsets, size = kid_subsets(few, num_generated)
+        record["kid"] = {"subsets": subsets, "subset_size": size}
     if min(num_generated, num_real or num_generated) < UNBIASED_IMAGES:
         record["note"] = (
             f"{extractor.metric_name('FID')} of fewer than {UNBIASED_IMAGES:,} images "
@@ -278,11 +273,19 @@ def _check_number(images: ImageSet, protocol: Protocol) -> int:
     """Return the number of generated images."""
     number = protocol.num_generated or images.num_images
     if number is None:
-        raise UserError("set num_generated=N (50000 is usual) or a protocol")
+        raise UserError(
+            "the number of images is unknown: set num_generated=N (50000 is usual), or "
+            "a protocol"
+        )
+    if number <= NEAREST_K:
+        raise UserError(
+            f"num_generated={number}: precision and recall need at least "
+            f"{NEAREST_K + 1} images"
+        )
     if images.num_images is not None and number > images.num_images:
         raise UserError(
-            f"{number} generated images are needed, but images has only "
-            f"{images.num_images}"
+            f"{number} generated images are needed, but there are only "
+            f"{images.num_images}: add images, or set another num_generated or protocol"
         )
     return number
 

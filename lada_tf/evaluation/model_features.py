@@ -133,7 +133,10 @@ class ModelFeatures(Extractor):
 def _load(path: str) -> tuple[Callable, list[int | None], tf.DType]:
     """Return a callable, batch -> features, and the shape and dtype of its input."""
     if not os.path.exists(path):
-        raise UserError(f"features={path} does not exist")
+        raise UserError(
+            f"features={path} does not exist. Expected inception, keras_inception_v3, "
+            "small_classifier, or the path of a .keras or .onnx file or SavedModel"
+        )
     if path.lower().endswith((".keras", ".h5")):
         model = keras.models.load_model(path, compile=False)
         if len(model.inputs) != 1 or len(model.outputs) != 1:

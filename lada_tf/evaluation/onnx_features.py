@@ -1,6 +1,6 @@
 """Features of an ONNX file, such as DINOv2 or CLIP, in ONNX Runtime.
 
-Settings describe the input and output where their names and shapes do not. Pass them as
+Settings add what the names and shapes of the input and output do not say. Pass them as
 "range=0,1 mean=0.485,0.456,0.406 std=0.229,0.224,0.225", or store them in the file's
 metadata (`metadata_props`) with the same keys:
 
@@ -8,7 +8,7 @@ metadata (`metadata_props`) with the same keys:
     size     side of the images in pixels, if the input has no fixed size
     range    low,high: values of a black and of a white pixel; 0,255 by default
     mean     of each channel, in that range; subtracted
-    std      of each channel, in that range; the divisor after that
+    std      of each channel, in that range; divides the difference
     output   name of the output
 
 ONNX's own key `Image.NominalPixelRange` sets the range too.
@@ -153,7 +153,7 @@ class OnnxFeatures(Extractor):
         return values
 
     def _read_shape(self, shape: list[Any], values: Mapping[str, str]) -> None:
-        """Set the layout, the size and the batch size. Unknown sizes are no ints."""
+        """Set layout, size and batch size. Sizes that are not ints are unknown."""
         found = [name for name, i in (("nchw", 1), ("nhwc", 3)) if shape[i] == 3]
         layout = values.get("layout", found[0] if len(found) == 1 else "").lower()
         if layout not in ("nchw", "nhwc"):

@@ -7,7 +7,7 @@ the generated manifold (Kynkäänniemi et al. 2019).
 
 Density and coverage (Naeem et al. 2020) use the real balls only. Density is the number
 of balls around a generated feature, divided by k; coverage is the share of balls with a
-generated feature inside. One outlier moves them less.
+generated feature inside. They are less sensitive to outliers.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def precision_recall(
     Args:
         real_features: array (N, d), N > nearest_k; cast to float32.
         generated_features: array (M, d), M > nearest_k; cast to float32.
-        nearest_k: which neighbor sets the radius; the papers use 3.
+        nearest_k: the radius is the distance to this neighbor; the papers use 3.
         arithmetic: "float64" or "adm_float16". The latter computes distances in float16
             as ADM does. Scores published with ADM include its rounding error (up to
             0.05), so compare only scores of the same arithmetic.
@@ -92,7 +92,7 @@ def density_coverage(
     Args:
         real_features: array (N, d), N > nearest_k.
         generated_features: array (M, d), M >= 1.
-        nearest_k: which neighbor sets the radius; the paper uses 5.
+        nearest_k: the radius is the distance to this neighbor; the paper uses 5.
 
     Returns:
         (density, coverage). Density can exceed 1; coverage is in [0, 1].

@@ -7,7 +7,7 @@ from lada_tf.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """Which images an evaluation compares.
+    """The two sets of images that an evaluation compares.
 
     Attributes:
         image_size: height and width of the images; None for any.
@@ -123,7 +123,9 @@ def choose_protocol(
     """
     if name is None:
         if real is None:
-            raise UserError("set protocol=NAME, or real=SOURCE to compare with")
+            raise UserError(
+                "no real images to compare with: set protocol=NAME, or real=SOURCE"
+            )
         return Protocol(
             None, num_generated, {}, real=real, num_real=num_real, resize=resize
         )

@@ -15,6 +15,7 @@ import numpy as np
 from absl import logging
 
 from lada_tf.data import ImageSource, open_source
+from lada_tf.data.opening import naming_argument
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import Extractor, compute_features
 from lada_tf.evaluation.protocols import Protocol
@@ -76,7 +77,7 @@ def open_reference(
     real = user_path(protocol.real)
     if is_reference(real):
         return load_reference(real, extractor, batch_size)
-    try:
+    with naming_argument("real"):
         source = open_source(
             real,
             image_size,
@@ -84,8 +85,6 @@ def open_reference(
             cache_dir=cache_dir,
             **source_options,
         )
-    except UserError as error:
-        raise UserError(str(error).replace("data=", "real=", 1)) from error
     if protocol.source_images and len(source) != protocol.source_images:
         raise UserError(
             f"real={real} has {len(source)} images; protocol={protocol.name} requires "
@@ -208,7 +207,10 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
             )
     for name in ("mu", "sigma", "mu_s", "sigma_s")[: 4 if "mu_s" in arrays else 2]:
         if name not in arrays:
-            raise UserError(f"{path} lacks the array {name}")
+            raise UserError(
+                f"{path} lacks the array {name} of an ADM reference batch. Choose "
+                "another file, or the images"
+            )
     # Published files do not name the extractor; it is always the 2015 graph.
     made_with = str(arrays.get("extractor", "inception_graph:"))
     if not extractor.identity.startswith(made_with):

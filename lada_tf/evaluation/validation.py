@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from lada_tf.errors import UserError
-from lada_tf.evaluation.distances import frechet_distance
+from lada_tf.evaluation.distances import frechet_distance, kid
 from lada_tf.evaluation.extract_features import (
     Extractor,
     Features,
@@ -15,7 +15,6 @@ from lada_tf.evaluation.extract_features import (
     open_extractor,
 )
 from lada_tf.evaluation.image_sets import generated_images
-from lada_tf.evaluation.metrics import kid
 from lada_tf.sampling import to_uint8
 
 NO_DISTANCES = {"kid": float("nan"), "fd": float("nan")}

@@ -24,7 +24,7 @@ class Samples:
         indices: int array (n,): latent i has the index `indices[i]` of `seeds[i]`.
         truncation: factor of all latents, in (0, 1].
         steps: if above 0, each latent becomes this many images on the path from it to
-            the next latent. The path of the last one leads to the first.
+            the next latent. The path of the last latent leads to the first.
         spherical: whether that path is an arc instead of a straight line.
 
     Raises:
@@ -83,8 +83,8 @@ class Batch(NamedTuple):
 
     Attributes:
         images: uint8 array (n, H, W, 3).
-        attention_maps: one float32 array (n, heads, tokens) per stage; empty if they
-            were not asked for.
+        attention_maps: one float32 array (n, heads, tokens) per stage; empty unless
+            requested.
     """
 
     images: np.ndarray
@@ -121,7 +121,7 @@ class Sampler:
         return Batch(np.asarray(images), [np.asarray(stage) for stage in maps])
 
     def batches(self, samples: Samples, batch_size: int = 64) -> Iterator[Batch]:
-        """Yield the images of samples. `batch_size` changes their rounding at most."""
+        """Yield the images of samples. `batch_size` affects only their rounding."""
         for start in range(0, len(samples), batch_size):
             stop = start + batch_size
             yield self(samples.latents(start, stop, self.generator.latent_dim))
@@ -193,7 +193,7 @@ def forward_function(
 def interpolate(
     start: np.ndarray, end: np.ndarray, weight: np.ndarray, spherical: bool = False
 ) -> np.ndarray:
-    """Return latents between two, row by row.
+    """Interpolate between two sets of latents, row by row.
 
     Args:
         start: float array (N, L).
@@ -221,7 +221,7 @@ def parse_seeds(text: str) -> np.ndarray:
     """Return the seeds that a text such as "0-99,205" lists.
 
     Raises:
-        UserError: if the text is another one, or lists a seed twice.
+        UserError: if the text has another form, or lists a seed twice.
     """
     ranges = []
     for part in text.split(","):

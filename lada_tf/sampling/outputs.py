@@ -88,9 +88,8 @@ def write_samples(
     - .gif, .mp4: a video with one frame per image.
     - none: a directory with one PNG file per image.
 
-    The names of PNG files are the numbers of the images; or their seeds, such as
-    seed0042.png, if there is one image per seed. If this raises or is interrupted, the
-    output stays as it was.
+    PNG files are named by the number of the image or, with one image per seed, by the
+    seed: seed0042.png. If this raises or is interrupted, the output does not change.
 
     Args:
         generator: see `Sampler`.
@@ -188,7 +187,7 @@ def _write_tar(path: str, samples: Samples, batches: Iterator[Batch]) -> None:
 
 
 def _write_npz(path: str, samples: Samples, batches: Iterator[Batch]) -> None:
-    """Like `np.savez`, without holding the array in memory."""
+    """Write the array like `np.savez`, but without holding it in memory."""
     first = next(batches).images
     header = {
         "descr": "|u1",

@@ -11,8 +11,8 @@ from typing import Any
 
 import lada_tf
 from lada_tf.errors import UserError
-from lada_tf.evaluation.memorization_report import format_memorization
 from lada_tf.evaluation.metrics import DEVIATION
+from lada_tf.evaluation.reporting import format_memorization
 from lada_tf.io import read_text
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.networks import make_networks

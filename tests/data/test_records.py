@@ -58,6 +58,11 @@ def test_damage_is_detected(records):
         open_source(str(output), 12)
 
 
+def test_a_directory_without_records_cannot_be_verified(tmp_path):
+    with pytest.raises(UserError, match="no finished records"):
+        verify(str(tmp_path))
+
+
 def test_another_size_or_resize_is_rejected(records):
     output, _ = records
     with pytest.raises(UserError, match=r"image_size=32: .* image_size=12"):

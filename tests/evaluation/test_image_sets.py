@@ -104,6 +104,12 @@ def test_generated_and_real_images_are_read_alike(tmp_path):
         np.testing.assert_array_equal(read(image_set), real.images(np.arange(3)))
 
 
+def test_the_reason_is_named_if_no_image_is_usable(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"a\.png: not a"):
+        stored_images(str(tmp_path))
+
+
 def test_a_truncated_image(directory):
     data = (directory / "1.png").read_bytes()
     (directory / "1.png").write_bytes(data[:60])

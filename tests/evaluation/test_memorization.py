@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lada_tf.evaluation import memorization
-from lada_tf.evaluation.memorization import authentic, c_t, near_copies, nearest
+from lada_tf.evaluation.memorization import authentic, c_t, nearest
 
 
 @pytest.fixture(autouse=True)
@@ -85,10 +85,3 @@ def test_c_t_needs_images_in_a_cell():
 def test_c_t_accepts_equal_training_images():
     real = np.repeat(normal(0, 2, 3), 100, axis=0)
     assert np.isfinite(c_t(real, normal(1, 300, 3), normal(2, 300, 3)))
-
-
-def test_near_copies_of_equal_images():
-    black = np.zeros((3, 8, 8, 3), np.uint8)
-    white = black[:1] + np.uint8(255)
-    found, _ = near_copies(np.concatenate([black[:1], white]), black, np.array([0, 1]))
-    assert found.tolist() == [True, False]

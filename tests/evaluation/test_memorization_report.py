@@ -9,11 +9,11 @@ from lada_tf.data.source import MemorySource
 from lada_tf.errors import UserError
 from lada_tf.evaluation.image_sets import ImageSet
 from lada_tf.evaluation.memorization_report import (
+    MemorizationTest,
     draw_closest,
     find_memorization,
-    format_memorization,
-    write_report,
 )
+from lada_tf.evaluation.reporting import format_memorization
 from tests.evaluation import recipes
 from tests.evaluation.fakes import FakeExtractor
 
@@ -55,6 +55,13 @@ def find(generated, real, held_out=None):
         held_out,
         batch_size=16,
     )
+
+
+def report(generated, training, directory):
+    test = MemorizationTest(training, picture=str(directory / "pairs.png"))
+    images = test.watch(image_set(generated))
+    [batch] = images.batches(len(generated))
+    test.report(images, FakeExtractor()(batch).pool, FakeExtractor())
 
 
 @pytest.fixture(params=[smooth, recipes.images])
@@ -122,7 +129,7 @@ def test_the_picture_and_the_table(tmp_path):
     picture = draw_closest(found, images, training, side=32)
     np.testing.assert_array_equal(picture[:32, :32], generated[30])
     np.testing.assert_array_equal(picture[34:66, :32], generated[30])  # mirrored
-    write_report(found, images, training, str(tmp_path / "pairs.png"))
+    report(generated, training, tmp_path)
     assert Image.open(tmp_path / "pairs.png").size == (12 * 66 - 2, 6 * 66 - 2)
     lines = (tmp_path / "pairs.csv").read_text().splitlines()
     assert len(lines) == 32
@@ -132,16 +139,15 @@ def test_the_picture_and_the_table(tmp_path):
 @pytest.mark.parametrize("count", [1, 2, 13])
 def test_few_images(count, tmp_path):
     real, generated = smooth(0, 2, 16), smooth(1, count, 16)
-    found = find(generated, real)
-    training = MemorySource(real, "training")
-    write_report(found, image_set(generated), training, str(tmp_path / "pairs.png"))
+    report(generated, MemorySource(real, "training"), tmp_path)
+    assert len((tmp_path / "pairs.csv").read_text().splitlines()) == count + 1
 
 
 @pytest.mark.parametrize(
     ("real", "held_out", "message"),
     [
-        (smooth(0, 5, 16), None, "real: images are 16x16"),
-        (smooth(0, 5, 32), smooth(0, 5, 16), "held_out: images are 16x16"),
+        (smooth(0, 5, 16), None, "real has images of 16x16"),
+        (smooth(0, 5, 32), smooth(0, 5, 16), "held_out has images of 16x16"),
         (smooth(0, 1, 32), None, "real has 1 image"),
     ],
 )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from lada_tf.errors import UserError
+from lada_tf.evaluation.distances import kid
 from lada_tf.evaluation.extract_features import compute_features
 from lada_tf.evaluation.image_sets import generated_images, stored_images
 from lada_tf.evaluation.memorization_report import (
@@ -13,8 +14,7 @@ from lada_tf.evaluation.memorization_report import (
 )
 from lada_tf.evaluation.metrics import (
     compute_metrics,
-    evaluate,
-    kid,
+    evaluate_each,
 )
 from lada_tf.evaluation.protocols import Protocol
 from lada_tf.evaluation.reference import compute_reference
@@ -23,7 +23,12 @@ from tests.evaluation.fakes import FakeExtractor, FakeSource, fake_generator
 from tests.evaluation.recipes import features
 
 NAMES = ["FID", "sFID", "IS", "IS of 10 splits", "IS of 10 splits std", "KID"]
-NAMES += ["KID std", "precision", "recall", "density", "coverage"]
+NAMES += ["precision", "recall", "density", "coverage"]
+
+
+def evaluate(images, *args, **options):
+    [record] = evaluate_each([images], *args, **options)
+    return record
 
 
 def measure(images, reference, extractor=None):
@@ -90,7 +95,7 @@ def test_the_record_is_json_and_complete(image_set, protocol, tmp_path):
     assert all(deviation > 0 for deviation in record["spread"].values())
     assert record["spread_of"] == "10 random halves"
     assert "FID of fewer than 10,000 images is biased" in record["note"]
-    assert record["kid"] == {"subsets": 100, "subset_size": 60}
+    assert record["kid"] == {"subsets": 1, "subset_size": 60}
     assert record["num_generated"] == 60
     assert record["images"].startswith("npy:")
     assert record["reference"].pop("source").startswith("npy:")
@@ -103,6 +108,8 @@ def test_the_record_is_json_and_complete(image_set, protocol, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"num_generated": 3}, "num_generated=3"),
+        ({"num_real": 5}, "5 images"),
         ({"num_generated": 61}, "61 generated images .* only 60"),
         ({"image_size": 64}, "8x8, .* 64x64"),
         ({"source_images": 50, "name": "x"}, "60 images; protocol=x requires 50"),
@@ -150,6 +157,18 @@ def test_few_images_have_no_spread(image_set, protocol, tmp_path):
     assert record["spread"] == {}
     assert record["spread_of"] is None
     assert "±" not in describe_images(record)
+
+
+def test_the_spread_of_many_images_is_measured_on_request(
+    image_set, protocol, tmp_path, monkeypatch
+):
+    name = "lada_tf.evaluation.metrics.MAX_RESAMPLED_IMAGES"
+    monkeypatch.setattr(name, 59)
+    options = {"cache_dir": str(tmp_path / "cache")}
+    record = evaluate(image_set, protocol, FakeExtractor(), **options)
+    assert record["spread"] == {}
+    record = evaluate(image_set, protocol, FakeExtractor(), **options, resamples=2)
+    assert record["spread_of"] == "2 random halves"
 
 
 def test_kid_is_that_of_subsets_of_1000():
