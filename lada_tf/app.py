@@ -4,7 +4,9 @@ A command imports this module before anything that imports TensorFlow, so that i
 none of TensorFlow's log lines.
 """
 
+import functools
 import itertools
+import logging as python_logging
 import os
 import socket
 import sys
@@ -31,12 +33,16 @@ HELP = {"-h", "--h", "-help", "--help", "-?"}
 flags.disclaim_key_flags()  # --help lists the flags below as those of the command
 
 
-def DEFINE_path(name: str, default: str | None, doc: str, **kwargs: Any) -> None:
+def DEFINE_path(
+    name: str, default: str | None, doc: str, required: bool = False
+) -> None:
     """Define a flag whose value is a path, like absl's `DEFINE_string`.
 
     A leading `~` is expanded here, since shells do not expand it after `=`.
     """
-    flags.DEFINE(_PathParser(), name, default, doc, **kwargs)
+    flags.DEFINE(_PathParser(), name, default, doc)
+    if required:  # absl's own message is longer, and gives no example
+        flags.register_validator(name, functools.partial(check_given, name))
 
 
 def DEFINE_paths(name: str, doc: str) -> None:
@@ -86,6 +92,21 @@ def DEFINE_safe_mode() -> None:
     )
 
 
+def check_given(name: str, value: object) -> bool:
+    """Return True if a flag has a value.
+
+    Raises:
+        UserError: if it has none, with an example from the docstring of the command.
+    """
+    if value is not None:
+        return True
+    text = (sys.modules["__main__"].__doc__ or "").replace("\\\n", " ")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    examples = [line for line in lines if line.startswith("python -m ")]
+    examples.sort(key=lambda line: f"--{name}=" not in line)
+    raise UserError(f"--{name} is required. Example: {examples[0]}")
+
+
 def run(
     main: Callable[[], int | None],
     topics: Mapping[str, str] | None = None,
@@ -101,6 +122,8 @@ def run(
     flag errors and extra arguments, with code 2.
     """
     logging.set_verbosity(logging.WARNING)  # --verbosity=1 shows more
+    if sys.stderr and sys.stderr.isatty():  # a file also gets the time and the module
+        logging.get_absl_handler().setFormatter(_TerminalFormatter())
     with one_line_errors(list(flags.FLAGS)):
         if positional and sys.argv[1:] and not sys.argv[1].startswith("-"):
             sys.argv[1] = f"--{positional}={sys.argv[1]}"
@@ -127,6 +150,13 @@ def check_port(name: str, host: str, port: int) -> None:
             f"{name}={port}, host={host}: cannot listen there ({error.strerror}). "
             "Choose another port or host"
         ) from error
+
+
+class _TerminalFormatter(python_logging.Formatter):
+    """Formats log lines like error messages, such as `warning: text`."""
+
+    def format(self, record: python_logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {super().format(record)}"
 
 
 class _PathParser(flags.ArgumentParser):

@@ -74,8 +74,7 @@ def main() -> None:
     if only_report:
         required = ["source"]
     for name in required:
-        if FLAGS[name].value is None:
-            raise UserError(f"--{name} is missing")
+        app.check_given(name, FLAGS[name].value)
     output, size = FLAGS.output, FLAGS.image_size
     if FLAGS.verify:
         print(f"{output}: {verify(output)} images, all checksums match")

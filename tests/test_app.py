@@ -3,6 +3,7 @@
 import ast
 import errno
 import io
+import logging
 import os
 import re
 import socket
@@ -96,6 +97,37 @@ def test_the_source_of_a_model(flags, source, tmp_path, monkeypatch):
     else:
         with pytest.raises(UserError, match=source):
             app.get_source()
+
+
+@pytest.mark.parametrize(
+    ("docstring", "example"),
+    [
+        ("Do it.\n\n  python -m x --a=1\n  python -m x \\\n  --b=2", "x --b=2"),
+        ("Do it.\n\npython -m x --a=1", "x --a=1"),
+    ],
+)
+def test_a_missing_flag_is_named_with_an_example(docstring, example, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("main", docstring))
+    assert app.check_given("b", 1)
+    with pytest.raises(UserError, match=f"^--b .*python -m {example}$"):
+        app.check_given("b", None)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_warnings_on_a_terminal_are_plain_text(is_terminal, monkeypatch):
+    """Files get the time and the module, too."""
+    handler = app.logging.ABSLHandler(app.logging.PythonFormatter())
+    terminal = io.StringIO()
+    terminal.isatty = lambda: is_terminal
+    monkeypatch.setattr(app.logging, "get_absl_handler", lambda: handler)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "argv", ["x", "--absent"])
+    with pytest.raises(SystemExit):
+        app.run(lambda: None)
+    record = logging.makeLogRecord(
+        {"msg": "skipped %s", "args": ("a.png",), "levelname": "WARNING", "levelno": 30}
+    )
+    assert (handler.format(record) == "warning: skipped a.png") == is_terminal
 
 
 PYTHON = f"{sys.executable} -m lada_tf"
