@@ -4,6 +4,7 @@
 thresholds on the logs in `docs/data` and `experiments/results/study`.
 """
 
+import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,7 +12,6 @@ import numpy as np
 
 from lada_tf.training.logged_run import LoggedRun, nearest_difference
 
-MEMORIZATION = "evaluate --run_dir={run} --memorization --num_generated=1000"
 NEW_RUN = "train --flagfile={run}/flags.cfg %s --run_dir={run}-2"
 
 
@@ -37,7 +37,7 @@ def diagnose(run: LoggedRun) -> list[Finding]:
 
 def not_visible(run: LoggedRun) -> list[str]:
     """Return what the logs of this run cannot show, and where to look."""
-    lines = [f"memorization: lada-tf {MEMORIZATION}{small_features(run)}"]
+    lines = [f"memorization: lada-tf {memorization_command(run)}"]
     if run.preset.augment:
         lines.append(
             "augmentation leak: look for cut-outs, odd hues and shifted borders in "
@@ -107,7 +107,7 @@ def nearly_constant_images(run: LoggedRun) -> Finding | None:
         f"98 % of the newest sample grid's values lie between {low:.0f} and {high:.0f} "
         "of 255",
         "look at the training images: values from 0 to 1 stored as uint8 are black",
-        f"prepare_data --source={run.preset.data} --report",
+        f"prepare_data --source={shlex.quote(run.preset.data)} --report",
     )
 
 
@@ -189,7 +189,7 @@ def memorizing_discriminator(run: LoggedRun) -> Finding | None:
         f"each of {run.training_images:,} training images was seen {run.epochs:,.0f} "
         f"times; real_accuracy {real:.3f}, fake_accuracy {fake:.3f}",
         "check whether samples are copies; more images, --flip, bCR, or a shorter run",
-        MEMORIZATION + small_features(run),
+        memorization_command(run),
     )
 
 
@@ -210,7 +210,7 @@ def rising_distance(run: LoggedRun) -> Finding | None:
         f"{best:.4g} after {images:,} images, then {last[0]:.4g} and {last[1]:.4g}"
         f"{epochs}",
         "use the best checkpoint (--best), and check whether samples are copies",
-        MEMORIZATION + small_features(run),
+        memorization_command(run),
     )
 
 
@@ -231,6 +231,11 @@ RULES: tuple[tuple[Rule, ...], ...] = (
 )
 
 
-def small_features(run: LoggedRun) -> str:
-    """Return the flag for features without a download, for images that they suit."""
-    return " --features=small_classifier" if run.preset.image_size <= 64 else ""
+def memorization_command(run: LoggedRun) -> str:
+    """Return the command that looks for copies of training images."""
+    command = "evaluate --run_dir={run} --memorization --num_generated=1000"
+    if run.preset.image_size <= 64:  # features that need no download
+        command += " --features=small_classifier"
+    if run.preset.data.startswith("tfds:"):  # refused otherwise: it can run code
+        command += " --safe_mode=false"
+    return command

@@ -10,7 +10,7 @@ from lada_tf.errors import UserError
 from lada_tf.models.hub import HUB_PREFIX
 from lada_tf.training.checkpoints import checkpoint_paths, read_manifest
 from lada_tf.training.official_checkpoint import OFFICIAL_PREFIX, REPO
-from lada_tf.training.parent import run_of
+from lada_tf.training.load import find_run
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 
 
@@ -81,7 +81,8 @@ def describe_lineage(run_dir: str | os.PathLike) -> str:
             ]
             lines += [f"  {change}" for change in changes]
         paragraphs.append("\n  ".join(lines))
-        run = run_of(origin.source) if origin else None
+        parent = find_run(origin.source) if origin else None
+        run = RunDirectory(parent.path) if parent else None
     return "\n".join(paragraphs)
 
 

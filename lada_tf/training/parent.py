@@ -23,7 +23,7 @@ from lada_tf.training.checkpoints import find_checkpoint
 from lada_tf.training.configuration import REQUIRED, flagfile_text, parse_settings
 from lada_tf.training.load import find_run
 from lada_tf.training.run_directory import FREE_SETTINGS, RunDirectory
-from lada_tf.training.sources import load_source
+from lada_tf.training.sources import has_discriminator, load_source
 
 NETWORKS = ("generator", "discriminator", "ema_generator")
 INITIALIZERS = ("g_initializer", "d_initializer", "icnr")  # without effect on a copy
@@ -62,10 +62,13 @@ class Parent:
         """
         source = os.fspath(source)
         try:
-            run = run_of(source)
             gan = load_source(source)
-            known = run.settings() if run else {}
-            fields = dataclasses.asdict(run.read_preset()) if run else _fields(gan)
+            if run := find_run(source):
+                directory = RunDirectory(run.path)
+                fields = known = dataclasses.asdict(directory.read_preset())
+                stored = directory.settings()
+            else:
+                fields, known, stored = _fields(gan), _hyperparameters(gan), {}
         except UserError as error:
             reason = str(error).removeprefix(f"{source}: ")
             raise UserError(f"init_from={source}: {reason}") from error
@@ -73,8 +76,7 @@ class Parent:
             source,
             fields,
             _architecture(gan.generator, gan.discriminator),
-            parse_settings(flagfile_text(fields if run else _hyperparameters(gan)))
-            | known,
+            parse_settings(flagfile_text(known)) | stored,
             gan.images_seen,
             {name: getattr(gan, name).get_weights() for name in NETWORKS},
         )
@@ -101,7 +103,12 @@ class Parent:
         return Preset(**fields)
 
     def check_fits(self, preset: Preset) -> None:
-        """Raise a UserError that names all fields of a preset with other networks."""
+        """Check that a new run with this preset can start from these weights.
+
+        Raises:
+            UserError: if the networks differ, with the names of all fields that do; or
+                if `freeze_d` would freeze a discriminator that the source lacks.
+        """
         size = self.architecture["image_size"]
         if preset.image_size != size:
             raise UserError(
@@ -118,6 +125,11 @@ class Parent:
             raise UserError(
                 f"init_from={self.source}: its networks differ: "
                 f"{', '.join(differences)}. Leave out these settings and preset"
+            )
+        if preset.freeze_d and not has_discriminator(self.source):
+            raise UserError(
+                f"freeze_d={preset.freeze_d}: init_from={self.source} has no "
+                "discriminator, so random stages would be frozen. Set freeze_d=0"
             )
 
     def copy_to(self, gan: LadaGAN) -> None:
@@ -177,12 +189,6 @@ def open_parent(
         return init_from
     keras.utils.set_random_seed(seed)  # the same in all workers
     return Parent.load(init_from)
-
-
-def run_of(source: str) -> RunDirectory | None:
-    """Return the run directory of a source, or None if it is none."""
-    run = find_run(source)
-    return RunDirectory(run.path) if run else None
 
 
 def _fields(gan: LadaGAN) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from lada_tf.io import (
     sync_directory,
     try_lock,
     user_files,
+    user_path,
     utf8_path,
     write_atomically,
 )
@@ -293,6 +294,7 @@ class RunDirectory:
             f"{name} was {old[name] or 'empty'}, now {new[name] or 'empty'}"
             for name in new
             if name in old and name not in FREE_SETTINGS and old[name] != new[name]
+            if name != "init_from" or _real_path(old[name]) != _real_path(new[name])
         ]
         if differences:
             raise UserError(
@@ -314,6 +316,11 @@ def _flagfile(preset: Preset, options: dict, fingerprint: str, parent: str = "")
     facts = {"parent": parent, FINGERPRINT: fingerprint}
     comments = {name: text for text, name in configuration.COMMENTS.items()}
     return text + "".join(f"{comments[n]}{v}\n" for n, v in facts.items() if v)
+
+
+def _real_path(source: str) -> str:
+    """Return a text that is the same for all paths of one model, "" for none."""
+    return os.path.realpath(user_path(source)) if source else ""
 
 
 def read_metrics(path: Path) -> list[dict]:

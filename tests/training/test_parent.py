@@ -13,6 +13,7 @@ from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN, get_preset
 from lada_tf.models.latents import latents
+from lada_tf.models.pretrained import WEIGHTS
 from lada_tf.sampling.grids import image_grid, png_bytes
 from lada_tf.training import TrainingOptions, trainer
 from lada_tf.training.callbacks import GRID_IMAGES, MetricsLog
@@ -225,11 +226,41 @@ def test_changed_settings_are_stored_and_survive_a_resume(run, tmp_path):
     }
 
 
-@pytest.mark.parametrize("first", ["", "runs/a"])
-@pytest.mark.parametrize("second", ["", "runs/b"])
-def test_a_run_keeps_its_parent(tmp_path, first, second):
+def test_stages_that_are_not_trained_cannot_be_frozen(run, pretrained, tmp_path):
+    frozen = dataclasses.replace(PRESET, freeze_d=1)
+    Parent.load(run.path).check_fits(frozen)
+    Parent.load(pretrained).check_fits(frozen)
+    generator_only = shutil.copytree(pretrained, tmp_path / "generator_only")
+    (generator_only / WEIGHTS["discriminator"]).unlink()
+    parent = Parent.load(generator_only)
+    parent.check_fits(PRESET)
+    with pytest.raises(UserError, match=r"^freeze_d=1: .*generator_only"):
+        parent.check_fits(frozen)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ("", "", True),
+        ("runs/a", "", False),
+        ("", "runs/a", False),
+        ("runs/a", "runs/b", False),
+        ("runs/a:best", "runs/a", False),
+        ("runs/a", "./runs/a/", True),
+        ("runs/a:best", "{cwd}/runs/a:best", True),
+        ("runs/link", "runs/a", True),
+        ("hf://user/a", "hf://user/a", True),
+        ("hf://user/a", "hf://user/b", False),
+    ],
+)
+def test_a_run_keeps_its_parent(tmp_path, monkeypatch, first, second, is_same):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/a").mkdir(parents=True)
+    (tmp_path / "runs/link").symlink_to("a")
+
     def start(init_from):
-        directory = RunDirectory(tmp_path)
+        init_from = init_from.format(cwd=tmp_path)
+        directory = RunDirectory(tmp_path / "new")
         options = {"seed": 0} | ({"init_from": init_from} if init_from else {})
         try:
             directory.start(PRESET, options, "portraits:1")
@@ -237,8 +268,9 @@ def test_a_run_keeps_its_parent(tmp_path, first, second):
             directory.release_lock()
 
     start(first)
-    start(first)
-    if first != second:
+    if is_same:
+        start(second)
+    else:
         with pytest.raises(UserError, match=r"init_from was .*: init_from=.* starts"):
             start(second)
 
