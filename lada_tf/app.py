@@ -12,7 +12,6 @@ import socket
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from lada_tf import runtime
 from lada_tf.errors import UserError, one_line_errors

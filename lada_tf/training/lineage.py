@@ -9,8 +9,8 @@ from pathlib import Path
 from lada_tf.errors import UserError
 from lada_tf.models.hub import HUB_PREFIX
 from lada_tf.training.checkpoints import checkpoint_paths, read_manifest
-from lada_tf.training.official_checkpoint import OFFICIAL_PREFIX, REPO
 from lada_tf.training.load import find_run
+from lada_tf.training.official_checkpoint import OFFICIAL_PREFIX, REPO
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 
 

@@ -1,9 +1,8 @@
-"""The directory of a training run: configuration, lock, metrics."""
+"""The directory of a training run: paths, configuration, lock, reports."""
 
 import contextlib
 import dataclasses
 import errno
-import functools
 import json
 import math
 import os
@@ -20,7 +19,6 @@ from lada_tf.io import (
     DISK_FULL_ERRORS,
     failure_reason,
     read_text,
-    sync_directory,
     try_lock,
     user_files,
     user_path,
@@ -67,10 +65,6 @@ class RunDirectory:
 
     Args:
         path: path of the directory. `start` creates it.
-
-    Attributes:
-        has_tensorboard: whether to write logs/.
-        new_metrics: the logged values that no callback of the user has seen yet.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -80,8 +74,6 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.logs = self.path / "logs"
         self.metrics_file = self.path / "metrics.jsonl"
-        self.has_tensorboard = True
-        self.new_metrics: dict[str, float] = {}
         self._lock: IO | None = None
 
     def check(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
@@ -164,38 +156,6 @@ class RunDirectory:
             return configuration.parse_settings(read_text(self.flags_file))
         except (OSError, UnicodeError) as error:
             raise UserError(f"{self.flags_file}: cannot be read ({error})") from error
-
-    @functools.cached_property
-    def writer(self) -> tf.summary.SummaryWriter:
-        """The writer of logs/, if `has_tensorboard`."""
-        if not self.has_tensorboard:
-            return tf.summary.create_noop_writer()
-        return tf.summary.create_file_writer(str(self.logs))
-
-    def log_metrics(self, images: int, values: dict[str, float]) -> None:
-        """Write values, by name, to metrics.jsonl and TensorBoard.
-
-        The line is on the disk before a later checkpoint, which depends on it.
-        """
-        is_new = not self.metrics_file.exists()
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"images": images, **values}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if is_new:
-            sync_directory(str(self.path))
-        self.new_metrics.update(values)
-        with self.writer.as_default(step=images):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-
-    def truncate_metrics(self, images: int) -> None:
-        """Delete the lines after `images` images. The resumed run writes them again."""
-        self.new_metrics.clear()
-        if self.metrics_file.exists():
-            records = read_metrics(self.metrics_file)
-            kept = [f"{json.dumps(r)}\n" for r in records if r["images"] <= images]
-            write_atomically(self.metrics_file, "".join(kept))
 
     def write_nonfinite(self, step: int, **facts: Any) -> Path:
         """Write a report of a step that was not finite, and return its path.

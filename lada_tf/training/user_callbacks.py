@@ -19,6 +19,7 @@ from lada_tf.evaluation.callback import IntervalCallback
 from lada_tf.io import read_json, write_json
 from lada_tf.models.fit_callbacks import prepared
 from lada_tf.training.run_directory import RunDirectory
+from lada_tf.training.run_log import RunLog
 
 LOGGERS = ("tensorboard", "wandb", "mlflow")
 
@@ -31,19 +32,19 @@ class UserCallbacks(IntervalCallback):
 
     Args:
         callbacks: the callbacks.
-        directory: the run directory, which gets the metrics first.
+        log: the log of the run, which gets the metrics first.
         interval: number of images per epoch.
     """
 
     def __init__(
         self,
         callbacks: Sequence[keras.callbacks.Callback],
-        directory: RunDirectory,
+        log: RunLog,
         interval: int,
     ):
         super().__init__(interval)
         self._callbacks = list(callbacks)
-        self._directory = directory
+        self._log = log
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
@@ -64,8 +65,7 @@ class UserCallbacks(IntervalCallback):
         super().on_train_batch_end(batch, logs)
 
     def act(self, images_seen):
-        logs, self._directory.new_metrics = self._directory.new_metrics, {}
-        self._list.on_epoch_end(images_seen // self.interval - 1, logs)
+        self._list.on_epoch_end(images_seen // self.interval - 1, self._log.take_new())
         self._is_new_epoch = True
 
     def on_train_end(self, logs=None):

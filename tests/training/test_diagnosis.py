@@ -174,8 +174,8 @@ def test_a_finished_run_that_was_too_short_gets_more_images():
 def test_suggested_commands_work_for_the_data_of_the_run():
     """`evaluate` refuses the tfds data of a run without the flag."""
     spaces = run_of(preset={"data": "my photos"}, grid=RANDOM // 17)
-    (finding,) = diagnose(spaces)
-    assert "--source='my photos' " in finding.next_command
+    commands = [finding.next_command for finding in diagnose(spaces)]
+    assert "prepare_data --source='my photos' --report" in commands
     assert "safe_mode" not in not_visible(spaces)[0]
     for run in (
         run_of(preset={"data": "tfds:cifar10"}),

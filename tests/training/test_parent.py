@@ -19,6 +19,7 @@ from lada_tf.training import TrainingOptions, trainer
 from lada_tf.training.callbacks import GRID_IMAGES, MetricsLog
 from lada_tf.training.checkpoints import PREFIX, VALUE, Checkpoints
 from lada_tf.training.lineage import read_origin
+from lada_tf.training.loop import TrainingLoop
 from lada_tf.training.parent import NETWORKS, Parent, _fields
 from lada_tf.training.run_directory import RunDirectory
 from lada_tf.training.sources import load_source
@@ -81,7 +82,7 @@ def test_a_run_starts_from_the_weights_of_its_parent(
     def fail(*_):
         raise Killed
 
-    monkeypatch.setattr(trainer.TrainingLoop, "_call", fail)
+    monkeypatch.setattr(TrainingLoop, "_call", fail)
     with pytest.raises(Killed):
         train(tmp_path / "new", source)
     expected = load_source(source)

@@ -15,6 +15,7 @@ from lada_tf.errors import UserError, WorkerLost
 from lada_tf.io import replacing, write_atomically
 from lada_tf.models import PRESETS
 from lada_tf.training.run_directory import RunDirectory, read_metrics
+from lada_tf.training.run_log import RunLog
 
 PRESET = PRESETS["tiny"]
 OPTIONS = {"seed": 0, "flip": False, "log_images": 100}
@@ -255,7 +256,7 @@ def test_a_run_without_its_checkpoints_does_not_start_again(tmp_path, left):
     start_and_release(tmp_path, PRESET, OPTIONS)
     directory = RunDirectory(tmp_path)
     if left == "metrics":
-        directory.log_metrics(10, {"d_loss": 1.0})
+        RunLog(directory).write(10, {"d_loss": 1.0})
     if left == "samples":
         (directory.samples / "grid-0000000000.png").touch()
     start_and_release(tmp_path, PRESET, OPTIONS)  # killed before its first checkpoint
@@ -297,7 +298,7 @@ def test_metrics_are_synced_before_a_checkpoint_can_follow(tmp_path, monkeypatch
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number)))
     directory = RunDirectory(tmp_path)
     for images in (10, 20):
-        directory.log_metrics(images, {"d_loss": 1.0})
+        RunLog(directory).write(images, {"d_loss": 1.0})
         assert directory.metrics_file.stat() in synced
     assert any(stat.S_ISDIR(state.st_mode) for state in synced)  # of the new file
 
@@ -310,11 +311,11 @@ def test_torn_metrics_are_left_out(tmp_path, line):
     directory = RunDirectory(tmp_path)
     assert read_metrics(directory.metrics_file) == []
     directory.metrics_file.write_bytes(line + b"\n")
-    directory.log_metrics(10, {"d_loss": 1.0})
+    RunLog(directory).write(10, {"d_loss": 1.0})
     with directory.metrics_file.open("ab") as file:
         file.write(line)
     assert read_metrics(directory.metrics_file) == [{"images": 10, "d_loss": 1.0}]
-    directory.truncate_metrics(10)
+    RunLog(directory).truncate(10)
     assert directory.metrics_file.read_text() == '{"images": 10, "d_loss": 1.0}\n'
 
 
@@ -341,10 +342,10 @@ def test_temporary_files_of_a_killed_process_are_deleted(tmp_path):
 def test_metrics_are_truncated_to_the_checkpoint(tmp_path):
     directory = RunDirectory(tmp_path)
     for images in (10, 20, 30):
-        directory.log_metrics(images, {"d_loss": 1.0})
+        RunLog(directory).write(images, {"d_loss": 1.0})
     with directory.metrics_file.open("a") as file:
         file.write('{"images": 4')  # a line torn by the end of the process
-    directory.truncate_metrics(20)
+    RunLog(directory).truncate(20)
     lines = directory.metrics_file.read_text().splitlines()
     assert [json.loads(line)["images"] for line in lines] == [10, 20]
 
