@@ -1,10 +1,8 @@
 """How Keras trains LadaGAN: `compile`, `fit`, `evaluate`, their metrics and checks."""
 
-import contextlib
 import importlib
 import itertools
 import os
-import re
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +15,7 @@ import tensorflow as tf
 from lada_tf.models.discriminator import check_images, check_range
 from lada_tf.models.fit_callbacks import ProgressBar, prepared
 from lada_tf.models.losses import METRICS, TEST_METRICS
-from lada_tf.models.optimizer_step import Optimizers, make_optimizer
+from lada_tf.models.optimizer_step import Optimizers, indivisible_batch, make_optimizer
 
 # Networks that a saved model may name. A path could belong to somebody else's file.
 FEATURES = ("small_classifier", "keras_inception_v3", "inception")
@@ -251,10 +249,18 @@ class ImageTrainer(keras.Model):
             self._open_distances()  # fails here, and not after an epoch
         kwargs["validation_split"] = validation_split
         callbacks = prepared(callbacks, ProgressBar)
-        with warnings.catch_warnings(), _one_line_errors():
+        with warnings.catch_warnings():
             if "shuffle" not in kwargs:  # Keras' default is for arrays alone
                 warnings.filterwarnings("ignore", "`shuffle=True` was passed")
-            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+            try:
+                return super().fit(
+                    x, y, batch_size, epochs, verbose, callbacks, **kwargs
+                )
+            except tf.errors.InvalidArgumentError as error:  # with TensorFlow's report
+                message = indivisible_batch(self.gradient_accumulation_steps)
+                if message in str(error):
+                    raise ValueError(message) from None
+                raise
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Run one training step, see `keras.Model.train_on_batch` and `fit`."""
@@ -387,18 +393,6 @@ def deserialized(config: dict, names: tuple[str, ...]) -> dict:
     """Return a copy of the config with the Keras objects of these names."""
     objects = {n: keras.saving.deserialize_keras_object(config[n]) for n in names}
     return {**config, **objects}
-
-
-@contextlib.contextmanager
-def _one_line_errors():
-    """Raise our own errors in a graph as ValueError, without TensorFlow's report."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        text = re.search(r"gradient_accumulation_steps=[^\]]*\)", str(error))
-        if not text:
-            raise
-        raise ValueError(text[0]) from None
 
 
 def _on_replicas(batch) -> Iterator[tf.Tensor]:
