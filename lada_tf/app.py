@@ -1,7 +1,7 @@
-"""Entry point that all commands share: parse flags, run, report errors in one line.
+"""Entry point of all commands: parse flags, run, report errors in one line.
 
-A command imports this module before anything that imports TensorFlow, so that it prints
-none of TensorFlow's log lines.
+A command imports this module before any module that imports TensorFlow. Otherwise,
+TensorFlow's log lines appear on stderr.
 """
 
 import functools
@@ -50,9 +50,9 @@ def DEFINE_paths(name: str, doc: str) -> None:
 
 
 def DEFINE_source(doc: str) -> None:
-    """Define `--model` and its alias `--run_dir`, `--best` and `--safe_mode`.
+    """Define `--model`, its alias `--run_dir`, `--best`, and `--safe_mode`.
 
-    `get_source` returns their value.
+    `get_source` returns the model that they name.
     """
     DEFINE_path("model", None, f"{doc}: {SOURCES}.")
     DEFINE_path("run_dir", None, "The same as --model.")
@@ -63,7 +63,7 @@ def DEFINE_source(doc: str) -> None:
 
 
 def get_source() -> str:
-    """Return the source of a model, such as RUN or RUN:best.
+    """Return the source of the model that the flags name, such as RUN or RUN:best.
 
     Raises:
         UserError: if there is none, or more than one.
@@ -82,7 +82,7 @@ def get_source() -> str:
 
 
 def DEFINE_safe_mode() -> None:
-    """Define `--safe_mode`. Without it, `run` turns off Keras' safe mode."""
+    """Define `--safe_mode`. If it is false, `run` turns off Keras' safe mode, too."""
     flags.DEFINE_boolean(
         "safe_mode",
         True,
@@ -113,12 +113,14 @@ def run(
 ) -> None:
     """Parse the flags, call `main()`, and exit with its return value.
 
-    `--help` and `-h` list the flags by topic, and the others in the order of their
-    definition. `topics` maps a title to names with spaces between them. The flag that
-    `positional` names can be the first argument, without `--name=`.
-
     Errors of the user or the system end with one line, see `one_line_errors`. So do
-    flag errors and extra arguments, with code 2.
+    invalid flags and extra arguments, with code 2.
+
+    Args:
+        main: returns the exit code, or None for 0.
+        topics: sections of `--help`: title -> names of flags, separated by spaces.
+            Other flags follow in the order of their definition.
+        positional: name of a flag. The first argument can be its value alone.
     """
     logging.set_verbosity(logging.WARNING)  # --verbosity=1 shows more
     if sys.stderr and sys.stderr.isatty():  # a file also gets the time and the module
@@ -131,15 +133,24 @@ def run(
                 lambda argv: _run_main(main, argv),
                 flags_parser=lambda argv: _parse_flags(argv, topics or {}),
             )
+        except flags.UnrecognizedFlagError as error:
+            text = str(error).replace(" ?", "?")  # after a suggestion
+            end = "" if text.endswith("?") else "."
+            raise UserError(f"{text}{end} --help lists the flags") from error
         except flags.Error as error:
-            raise UserError(str(error)) from error
+            raise UserError(str(error).removeprefix("flag ")) from error
 
 
 def check_port(name: str, host: str, port: int) -> None:
-    """Check that a server can listen on a port, before the work to start it.
+    """Check that a server can listen on a port.
+
+    Args:
+        name: name of the port's flag, for the error.
+        host: name or address on which the server listens.
+        port: number of the port.
 
     Raises:
-        UserError: if it cannot, with `name=port`.
+        UserError: if another server uses the port, or there is no such host.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -187,18 +198,21 @@ def _help(topics: Mapping[str, str]) -> str:
         for name in names.split():
             flag = flags.FLAGS[name]
             default = (flag.default_as_str or "").strip("'")
-            note = f" The default is {default}." if default else ""
+            note = f" The default is {default}." if default.strip("[]") else ""
             text += f"  --{'[no]' if flag.boolean else ''}{name}\n"
-            text += (
-                textwrap.indent(textwrap.fill(f"{flag.help}{note}", 80), " " * 6) + "\n"
-            )
-    return f"{text}\n--helpfull lists the flags of absl and TensorFlow too."
+            doc = flag.help.partition(";\n")[0]  # before absl's note on repeated flags
+            text += textwrap.indent(textwrap.fill(f"{doc}{note}", 80), " " * 6) + "\n"
+    return f"{text}\n--helpfull also lists the flags of absl and TensorFlow."
 
 
 def _expand_flagfiles(arguments: Iterable[str], opened: tuple = ()) -> list[str]:
     """Replace each `--flagfile=PATH` by the flags in that file.
 
-    absl would read the file in the encoding of the locale, and reject a BOM.
+    absl would decode the file with the locale's encoding, and reject a byte order mark.
+
+    Args:
+        arguments: arguments of the command.
+        opened: paths of the flagfiles that contain these arguments.
     """
     expanded = []
     iterator = iter(arguments)
@@ -220,7 +234,7 @@ def _expand_flagfiles(arguments: Iterable[str], opened: tuple = ()) -> list[str]
 
 
 def _run_main(main: Callable[[], int | None], argv: list[str]) -> None:
-    if argv[1:]:  # or a line of a flagfile without its dashes
+    if argv[1:]:  # an argument, or a line of a flagfile, without dashes
         raise UserError(
             f"unexpected argument {argv[1]!r}: write flags as --name=value, one per "
             "line in a flagfile"

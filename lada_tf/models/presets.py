@@ -74,58 +74,66 @@ class Preset:
     """One configuration. Each field is a flag of `lada-tf train` with the same name."""
 
     data: str = setting("Train on this dataset: a path or a name, see docs/data.md.")
-    image_size: int = setting("Resize images to this side, in pixels.")
-    g_widths: tuple[int, ...] = setting("Set the token width of each stage.")
+    image_size: int = setting("Train at this width and height, in pixels.")
+    g_widths: tuple[int, ...] = setting(
+        "Set the token width of each stage, such as 1024,256,64."
+    )
     output_head: str = setting(
-        "Choose the head that turns tokens into an image.", choices=OUTPUT_HEADS
+        "Turn tokens into pixels with this head.", choices=OUTPUT_HEADS
     )
     d_widths: tuple[int, ...] = setting(
-        "Set the channels of the convolutions down to 16x16."
+        "Set the channels of the convolutions down to 16x16, such as 64,128,256."
     )
-    batch_size: int = setting("Train on this many images per step, on all devices.")
+    batch_size: int = setting("Train on this many images per step, over all devices.")
     augment: str = setting(
-        "Apply this DiffAugment policy: color,translation,cutout, parts of it, or "
-        "empty.",
+        "Apply these operations of DiffAugment: color, translation, cutout, separated "
+        "by commas. Empty turns DiffAugment off.",
         parts=OPERATIONS,
     )
     total_images: int = setting(
-        "Stop after this many real images, counting repetitions.",
+        "Stop after the discriminator has seen N real images, with repetitions.",
         interval="[0, 1e18]",
     )
     resize: str = setting(
-        "Resize images in this way: center_crop, plain, lsun, pad or unchanged, see "
-        "docs/data.md. Empty selects the default of the dataset.",
+        "Resize images by this method: center_crop, plain, lsun, pad, or unchanged, "
+        "see docs/data.md. Empty selects the default of the dataset.",
         "",
     )
     subset: float = setting(
-        "Train on this fraction of the images.", 1.0, interval="(0, 1]"
+        "Train on this fraction of the images, such as 0.1.", 1.0, interval="(0, 1]"
     )
     decoder_widths: tuple[int, ...] = setting(
         "Set the channels of each level of the decoder head.", ()
     )
     base_resolution: int = setting("Set the side of the first grid of tokens.", 8)
-    latent_dim: int = setting("Set the length of a latent.", 128)
+    latent_dim: int = setting("Set the dimension of the latents.", 128)
     g_heads: tuple[int, ...] = setting(
-        "Set the attention heads: one number, or one per stage.", (4,)
+        "Set the number of attention heads: one value, or one per stage.", (4,)
     )
     g_mlp_dim: tuple[int, ...] = setting(
-        "Set the hidden widths of the MLPs: one number, or one per stage.", (512,)
+        "Set the hidden width of the MLPs: one value, or one per stage.", (512,)
     )
     g_attention: str = setting(
         "Use this attention: lada, fastformer, linformer, dot_product, swin, "
         "lada_swin, or module:Class.",
         "lada",
     )
-    g_norm: str = setting("Use this normalization.", "sln", choices=NORMS)
+    g_norm: str = setting(
+        "Use self-modulated layer normalization (sln), or plain layer normalization.",
+        "sln",
+        choices=NORMS,
+    )
     g_mlp_residual: bool = setting("Add a residual connection around the MLPs.", False)
-    lee_convolution: bool = setting("Convolve between the stages.", True)
+    lee_convolution: bool = setting(
+        "Add a convolution after each pixel shuffle between stages.", True
+    )
     d_attention: str = setting(
         "Use this attention (see g_attention), or conv for convolutions only.", "lada"
     )
     d_out_widths: tuple[int, int] = setting(
-        "Set the channels of the last two hidden maps.", (512, 1024)
+        "Set the channels of the last two hidden layers.", (512, 1024)
     )
-    d_heads: int = setting("Set the attention heads.", 4)
+    d_heads: int = setting("Set the number of attention heads.", 4)
     d_mlp_dim: int = setting("Set the hidden width of the MLP.", 512)
     d_batch_norm: bool = setting("Use batch normalization.", True)
     score: str = setting(
@@ -134,11 +142,11 @@ class Preset:
         "joint",
         choices=SCORE_FORMS,
     )
-    g_initializer: str = setting("Use this initializer.", "orthogonal")
-    d_initializer: str = setting("Use this initializer.", "orthogonal")
+    g_initializer: str = setting("Use this Keras initializer.", "orthogonal")
+    d_initializer: str = setting("Use this Keras initializer.", "orthogonal")
     icnr: bool = setting(
-        "Start all sub-pixels of a pixel shuffle with the same weights (ICNR), against "
-        "a checkerboard.",
+        "Initialize all sub-pixels of a pixel shuffle with the same weights (ICNR), to "
+        "avoid checkerboard patterns.",
         False,
     )
     loss: str = setting(
