@@ -28,7 +28,7 @@ CHECKPOINT_SECONDS = 600  # the longest time between two checkpoints
 
 
 class _Unbreakable(ObjectWrapper):
-    """A stream whose reader can leave."""
+    """A stream that ignores the errors of writes."""
 
     def write(self, text):
         with contextlib.suppress(OSError, ValueError):
@@ -41,10 +41,8 @@ class _Unbreakable(ObjectWrapper):
 
 @contextlib.contextmanager
 def unbreakable_streams() -> Iterator[None]:
-    """Print in the body without errors if the terminal or the reader of a pipe is gone.
+    """Let training continue if its terminal, or the reader of its pipe, is gone."""
 
-    Training continues without them.
-    """
     stdout, stderr = _Unbreakable(sys.stdout), _Unbreakable(sys.stderr)
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         yield
@@ -157,8 +155,11 @@ class Stopped(SystemExit):
 class StopSignal:
     """Context in which signals ask training to stop, instead of ending the process.
 
-    Only the main thread can handle signals. In other threads, this does nothing.
-    Ignored signals stay ignored, such as SIGHUP after `nohup`.
+    Signals that the process ignores stay ignored, such as SIGHUP after `nohup`. In a
+    thread other than the main thread, this context does nothing.
+
+    Args:
+        ignore: whether to ignore the signals.
 
     Attributes:
         number: number of the last signal, or None.
@@ -171,7 +172,8 @@ class StopSignal:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
-            names = {"SIGTERM", "SIGINT", "SIGHUP"} & set(dir(signal))  # as on Windows
+            # Windows has no SIGHUP.
+            names = {"SIGTERM", "SIGINT", "SIGHUP"} & set(dir(signal))
             for number in [getattr(signal, name) for name in sorted(names)]:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     previous = signal.signal(number, self._handler)
@@ -188,7 +190,7 @@ class StopSignal:
 
     def _on_signal(self, number, frame):
         if self.number is None:
-            # The signal can have interrupted a print, and the terminal can be gone.
+            # `print` could be interrupted here. The terminal can be gone.
             with contextlib.suppress(OSError):
                 os.write(2, b"\nstopping after this step; Ctrl-C again stops now\n")
         elif number == signal.SIGINT:
@@ -199,9 +201,9 @@ class StopSignal:
 class CheckpointEvery(IntervalCallback):
     """Saves checkpoints at intervals, every 10 minutes, at the end, and on a signal.
 
-    After a signal, the current call of the training loop ends, a checkpoint is saved,
-    and the process exits with 128 plus the signal's number: 143 (SIGTERM), 130 (SIGINT)
-    or 129 (SIGHUP).
+    A signal lets the current call of the training loop end. Then this callback saves a
+    checkpoint and raises `Stopped` with code 143 (SIGTERM), 130 (SIGINT) or 129
+    (SIGHUP).
     """
 
     def __init__(self, checkpoints: Checkpoints, interval: int, stop: StopSignal):
@@ -215,7 +217,7 @@ class CheckpointEvery(IntervalCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.params and batch + 1 == self.params.get("steps"):
-            return  # at the end, a checkpoint follows what the other callbacks write
+            return  # `on_train_end` saves, after the other callbacks have written
         super().on_train_batch_end(batch, logs)
         late = time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
         if self.stop.number is not None or late:

@@ -93,7 +93,7 @@ class TrainingRun:
             state = int(self.parent.sha256[:15], 16)
         distribution.check_same_state(self.strategy, state)
         if restored and self._is_chief:
-            # The process can have died while it replaced or deleted checkpoints.
+            # The last process can have died while it replaced or deleted checkpoints.
             self._checkpoints.keep_restored(restored)
             self._checkpoints.remove_leftovers()
 
@@ -174,8 +174,8 @@ class TrainingRun:
         log.truncate(self.gan.images_seen)
         needs_first = options.on_nonfinite == "rollback" or "init_from" in self.settings
         if needs_first and not checkpoints.paths():
-            # The target of a rollback before the first interval; and a run that resumes
-            # does not need its parent.
+            # A rollback before the first interval needs this checkpoint. So does a run
+            # that resumes without its parent.
             checkpoints.save()
         callbacks: list[keras.callbacks.Callback] = [
             MetricsLog(log, options.log_images),
@@ -199,7 +199,7 @@ class TrainingRun:
             callbacks.append(evaluation)
         if user_callbacks:
             callbacks.append(UserCallbacks(user_callbacks, log, options.log_images))
-        # After the others, so that a checkpoint includes what they have reset.
+        # Last, so that a checkpoint contains the metrics as the others have reset them.
         saving = CheckpointEvery(checkpoints, options.checkpoint_images, self.stop)
         return [*callbacks, saving, progress]
 
@@ -209,7 +209,7 @@ class TrainingRun:
         Raises:
             TrainingDiverged: if the options do not allow another rollback.
         """
-        file: str | Path = "the report of the first worker"
+        file: str | Path = "the report that the first worker writes"
         if self._is_chief:
             batch_size, seed = self.preset.batch_size, self.gan.seed
             indices = batch_indices(len(self.source), batch_size, seed, step.step)

@@ -67,9 +67,12 @@ def check(
     source: ImageSource | None = None,
     init_from: str | os.PathLike | Parent | None = None,
 ) -> None:
-    """Check all that can be wrong before training, and write nothing.
+    """Raise the errors that `train` would raise before the first step. Write nothing.
 
-    Args and errors: see `train`. Without a source, this checks what needs no images.
+    Args:
+        source: if None, skip the checks that need images.
+
+    The other arguments and the errors are those of `train`.
     """
     if not preset.total_images:
         raise UserError("total_images=0: set the number of images to train on")
@@ -100,7 +103,7 @@ def dry_run(
 ) -> None:
     """Print the plan, build the models, and run a few steps. Write no files.
 
-    Args and errors: see `train`.
+    The arguments and errors are those of `train`.
     """
     preset = dataclasses.replace(preset, resize=source.resize)
     parent = open_parent(init_from, RunDirectory(run_dir), options.seed)
@@ -159,30 +162,30 @@ def train(
     Args:
         preset: the configuration.
         source: real images, from `lada_tf.data.open_source`.
-        run_dir: path of a run directory: a new one, or one of the same run.
+        run_dir: path of a new run directory, or of the run to resume.
         options: seed, intervals, precision, and so on.
-        strategy: from `lada_tf.training.distribution.make_strategy`. By default the
+        strategy: from `lada_tf.training.distribution.make_strategy`. The default is the
             current one. With several workers, only the chief writes the run directory.
-        source_settings: flags of `lada_tf.train` by which `source` was opened, to store
-            them in the run's `flags.cfg`.
+        source_settings: flags of `lada_tf.train` that opened `source`, to store them in
+            the run's `flags.cfg`.
         loggers: where to write metrics besides metrics.jsonl, see
             `lada_tf.training.user_callbacks`.
-        callbacks: Keras callbacks. They are not part of the run's state.
-        init_from: a `Parent` or its source (see `lada_tf.training.Parent`): a new run
-            starts from its weights, with new optimizers. A resumed run does not read
-            it.
+        callbacks: Keras callbacks. Checkpoints do not contain their state.
+        init_from: a `Parent` or its source. A new run starts from its weights, with new
+            optimizers. A resumed run does not load it.
 
     Returns:
         The trained `LadaGAN`.
 
     Raises:
-        UserError: if the directory is in use, holds something else, or cannot be
+        UserError: if the directory is in use, contains something else, or cannot be
             written; if the disk is full; or if the networks of `init_from` differ.
             Existing checkpoints stay valid.
-        TrainingDiverged: at a loss or gradient that is not finite, after the rollbacks
-            that `options` allow. `nonfinite-<step>.json` in the run directory has the
+        TrainingDiverged: if a loss or gradient is not finite, after the rollbacks that
+            `options` allow. `nonfinite-<step>.json` in the run directory has the
             details.
         WorkerLost: if another worker is gone.
+        SystemExit: after SIGINT, SIGTERM or SIGHUP, when a checkpoint is saved.
     """
     preset = dataclasses.replace(preset, resize=source.resize)
     options = options or TrainingOptions()
@@ -190,8 +193,8 @@ def train(
     check_loggers(loggers)
     if callbacks and distribution.count_workers(strategy) > 1:
         raise UserError(
-            "callback: not with several workers, because callbacks run on the first "
-            "one only and can change its weights"
+            "callback: not supported with several workers, because callbacks run on the "
+            "first worker only and can change its weights. Leave it out"
         )
     extractor = None
     if distribution.is_chief(strategy):
@@ -233,7 +236,7 @@ def train(
 
 
 def _as_setting(init_from: str | os.PathLike | Parent | None) -> dict[str, str]:
-    """Return the setting of flags.cfg. Runs without a parent have none."""
+    """Return the line for flags.cfg, or nothing for a run without a parent."""
     if not init_from:
         return {}
     source = init_from.source if isinstance(init_from, Parent) else init_from
@@ -241,7 +244,7 @@ def _as_setting(init_from: str | os.PathLike | Parent | None) -> dict[str, str]:
 
 
 def _choose_features(options: TrainingOptions, preset: Preset) -> TrainingOptions:
-    """Return the options with the name of the features, if there are evaluations."""
+    """Return the options with a choice of features, if the run has evaluations."""
     if not options.eval_images or options.eval_features:
         return options
     features = choose_features(preset.image_size)
