@@ -285,7 +285,7 @@ def read_json(
     if not isinstance(content, dict):
         raise UserError(f"{path}: cannot be read: it is not a JSON object")
     if not has_fields(content, fields or {}):
-        raise UserError(f"{path}: fields are missing or have other types")
+        raise UserError(f"{path}: is damaged, or another program wrote it")
     return content
 
 
@@ -306,8 +306,8 @@ def sha256(path: str | os.PathLike) -> str:
 def file_state(paths: Iterable[str]) -> str | None:
     """Return a digest of sizes, times, and inodes, to detect changes of files.
 
-    Return None if there are no files, or if one changed in the last two seconds: a later
-    write could get the same time.
+    Return None if there are no files, or if one changed in the last two seconds: the
+    next write could get the same time.
     """
     sha, newest = hashlib.sha256(), 0
     for path in paths:

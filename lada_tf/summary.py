@@ -3,7 +3,7 @@
 python -m lada_tf.summary                    # all presets
 python -m lada_tf.summary --preset=ffhq128   # one preset
 python -m lada_tf.summary --output=summary.json
-python -m lada_tf.summary --run_dir=runs/mine   # a run, its best figure, its parents
+python -m lada_tf.summary --run_dir=runs/mine   # a run, its best distance, its parents
 """
 
 from pathlib import Path

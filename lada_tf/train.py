@@ -113,8 +113,8 @@ def main() -> None:
     options = configuration.options_from_flags(FLAGS)
     if not preset.data:
         raise UserError(
-            "--data is required, because this preset has no dataset of its own. "
-            "Example: --data=photos/"
+            "--data is missing: this preset has no dataset of its own. Example: "
+            "--data=photos/"
         )
     check_loggers(FLAGS.logger)
     callbacks = [make_callback(name) for name in FLAGS.callback]

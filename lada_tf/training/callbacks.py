@@ -190,7 +190,7 @@ class StopSignal:
 
     def _on_signal(self, number, frame):
         if self.number is None:
-            # `print` could be interrupted here. The terminal can be gone.
+            # Not `print`: the signal can have interrupted it. The terminal can be gone.
             with contextlib.suppress(OSError):
                 os.write(2, b"\nstopping after this step; Ctrl-C again stops now\n")
         elif number == signal.SIGINT:

@@ -35,10 +35,10 @@ class Parent:
     """A trained model from which a new run starts.
 
     Attributes:
-        source: what `load_source` takes.
-        fields: the fields of `Preset` that it knows.
-        architecture: those that its weights depend on.
-        settings: the text of the settings that it was trained with, by flag name.
+        source: name or path of the model, see `lada_tf.training.sources`.
+        fields: the known fields of its `Preset`.
+        architecture: the fields on which the shapes of its weights depend.
+        settings: the settings of its training, as text by flag name.
         images_seen: number of real images that it has seen.
         weights: the values of all weights of each of `NETWORKS`.
     """
@@ -84,9 +84,9 @@ class Parent:
     def preset(self, **changes: Any) -> Preset:
         """Return the parent's configuration with changes.
 
-        `resize` and `subset` belong to the data: with other data, they have their
-        defaults. If the parent is not a run, `batch_size` and `total_images` are those
-        of the preset with the same networks.
+        With other data, `resize` and `subset` have their defaults. If the parent is not
+        a run, `batch_size` and `total_images` are those of the preset with the same
+        networks.
 
         Raises:
             UserError: if a required field is unknown.
@@ -97,8 +97,8 @@ class Parent:
         fields |= changes
         if missing := [name for name in REQUIRED if name not in fields]:
             raise UserError(
-                f"init_from={self.source}: this model has no value of "
-                f"{', '.join(missing)}. Set it, such as {missing[0]}=..."
+                f"init_from={self.source}: this model does not know "
+                f"{', '.join(missing)}. Set {missing[0]}=..."
             )
         return Preset(**fields)
 
@@ -124,7 +124,7 @@ class Parent:
         if differences:
             raise UserError(
                 f"init_from={self.source}: its networks differ: "
-                f"{', '.join(differences)}. Leave out these settings and preset"
+                f"{', '.join(differences)}. Leave out these settings and the preset"
             )
         if preset.freeze_d and not has_discriminator(self.source):
             raise UserError(
@@ -133,13 +133,15 @@ class Parent:
             )
 
     def copy_to(self, gan: LadaGAN) -> None:
-        """Set the weights of a LadaGAN. Do not change its optimizers and counters."""
+        """Copy the weights to a LadaGAN. Its optimizers and counters do not change."""
         for name, values in self.weights.items():
             for weight, value in zip(getattr(gan, name).weights, values, strict=True):
                 weight.assign(value)
 
     def record(self, settings: Mapping[str, Any]) -> str:
-        """Return JSON for a run's flags.cfg: the weights, and the changed settings.
+        """Return the origin of a new run as JSON, for its flags.cfg.
+
+        It contains the checksum of the weights and the changed settings.
 
         Args:
             settings: the settings of the new run by flag name.
@@ -173,12 +175,12 @@ class Parent:
 def open_parent(
     init_from: str | os.PathLike | Parent | None, directory: RunDirectory, seed: int
 ) -> Parent | None:
-    """Return the parent of a run that has no checkpoint yet, or None.
+    """Return the parent of a new run, or None if the run resumes or has no parent.
 
     Args:
         init_from: a parent or its source. If None or empty, the run has no parent.
-        directory: the run directory.
-        seed: seed of the new discriminator, if the source has none.
+        directory: the run directory. A run with a checkpoint resumes.
+        seed: seed of the new discriminator, if the source has no discriminator.
 
     Raises:
         UserError: see `Parent.load`.

@@ -41,8 +41,8 @@ def load_source(
 ) -> LadaGAN:
     """Return the `LadaGAN` of a source.
 
-    It is compiled if it comes from a run or from `official:NAME`. If the source has no
-    discriminator, a new one is created, which logs a warning.
+    The model is compiled if it comes from a run or from `official:NAME`. If the source
+    has no discriminator, the model gets a new one, and a warning is logged.
 
     Args:
         source: see above. Local models take precedence.

@@ -193,8 +193,8 @@ def train(
     check_loggers(loggers)
     if callbacks and distribution.count_workers(strategy) > 1:
         raise UserError(
-            "callback: not supported with several workers, because callbacks run on the "
-            "first worker only and can change its weights. Leave it out"
+            "callback: not supported with several workers, because callbacks run on "
+            "the first worker only and can change its weights. Leave it out"
         )
     extractor = None
     if distribution.is_chief(strategy):

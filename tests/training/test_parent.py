@@ -174,7 +174,7 @@ def test_settings_of_the_parent_are_the_default(run):
 
 
 def test_a_model_without_a_run_has_the_settings_that_it_knows(pretrained):
-    with pytest.raises(UserError, match=r"of data, batch_size, total_images\."):
+    with pytest.raises(UserError, match=r" data, batch_size, total_images"):
         Parent.load(pretrained).preset()
     gan = LadaGAN.from_preset("tiny", r1_gamma=0.5, loss="hinge")
     fields = _fields(gan)
@@ -272,7 +272,7 @@ def test_a_run_keeps_its_parent(tmp_path, monkeypatch, first, second, is_same):
     if is_same:
         start(second)
     else:
-        with pytest.raises(UserError, match=r"init_from was .*: init_from=.* starts"):
+        with pytest.raises(UserError, match=r"init_from was "):
             start(second)
 
 
