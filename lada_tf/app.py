@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 from lada_tf import runtime
@@ -125,6 +126,7 @@ def run(
     logging.set_verbosity(logging.WARNING)  # --verbosity=1 shows more
     if sys.stderr and sys.stderr.isatty():  # a file also gets the time and the module
         logging.get_absl_handler().setFormatter(_TerminalFormatter())
+        warnings.formatwarning = _format_warning
     with one_line_errors(list(flags.FLAGS)):
         if positional and sys.argv[1:] and not sys.argv[1].startswith("-"):
             sys.argv[1] = f"--{positional}={sys.argv[1]}"
@@ -167,6 +169,10 @@ class _TerminalFormatter(python_logging.Formatter):
 
     def format(self, record: python_logging.LogRecord) -> str:
         return f"{record.levelname.lower()}: {super().format(record)}"
+
+
+def _format_warning(message: Warning | str, *_: object) -> str:
+    return f"warning: {message}\n"
 
 
 class _PathParser(flags.ArgumentParser):

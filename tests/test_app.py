@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import types
+import warnings
 
 import pytest
 
@@ -122,12 +123,15 @@ def test_warnings_on_a_terminal_are_plain_text(is_terminal, monkeypatch):
     monkeypatch.setattr(app.logging, "get_absl_handler", lambda: handler)
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(sys, "argv", ["x", "--absent"])
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     with pytest.raises(SystemExit):
         app.run(lambda: None)
     record = logging.makeLogRecord(
         {"msg": "skipped %s", "args": ("a.png",), "levelname": "WARNING", "levelno": 30}
     )
     assert (handler.format(record) == "warning: skipped a.png") == is_terminal
+    text = warnings.formatwarning("few images", UserWarning, "a.py", 1)
+    assert (text == "warning: few images\n") == is_terminal
 
 
 PYTHON = f"{sys.executable} -m lada_tf"

@@ -45,14 +45,14 @@ class TrainingRun:
         source: real images.
         directory: the run directory.
         options: seed, intervals, and so on.
-        settings: the options and further flags, to store them.
+        settings: the options and other flags, to store them in flags.cfg.
         loggers: names of the loggers.
         callbacks: callbacks of the user.
         strategy: the strategy that trains.
-        gan: a compiled `LadaGAN`.
-        extractor: features of the evaluations, or None without evaluations.
+        gan: a compiled `LadaGAN`, created in the scope of the strategy.
+        extractor: computes the features of evaluations. None if there are none, and in
+            workers other than the chief.
         parent: the parent of a new run, or None.
-        stop: the signal that ends the run.
     """
 
     preset: Preset
@@ -66,22 +66,21 @@ class TrainingRun:
     gan: LadaGAN
     extractor: Extractor | None
     parent: Parent | None
-    stop: StopSignal = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         self._is_chief = distribution.is_chief(self.strategy)
         # Only the chief handles signals; the other workers end when it does.
-        self.stop = StopSignal(ignore=not self._is_chief)
+        self._stop = StopSignal(ignore=not self._is_chief)
         self._checkpoints = Checkpoints(
             self.directory.checkpoints, self.gan, self.options.keep_checkpoints
         )
         self._log = RunLog(self.directory, "tensorboard" in self.loggers)
+        self._all_settings = dataclasses.asdict(self.preset) | self.settings
 
     def start(self) -> None:
         """Lock the run directory and restore its last checkpoint."""
-        all_settings = dataclasses.asdict(self.preset) | self.settings
         if self._is_chief:
-            record = self.parent.record(all_settings) if self.parent else ""
+            record = self.parent.record(self._all_settings) if self.parent else ""
             fingerprint = self.source.fingerprint
             self.directory.start(self.preset, self.settings, fingerprint, record)
         state = 0
@@ -106,29 +105,28 @@ class TrainingRun:
         """
         total = self.preset.total_images
         if not self._is_unfinished():
-            print(f"already trained: increase total_images={total} to continue")
+            print(f"already trained. To continue, increase total_images={total}")
             return
         devices = distribution.describe_devices(self.strategy)
         compiler = " with XLA" if self.options.jit_compile else ""
         print(f"training on {devices}. Compiling the first step{compiler}")
-        settings = dataclasses.asdict(self.preset) | self.settings
-        loggers = self.loggers if self._is_chief else ()
-        with self.stop, open_loggers(loggers, self.directory, settings) as theirs:
-            user_callbacks = [*self.callbacks, *theirs]
+        names = self.loggers if self._is_chief else ()
+        loggers = open_loggers(names, self.directory, self._all_settings)
+        with self._stop, loggers as logger_callbacks:
+            user_callbacks = [*self.callbacks, *logger_callbacks]
             try:
                 while self._is_unfinished():
-                    self.stop.exit_if_set()  # in a rollback
+                    self._stop.exit_if_set()  # in a rollback
                     try:
                         self._train_to_end(user_callbacks)
                     except NonFiniteStep as step:
                         self._roll_back(step)
-                self.stop.exit_if_set()  # in the last callbacks
+                self._stop.exit_if_set()  # in the last callbacks
             except Stopped:
-                command = (
-                    f"lada-tf train --run_dir={shlex.quote(str(self.directory.path))}"
-                )
+                path = shlex.quote(str(self.directory.path))
                 print(
-                    f"saved at {self.gan.images_seen:,} images. Resume with: {command}"
+                    f"saved at {self.gan.images_seen:,} images. Resume with: "
+                    f"lada-tf train --run_dir={path}"
                 )
                 raise
 
@@ -200,7 +198,7 @@ class TrainingRun:
         if user_callbacks:
             callbacks.append(UserCallbacks(user_callbacks, log, options.log_images))
         # Last, so that a checkpoint contains the metrics as the others have reset them.
-        saving = CheckpointEvery(checkpoints, options.checkpoint_images, self.stop)
+        saving = CheckpointEvery(checkpoints, options.checkpoint_images, self._stop)
         return [*callbacks, saving, progress]
 
     def _roll_back(self, step: NonFiniteStep) -> None:
