@@ -171,7 +171,13 @@ class _TerminalFormatter(python_logging.Formatter):
         return f"{record.levelname.lower()}: {super().format(record)}"
 
 
-def _format_warning(message: Warning | str, *_: object) -> str:
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
     return f"warning: {message}\n"
 
 
