@@ -102,9 +102,10 @@ def check_given(name: str, value: object) -> bool:
         return True
     text = (sys.modules["__main__"].__doc__ or "").replace("\\\n", " ")
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    examples = [line for line in lines if line.startswith("python -m ")]
+    examples = [line for line in lines if line.startswith(("python -m ", "lada-tf "))]
     examples.sort(key=lambda line: f"--{name}=" not in line)
-    raise UserError(f"--{name} is required. Example: {examples[0]}")
+    hint = f"Example: {examples[0]}" if examples else "See --help"
+    raise UserError(f"--{name} is required. {hint}")
 
 
 def run(

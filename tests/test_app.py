@@ -104,13 +104,14 @@ def test_the_source_of_a_model(flags, source, tmp_path, monkeypatch):
     ("docstring", "example"),
     [
         ("Do it.\n\n  python -m x --a=1\n  python -m x \\\n  --b=2", "x --b=2"),
-        ("Do it.\n\npython -m x --a=1", "x --a=1"),
+        ("Do it.\n\nlada-tf x --a=1", "x --a=1"),
+        ("Do it.", "--help"),
     ],
 )
 def test_a_missing_flag_is_named_with_an_example(docstring, example, monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("main", docstring))
     assert app.check_given("b", 1)
-    with pytest.raises(UserError, match=f"^--b .*python -m {example}$"):
+    with pytest.raises(UserError, match=f"^--b .*{example}$"):
         app.check_given("b", None)
 
 
