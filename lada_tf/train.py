@@ -3,9 +3,9 @@
     python -m lada_tf.train --preset=tiny --run_dir=runs/demo
     python -m lada_tf.train --preset=cifar10 --data=my_images/ --run_dir=runs/mine
 
-To resume from the last checkpoint, run the same command again. Or set --run_dir alone:
-the settings of the run are the defaults of the other flags. In a new run, flags without
-a default below have the value of the preset.
+To resume from the last checkpoint, run the same command again, or set --run_dir alone.
+The settings of the run are then the defaults of the other flags. In a new run, flags
+without a default below have the value of the preset.
 """
 
 from absl import flags
