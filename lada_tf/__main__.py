@@ -20,7 +20,7 @@ COMMANDS = (
     "summary",
     "demo",
 )
-USAGE = "usage: lada-tf COMMAND --flags    (lada-tf COMMAND --help lists the flags)"
+USAGE = "usage: lada-tf COMMAND --flag=value    (--help lists the flags of a command)"
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def _run_command() -> None:
 
 
 def _help() -> str:
-    """Return the commands with the first lines of their docstrings, not imported."""
+    """Return the commands with the first line of each docstring, without imports."""
     text = f"{USAGE}\n"
     for name in COMMANDS:
         source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")

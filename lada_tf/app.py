@@ -1,17 +1,18 @@
-"""Entry point that all commands share: parse flags, run, report errors in one line.
+"""Entry point of all commands: parse flags, run, report errors in one line.
 
-A command imports this module before anything that imports TensorFlow, so that it prints
-none of TensorFlow's log lines.
+A command imports this module before any module that imports TensorFlow. Otherwise,
+TensorFlow's log lines appear on stderr.
 """
 
+import functools
 import itertools
+import logging as python_logging
 import os
-import re
 import socket
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from lada_tf import runtime
 from lada_tf.errors import UserError, one_line_errors
@@ -32,12 +33,16 @@ HELP = {"-h", "--h", "-help", "--help", "-?"}
 flags.disclaim_key_flags()  # --help lists the flags below as those of the command
 
 
-def DEFINE_path(name: str, default: str | None, doc: str, **kwargs: Any) -> None:
+def DEFINE_path(
+    name: str, default: str | None, doc: str, required: bool = False
+) -> None:
     """Define a flag whose value is a path, like absl's `DEFINE_string`.
 
     A leading `~` is expanded here, since shells do not expand it after `=`.
     """
-    flags.DEFINE(_PathParser(), name, default, doc, **kwargs)
+    flags.DEFINE(_PathParser(), name, default, doc)
+    if required:  # absl's own message is longer, and gives no example
+        flags.register_validator(name, functools.partial(check_given, name))
 
 
 def DEFINE_paths(name: str, doc: str) -> None:
@@ -46,9 +51,9 @@ def DEFINE_paths(name: str, doc: str) -> None:
 
 
 def DEFINE_source(doc: str) -> None:
-    """Define `--model` and its alias `--run_dir`, `--best` and `--safe_mode`.
+    """Define `--model`, its alias `--run_dir`, `--best`, and `--safe_mode`.
 
-    `get_source` returns their value.
+    `get_source` returns the model that they name.
     """
     DEFINE_path("model", None, f"{doc}: {SOURCES}.")
     DEFINE_path("run_dir", None, "The same as --model.")
@@ -59,7 +64,7 @@ def DEFINE_source(doc: str) -> None:
 
 
 def get_source() -> str:
-    """Return the source of a model, such as RUN or RUN:best.
+    """Return the source of the model that the flags name, such as RUN or RUN:best.
 
     Raises:
         UserError: if there is none, or more than one.
@@ -78,13 +83,29 @@ def get_source() -> str:
 
 
 def DEFINE_safe_mode() -> None:
-    """Define `--safe_mode`. Without it, `run` turns off Keras' safe mode."""
+    """Define `--safe_mode`. If it is false, `run` turns off Keras' safe mode, too."""
     flags.DEFINE_boolean(
         "safe_mode",
         True,
         "Refuse a run or model that names code to import, such as an attention "
         "module:Class. Turn this off only for files that you trust.",
     )
+
+
+def check_given(name: str, value: object) -> bool:
+    """Return True if a flag has a value.
+
+    Raises:
+        UserError: if it has none, with an example from the docstring of the command.
+    """
+    if value is not None:
+        return True
+    text = (sys.modules["__main__"].__doc__ or "").replace("\\\n", " ")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    examples = [line for line in lines if line.startswith(("python -m ", "lada-tf "))]
+    examples.sort(key=lambda line: f"--{name}=" not in line)
+    hint = f"Example: {examples[0]}" if examples else "See --help"
+    raise UserError(f"--{name} is required. {hint}")
 
 
 def run(
@@ -94,14 +115,19 @@ def run(
 ) -> None:
     """Parse the flags, call `main()`, and exit with its return value.
 
-    `--help` and `-h` list the flags by topic, and the others in the order of their
-    definition. `topics` maps a title to names with spaces between them. The flag that
-    `positional` names can be the first argument, without `--name=`.
-
     Errors of the user or the system end with one line, see `one_line_errors`. So do
-    flag errors and extra arguments, with code 2.
+    invalid flags and extra arguments, with code 2.
+
+    Args:
+        main: returns the exit code, or None for 0.
+        topics: sections of `--help`: title -> names of flags, separated by spaces.
+            Other flags follow in the order of their definition.
+        positional: name of a flag. The first argument can be its value alone.
     """
     logging.set_verbosity(logging.WARNING)  # --verbosity=1 shows more
+    if sys.stderr and sys.stderr.isatty():  # a file also gets the time and the module
+        logging.get_absl_handler().setFormatter(_TerminalFormatter())
+        warnings.formatwarning = _format_warning
     with one_line_errors(list(flags.FLAGS)):
         if positional and sys.argv[1:] and not sys.argv[1].startswith("-"):
             sys.argv[1] = f"--{positional}={sys.argv[1]}"
@@ -110,15 +136,24 @@ def run(
                 lambda argv: _run_main(main, argv),
                 flags_parser=lambda argv: _parse_flags(argv, topics or {}),
             )
+        except flags.UnrecognizedFlagError as error:
+            text = str(error).replace(" ?", "?")  # after a suggestion
+            end = "" if text.endswith("?") else "."
+            raise UserError(f"{text}{end} --help lists the flags") from error
         except flags.Error as error:
-            raise UserError(_flag_error(str(error))) from error
+            raise UserError(str(error).removeprefix("flag ")) from error
 
 
 def check_port(name: str, host: str, port: int) -> None:
-    """Check that a server can listen on a port, before the work to start it.
+    """Check that a server can listen on a port.
+
+    Args:
+        name: name of the port's flag, for the error.
+        host: name or address on which the server listens.
+        port: number of the port.
 
     Raises:
-        UserError: if it cannot, with `name=port`.
+        UserError: if another server uses the port, or there is no such host.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -128,6 +163,23 @@ def check_port(name: str, host: str, port: int) -> None:
             f"{name}={port}, host={host}: cannot listen there ({error.strerror}). "
             "Choose another port or host"
         ) from error
+
+
+class _TerminalFormatter(python_logging.Formatter):
+    """Formats log lines like error messages, such as `warning: text`."""
+
+    def format(self, record: python_logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {super().format(record)}"
+
+
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    return f"warning: {message}\n"
 
 
 class _PathParser(flags.ArgumentParser):
@@ -145,12 +197,6 @@ def _parse_flags(argv: list[str], topics: Mapping[str, str]) -> list[str]:
         sys.exit(0)
 
 
-def _flag_error(text: str) -> str:
-    """Return the message of an error of absl, shorter for a missing flag."""
-    missing = re.match(r"flag --(\w+)=None: ", text)
-    return f"--{missing[1]} is required. See --help" if missing else text
-
-
 def _help(topics: Mapping[str, str]) -> str:
     """Return the command's docstring and its flags, by topic."""
     text = (sys.modules["__main__"].__doc__ or "").strip() + "\n"
@@ -166,16 +212,20 @@ def _help(topics: Mapping[str, str]) -> str:
             flag = flags.FLAGS[name]
             doc, _, _ = flag.help.partition(";\n")  # absl's note on repeated flags
             default = (flag.default_as_str or "").strip("'")
-            note = f" The default is {default}." if default not in ("", "[]") else ""
+            note = f" The default is {default}." if default.strip("[]") else ""
             text += f"  --{'[no]' if flag.boolean else ''}{name}\n"
             text += textwrap.indent(textwrap.fill(f"{doc}{note}", 80), " " * 6) + "\n"
-    return f"{text}\n--helpfull lists the flags of absl and TensorFlow too."
+    return f"{text}\n--helpfull also lists the flags of absl and TensorFlow."
 
 
 def _expand_flagfiles(arguments: Iterable[str], opened: tuple = ()) -> list[str]:
     """Replace each `--flagfile=PATH` by the flags in that file.
 
-    absl would read the file in the encoding of the locale, and reject a BOM.
+    absl would decode the file with the locale's encoding, and reject a byte order mark.
+
+    Args:
+        arguments: arguments of the command.
+        opened: paths of the flagfiles that contain these arguments.
     """
     expanded = []
     iterator = iter(arguments)
@@ -197,7 +247,7 @@ def _expand_flagfiles(arguments: Iterable[str], opened: tuple = ()) -> list[str]
 
 
 def _run_main(main: Callable[[], int | None], argv: list[str]) -> None:
-    if argv[1:]:  # or a line of a flagfile without its dashes
+    if argv[1:]:  # an argument, or a line of a flagfile, without dashes
         raise UserError(
             f"unexpected argument {argv[1]!r}: write flags as --name=value, one per "
             "line in a flagfile"

@@ -4,7 +4,7 @@ python -m lada_tf.doctor runs/photos
 python -m lada_tf.doctor --run_dir=runs/photos
 
 The command reads flags.cfg, metrics.jsonl, the newest sample grid, and the reports of
-losses that are not finite. It changes nothing.
+losses or gradients that are not finite. It does not change the run.
 """
 
 import shlex
@@ -25,9 +25,8 @@ def main() -> None:
 
 def describe(run_dir: str, run: LoggedRun) -> str:
     """Return the diagnosis as text."""
-    lines = [
-        f"{run_dir}: {run.images_seen:,} of {run.preset.total_images:,} images seen"
-    ]
+    total = run.preset.total_images
+    lines = [f"{run_dir}: {run.images_seen:,} of {total:,} images seen"]
     for finding in diagnose(run):
         lines += [
             "",

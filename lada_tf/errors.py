@@ -1,4 +1,4 @@
-"""Exceptions that end a command with one line and an exit code, and their guard."""
+"""Exceptions that end a command with one line and an exit code."""
 
 import contextlib
 import os
@@ -17,8 +17,8 @@ class LadaError(Exception):
 class UserError(LadaError, ValueError):
     """Invalid input: an argument, a file, or a dataset.
 
-    The message names the argument or file and says what to do. Python callers can catch
-    `ValueError`.
+    The message names the argument or file and says what to do. It is a `ValueError`,
+    which Python callers can catch.
     """
 
     exit_code = 2
@@ -42,15 +42,15 @@ class WorkerLost(LadaError, ConnectionError):
 
 @contextlib.contextmanager
 def one_line_errors(flag_names: Container[str] = ()) -> Iterator[None]:
-    """Exit with one line on stderr at errors that are no defects of the program.
+    """Print an expected error of the body as one line on stderr, and exit.
 
-    A `LadaError` exits with its own code, an error of the operating system with 2, and
-    Ctrl-C with 130. If the reader of stdout has left (`| head`), exit silently with
-    141, as other programs do. Any other exception is a bug and keeps its traceback.
+    The exit code is that of a `LadaError`, 2 for an error of the operating system, and
+    130 for Ctrl-C. If the reader of stdout is gone (`| head`), exit with 141 and print
+    nothing, as other programs do. Any other exception is a bug and keeps its traceback.
 
     Args:
-        flag_names: names of the command's flags. Messages say `name=value`; the line
-            says `--name=value` if there is such a flag.
+        flag_names: names of the command's flags. `name=value` in a message becomes
+            `--name=value` if there is such a flag.
     """
     _repair_streams()
     try:
@@ -59,7 +59,7 @@ def one_line_errors(flag_names: Container[str] = ()) -> Iterator[None]:
     except LadaError as error:
         _exit_with(_with_dashes(str(error), flag_names), error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout at exit
         sys.exit(141)
     except OSError as error:
         _exit_with(describe_os_error(error), UserError.exit_code)
@@ -68,7 +68,7 @@ def one_line_errors(flag_names: Container[str] = ()) -> Iterator[None]:
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return the path and the reason of an error, without its number."""
+    """Return the path and the reason of an error, without the error number."""
     parts = (error.filename2 or error.filename, error.strerror or error)
     return ": ".join(str(part) for part in parts if part is not None)
 
@@ -87,15 +87,16 @@ def _with_dashes(message: str, flag_names: Container[str]) -> str:
 
 
 def _repair_streams() -> None:
-    """Make stdout and stderr writable: when closed (`2>&-`), and for any character."""
+    """Let stdout and stderr accept any character, and be closed (`2>&-`)."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed; a file would get its number, and the log lines
+        except OSError:
+            # Closed. The next file to open would get this number, and the log lines.
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):  # a terminal may know ASCII only
+        elif hasattr(stream, "reconfigure"):  # a terminal may support ASCII only
             stream.reconfigure(errors="backslashreplace")

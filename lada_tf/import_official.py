@@ -7,8 +7,8 @@ python -m lada_tf.import_official --checkpoint=cifar10/best-training-checkpoints
 `official:` downloads the authors' weights from the Hugging Face Hub: cifar10,
 celeba_64, ffhq_128 or bedroom_128. It needs `pip install 'lada_tf[hub]'`.
 
-You can sample, evaluate, and export the run directory like any other. To continue
-training, run `lada_tf.train --run_dir=RUN_DIR --data=DATA --total_images=N`.
+You can sample from, evaluate, and export this run directory like any other. To continue
+training, run `lada-tf train --run_dir=RUN_DIR --data=DATA --total_images=N`.
 """
 
 from absl import flags
@@ -19,18 +19,21 @@ from lada_tf.training.official_checkpoint import import_official_checkpoint
 app.DEFINE_path(
     "checkpoint",
     None,
-    "Read this checkpoint of the authors' code: a directory, or a prefix. Or download "
-    "official:cifar10, official:celeba_64, official:ffhq_128 or official:bedroom_128.",
+    "Read this checkpoint of the authors' code: a directory, the path of a checkpoint "
+    "without .index, or official:cifar10, official:celeba_64, official:ffhq_128, or "
+    "official:bedroom_128, which are downloaded.",
     required=True,
 )
 app.DEFINE_path(
     "config",
     None,
-    "Read this config.json of their run. By default, that next to the checkpoint's "
-    "directory.",
+    "Read the config.json of their run at this path. The default is the file next to "
+    "the directory of the checkpoint.",
 )
 app.DEFINE_path("run_dir", None, "Create this run directory.", required=True)
-app.DEFINE_path("data", "", "Continue training on this dataset, as --data of train.")
+app.DEFINE_path(
+    "data", "", "Store this dataset, to continue training: see train --data."
+)
 FLAGS = flags.FLAGS
 
 

@@ -20,13 +20,14 @@ from absl import logging
 
 from lada_tf.errors import LadaError, UserError, describe_os_error
 
-# Of ext4, macOS, Synology and Windows.
+# Names that ext4, macOS, Synology, and Windows create.
 _SYSTEM_NAMES = ("lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN")
-# Limits of what a small file from a stranger can do to memory and time.
+# A small file from a stranger must not need much memory or time.
 _MAX_JSON_BYTES = 2**25
 _MAX_TEXT_BYTES = 2**26
+# A file may always decompress to the first, and else to this multiple of its size.
 _FREE_BYTES, _MAX_EXPANSION = 2**28, 100
-# Two seconds is the worst resolution of common file systems (FAT).
+# FAT has the coarsest time stamps of the common file systems: two seconds.
 _CLOCK_RESOLUTION_NS = 2 * 10**9
 DISK_FULL_ERRORS = tuple(
     os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -47,27 +48,27 @@ def user_path(path: str | os.PathLike) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Return True for a name that users do not see, or that the system made."""
+    """Return True for a hidden file, or one that the operating system created."""
     return name.startswith(".") or name in _SYSTEM_NAMES
 
 
 def user_files(directory: str | os.PathLike) -> list[str]:
-    """Return the sorted names in a directory, without hidden ones."""
+    """Return the sorted names in a directory, without those that `is_hidden`."""
     return sorted(name for name in os.listdir(directory) if not is_hidden(name))
 
 
 def utf8_path(name: str, path: str | os.PathLike) -> Path:
-    """Return a path that TensorFlow can open: its names must be UTF-8.
+    """Return a path, after checking that TensorFlow can open it: it must be UTF-8.
 
     Raises:
-        UserError: if they are not, with `name=path`.
+        UserError: if it is not, with `name=path`.
     """
     path = user_path(path)
     try:
         path.encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{name}={path!a}: TensorFlow opens only names in UTF-8. Choose "
+            f"{name}={path!a}: is not UTF-8, so TensorFlow cannot open it. Choose "
             "another name"
         ) from error
     return Path(path)
@@ -79,10 +80,10 @@ def check_output(
     endings: Sequence[str],
     overwrite: bool = False,
 ) -> str:
-    """Check an output before the work that computes it.
+    """Check the path of an output, before the work that computes the output.
 
-    A name with an ending is a file, unless it is an existing directory or ends with a
-    slash. An ending starts with a letter: `.2` in `models/c10-v1.2` is none.
+    A path with an ending is a file, unless it is an existing directory or ends with a
+    slash. An ending starts with a letter: `models/c10-v1.2` has none.
 
     Args:
         name: name of the argument, for messages.
@@ -94,8 +95,8 @@ def check_output(
         One of `endings`.
 
     Raises:
-        UserError: if the ending is another one, or the output exists or cannot be
-            written.
+        UserError: if the ending is not one of `endings`, or the output exists or cannot
+            be written.
     """
     where, path = f"{name}={os.fspath(path)}", os.fspath(path)
     if not path:
@@ -110,7 +111,7 @@ def check_output(
     exists = user_files(path) if os.path.isdir(path) else os.path.lexists(path)
     if exists and not overwrite:
         raise UserError(
-            f"{where}: already exists. Choose another path, or overwrite=True"
+            f"{where}: already exists. Choose another path, or set overwrite=True"
         )
     if exists and not is_directory and not ending:
         raise UserError(f"{where}: is a file. Choose another path")
@@ -118,7 +119,9 @@ def check_output(
     while not os.path.lexists(parent):
         parent = os.path.dirname(parent)
     if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
-        raise UserError(f"{where}: no directory that can be written: {parent}")
+        raise UserError(
+            f"{where}: cannot write to the directory {parent}. Choose another path"
+        )
     return ending
 
 
@@ -149,15 +152,14 @@ def replacing_directory(
     """Yield a new temporary directory; rename it to `path` at the end.
 
     If the body raises, the temporary directory is removed and `path` stays as it was.
-    An existing directory can be a mount point: its files are replaced one by one, and
-    its subdirectories as a whole.
 
     Args:
         path: the directory to write. Missing parents are created.
-        overwrite: whether to delete an existing directory. If False, it gets the new
-            files, which replace those of the same names. It may be a mount point.
-        sync: whether to flush the files to the disk first, in case of a power cut. That
-            takes milliseconds per file.
+        overwrite: whether to delete an existing directory first. If False, the new
+            files and subdirectories are moved into it one by one, and replace those of
+            the same names. So it may be a mount point.
+        sync: whether to flush the files to the disk before the rename, in case of a
+            power cut. That takes milliseconds per file.
     """
     path = os.path.abspath(path)
     parent, name = os.path.split(path)
@@ -190,7 +192,7 @@ def write_atomically(
 ) -> None:
     """Write a whole file, or leave `path` as it was if the process dies."""
     if isinstance(content, str):
-        content = content.encode("utf-8", "surrogateescape")  # names that are Latin-1
+        content = content.encode("utf-8", "surrogateescape")  # Latin-1 file names
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
 
@@ -210,7 +212,10 @@ def open_file(path: str | os.PathLike) -> io.BufferedReader:
 
 
 def read_at_most(stream: IO[bytes] | io.BufferedIOBase, size: int) -> bytes:
-    """Return the next `size` bytes, or fewer at the end, with no larger buffers."""
+    """Return the next `size` bytes, or fewer at the end.
+
+    Memory grows with the bytes that exist. `stream.read(size)` can allocate `size`.
+    """
     content = io.BytesIO()
     while piece := stream.read(min(2**20, size - content.tell())):
         content.write(piece)
@@ -230,8 +235,8 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
 def open_zip(path: str | os.PathLike) -> zipfile.ZipFile:
     """Open a zip or `.npz` file. Raise ValueError for a decompression bomb.
 
-    Only the usual methods are read: Python decompresses the others without a limit.
-    Damaged files raise almost any exception.
+    Compression methods other than deflate are refused, because Python decompresses them
+    without a limit. Damaged files raise almost any exception.
     """
     open_file(path).close()
     archive = zipfile.ZipFile(path)
@@ -251,10 +256,10 @@ def check_expansion(size: int, compressed_size: int) -> None:
 
 
 def read_text(path: str | os.PathLike, limit: int = _MAX_TEXT_BYTES) -> str:
-    """Return the text of a file: UTF-8, or what a byte order mark says.
+    """Return the text of a file in UTF-8, UTF-16, or UTF-32.
 
-    Bytes that are not UTF-8, such as in the names of old files, are kept as surrogates.
-    Raise OSError for files that are not regular or have more than `limit` bytes.
+    Invalid bytes, such as in old file names, become surrogates. Raise OSError for files
+    that are not regular or have more than `limit` bytes.
     """
     content = read_bytes(path, limit)
     text = content.decode(json.detect_encoding(content), "surrogateescape")
@@ -287,7 +292,7 @@ def read_json(
 
 
 def has_fields(entry: object, fields: Mapping[str, type]) -> bool:
-    """Return True for a dict with these fields. Integers must be in [0, 2**53]."""
+    """Return True for a dict with fields of these types, and integers in [0, 2**53]."""
     return isinstance(entry, dict) and all(
         type(entry.get(name)) is kind and (kind is not int or 0 <= entry[name] <= 2**53)
         for name, kind in fields.items()
@@ -301,10 +306,10 @@ def sha256(path: str | os.PathLike) -> str:
 
 
 def file_state(paths: Iterable[str]) -> str | None:
-    """Return a digest that changes when one of the files does, without reading them.
+    """Return a digest of sizes, times, and inodes, to detect changes of files.
 
-    It covers sizes, times and inodes. Times of the last seconds can hide a second write
-    within the clock's resolution: if there are any, or no files, return None.
+    Return None if there are no files, or if one changed in the last two seconds: the
+    next write could get the same time.
     """
     sha, newest = hashlib.sha256(), 0
     for path in paths:
@@ -339,10 +344,10 @@ def write_cached(key: str, text: str, cache_dir: str | None = None) -> None:
 
 
 def try_lock(file: IO, unsupported: bool | None = True) -> bool | None:
-    """Lock an open file for this process. Return False if another process holds it.
+    """Lock an open file for this process. Return False if another process has the lock.
 
     The operating system releases the lock when the file is closed or the process ends.
-    Some systems and network file systems have no locks: log that, and return
+    If the system or a network file system has no locks, log a warning and return
     `unsupported`.
     """
     try:
@@ -358,7 +363,7 @@ def try_lock(file: IO, unsupported: bool | None = True) -> bool | None:
     else:
         return True
     logging.warning(
-        "%s: no locks here (%s). Do not start two processes that write to this "
+        "%s: cannot be locked (%s). Do not start two processes that write to this "
         "directory",
         file.name,
         reason,
@@ -372,24 +377,26 @@ def default_cache_dir() -> str:
         parent = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     except UserError as error:
         raise UserError(
-            "no cache directory, since the home directory is unknown: set the "
+            "no cache directory, because the home directory is unknown. Set the "
             "environment variable XDG_CACHE_HOME"
         ) from error
     return os.path.join(parent, "lada_tf")
 
 
 def failure_reason(error: BaseException) -> str:
-    """Return why a write failed: the "disk full" text if it says so, or all of it."""
+    """Return why a write failed: "disk full" without details, or the whole message."""
     text = describe_os_error(error) if isinstance(error, OSError) else str(error)
     return next((reason for reason in DISK_FULL_ERRORS if reason in text), text)
 
 
 @contextlib.contextmanager
 def reporting_full_disk(argument: str) -> Iterator[None]:
-    """Raise a UserError with one clear line if a write fails because the disk is full.
+    """Raise a UserError if a write in the body fails because the disk is full.
 
-    TensorFlow has its own exception types for file errors, so the text decides. The
-    line starts with `argument`: name and value of what names the directory.
+    The text of the exception decides, because TensorFlow has its own types.
+
+    Args:
+        argument: `name=value` of the argument that names the directory.
     """
     try:
         yield
@@ -408,14 +415,15 @@ def _cache_path(key: str, cache_dir: str | None) -> str:
 
 
 def _temporary_path(directory: str, name: str) -> str:
-    """Return a new hidden path. No two processes of any machine get the same one."""
+    """Return a hidden path that no other process uses, on any machine."""
     return os.path.join(directory, f".{name[:50]}.{uuid.uuid4().hex[:12]}.partial")
 
 
 def _move(source: str, target: str) -> None:
     """Rename a file or directory to `target`, which can exist.
 
-    A directory there gets a partial name first: if the process dies, none is lost.
+    An existing directory is renamed first and deleted last. If the process dies in
+    between, both directories still exist.
     """
     if not os.path.isdir(target):
         os.replace(source, target)

@@ -72,11 +72,7 @@ def main() -> None:
     if only_report:
         required = ["source"]
     for name in required:
-        if FLAGS[name].value is None:
-            raise UserError(
-                f"--{name} is not set. Records need --source, --output and "
-                "--image_size; a report needs --source and --report"
-            )
+        app.check_given(name, FLAGS[name].value)
     output, size = FLAGS.output, FLAGS.image_size
     if FLAGS.verify:
         print(f"{output}: {verify(output)} images, all checksums match")

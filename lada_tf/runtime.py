@@ -1,4 +1,4 @@
-"""Process-wide state: TensorFlow's import, Grappler, TF32, devices, gc, and threads."""
+"""Process-wide state: TensorFlow's import and settings, garbage collection, threads."""
 
 import collections
 import contextlib
@@ -24,20 +24,20 @@ MAX_SEED = 2**32 - 1
 def import_tensorflow_quietly() -> None:
     """Import TensorFlow without its log lines on stderr, for commands.
 
-    TensorFlow's native code logs before its own log level applies, so this redirects
-    file descriptor 2 during the import. If the import fails, the log lines are shown.
+    TensorFlow's native code logs before its log level applies, so this function
+    redirects file descriptor 2 during the import. If the import fails, it prints them.
 
     Raises:
         UserError: if there is no directory for temporary files.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # the only one that commands run on
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # commands need it
     try:
         file = tempfile.TemporaryFile()  # noqa: SIM115
     except OSError as error:  # TensorFlow's import needs one too
         raise UserError(
-            f"no temporary directory ({error.strerror}). Set TMPDIR to one that can be "
-            "written"
+            f"no temporary directory ({error.strerror}). Set the environment variable "
+            "TMPDIR to a directory that can be written"
         ) from error
     stderr = os.dup(2)
     with file as log, without_garbage_collection():
@@ -60,7 +60,7 @@ def import_tensorflow_quietly() -> None:
 def without_garbage_collection() -> Iterator[None]:
     """Turn off garbage collection, for code that creates many long-lived objects.
 
-    Imports and tracing do; the collector would scan all of these objects repeatedly.
+    Examples are imports and tracing. The collector would scan these objects repeatedly.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -75,8 +75,8 @@ def without_garbage_collection() -> Iterator[None]:
 def without_grappler() -> Iterator[None]:
     """Turn off Grappler, TensorFlow's graph optimizer.
 
-    On CPUs, optimizing the training step's graph takes a seventh of the time to the
-    first step and does not make steps faster.
+    On CPUs, optimizing the graph of the training step takes a seventh of the time until
+    the first step ends, and does not make steps faster.
     """
     import tensorflow as tf
 
@@ -109,9 +109,9 @@ def without_tf32() -> Iterator[None]:
 def assume_frozen_weights() -> None:
     """Let oneDNN keep a reordered copy of each weight, for commands that do not train.
 
-    oneDNN, TensorFlow's CPU library, otherwise reorders the weights in every call. With
-    bfloat16 weights that takes a fifth of the time of one image; with float32 almost
-    none. Call this before TensorFlow runs its first operation.
+    Otherwise oneDNN, TensorFlow's CPU library, reorders the weights in every call. For
+    one image, this takes a fifth of the time with bfloat16 weights, and almost no time
+    with float32 weights. Call this function before TensorFlow's first operation.
     """
     os.environ.setdefault("TF_ONEDNN_ASSUME_FROZEN_WEIGHTS", "1")
 
@@ -129,9 +129,9 @@ def split_cpu(num_devices: int) -> None:
 def parallel_map(
     function: Callable[[Input], Output], items: Iterable[Input]
 ) -> Iterator[Output]:
-    """Yield `function(item)` for each item in order, computed ahead in threads."""
+    """Yield `function(item)` for each item in order. Threads compute them ahead."""
     iterator = iter(items)
-    num_threads = 2 * (os.cpu_count() or 1)  # half of them may wait for files
+    num_threads = 2 * (os.cpu_count() or 1)  # half of them may be waiting for files
     pending: collections.deque[Future] = collections.deque()
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="parallel_map")
     try:
@@ -149,7 +149,7 @@ def parallel_map(
 def progress_bar(
     items: Iterable | None, total: int, description: str, initial: int = 0
 ) -> Any:
-    """Return a `tqdm` bar, shown on a terminal if the work takes over two seconds."""
+    """Return a `tqdm` bar. A terminal shows it if the work takes over two seconds."""
     from tqdm import tqdm
 
     return tqdm(

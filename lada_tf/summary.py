@@ -3,7 +3,7 @@
 python -m lada_tf.summary                    # all presets
 python -m lada_tf.summary --preset=ffhq128   # one preset
 python -m lada_tf.summary --output=summary.json
-python -m lada_tf.summary --run_dir=runs/mine   # a run, its best figure, its parents
+python -m lada_tf.summary --run_dir=runs/mine   # a run, its best distance, its parents
 """
 
 from pathlib import Path
@@ -18,9 +18,9 @@ from lada_tf.models.cost import PAPER_COSTS, preset_costs
 from lada_tf.training.lineage import describe_lineage
 
 flags.DEFINE_enum(
-    "preset", None, list(PRESETS), "Print this preset. The default is all presets."
+    "preset", None, list(PRESETS), "Print this preset only. The default is all presets."
 )
-app.DEFINE_path("run_dir", None, "Print this run and the runs that it started from.")
+app.DEFINE_path("run_dir", None, "Print this run and its parents instead of presets.")
 app.DEFINE_path("output", None, "Write the values to this .json file.")
 flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
 FLAGS = flags.FLAGS
@@ -35,7 +35,9 @@ activations."""
 def main() -> None:
     if FLAGS.run_dir:
         if FLAGS.preset or FLAGS.output:
-            raise UserError("run_dir: leave out preset and output")
+            raise UserError(
+                "--run_dir excludes --preset and --output. Leave out one or the other"
+            )
         print(describe_lineage(FLAGS.run_dir))
         return
     if FLAGS.output:

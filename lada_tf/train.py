@@ -3,8 +3,9 @@
     python -m lada_tf.train --preset=tiny --run_dir=runs/demo
     python -m lada_tf.train --preset=cifar10 --data=my_images/ --run_dir=runs/mine
 
-Run the same command again to resume from the last checkpoint. For an existing run,
---run_dir alone is enough: the other flags have the values of that run.
+To resume from the last checkpoint, run the same command again, or set --run_dir alone.
+The settings of the run are then the defaults of the other flags. In a new run, flags
+without a default below have the value of the preset.
 """
 
 from absl import flags
@@ -24,9 +25,8 @@ app.DEFINE_path(
 flags.DEFINE_string(
     "init_from",
     "",
-    "Start a new run from the weights of this model: RUN, RUN:best, a directory of "
-    "save_pretrained, hf://user/repo, official:NAME or a bundled name. Its settings "
-    "are the default of the others.",
+    f"Start a new run from the weights of this model: {app.SOURCES}. The settings of "
+    "that model are the defaults of the other flags.",
 )
 flags.DEFINE_enum(
     "on_bad_image",
@@ -37,7 +37,7 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "memory_limit_mb",
     4096,
-    "Keep at most this many MiB of images in memory, and larger datasets on disk.",
+    "Keep datasets of up to N MiB in memory, and larger ones on disk.",
     0,
 )
 app.DEFINE_path(
@@ -50,10 +50,13 @@ flags.DEFINE_enum(
     "none",
     STRATEGIES,
     "Train on one device (none), all GPUs of this machine (mirrored), the GPUs of "
-    "several workers, or a TPU.",
+    "several processes (multi_worker), or a TPU (tpu).",
 )
 flags.DEFINE_enum(
-    "cluster", "tf_config", CLUSTERS, "Let the workers find each other in this way."
+    "cluster",
+    "tf_config",
+    CLUSTERS,
+    "With --strategy=multi_worker, find the other workers in this way.",
 )
 flags.DEFINE_integer(
     "virtual_cpus", 1, "Split the CPU into N devices, to try mirrored without GPUs.", 1
@@ -61,16 +64,17 @@ flags.DEFINE_integer(
 flags.DEFINE_list(
     "logger",
     ["tensorboard"],
-    "Write metrics to these: tensorboard, wandb, mlflow, or nothing.",
+    "Write metrics to these loggers too, besides metrics.jsonl: tensorboard, wandb, "
+    "mlflow, separated by commas.",
 )
 flags.DEFINE_multi_string(
-    "callback", [], "Run this Keras callback too: module:Class. Can be repeated."
+    "callback", [], "Run this Keras callback: module:Class. Can be repeated."
 )
 flags.DEFINE_boolean(
     "dry_run",
     False,
-    "Check everything, print the plan, and measure memory and time per step. Write no "
-    "files.",
+    "Check the settings, print the plan, and measure memory and time per step. Write "
+    "nothing to the run directory.",
 )
 configuration.define_option_flags()
 configuration.define_preset_flags()
@@ -100,7 +104,7 @@ def main() -> None:
     run = RunDirectory(FLAGS.run_dir)
     if not FLAGS.preset and run.flags_file.exists():
         configuration.resume_from_settings(FLAGS, run.settings(), run.flags_file)
-    # The strategy configures the devices, so it must come before everything else.
+    # The strategy configures the devices, so it must precede TensorFlow's operations.
     strategy = make_strategy(FLAGS.strategy, FLAGS.cluster, FLAGS.virtual_cpus)
     parent = open_parent(FLAGS.init_from, run, FLAGS.seed)
     make_preset = parent.preset if parent else None
@@ -108,10 +112,13 @@ def main() -> None:
     init_from = parent or FLAGS.init_from
     options = configuration.options_from_flags(FLAGS)
     if not preset.data:
-        raise UserError("--data is missing: this preset has no dataset of its own")
+        raise UserError(
+            "--data is missing: this preset has no dataset of its own. Example: "
+            "--data=photos/"
+        )
     check_loggers(FLAGS.logger)
     callbacks = [make_callback(name) for name in FLAGS.callback]
-    # Before the data is decoded, which can take an hour.
+    # First, because decoding the data can take an hour.
     trainer.check(preset, FLAGS.run_dir, options, strategy, init_from=init_from)
     source = open_source(
         preset.data,

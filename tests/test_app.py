@@ -3,15 +3,16 @@
 import ast
 import errno
 import io
+import logging
 import os
 import re
 import socket
 import subprocess
 import sys
 import types
+import warnings
 
 import pytest
-from absl import flags
 
 from lada_tf import app
 from lada_tf.errors import TrainingDiverged, UserError, one_line_errors
@@ -99,14 +100,39 @@ def test_the_source_of_a_model(flags, source, tmp_path, monkeypatch):
             app.get_source()
 
 
-def test_the_error_of_a_missing_flag_names_the_flag_only():
-    values = flags.FlagValues()
-    flags.DEFINE_string("output", None, "", flag_values=values, required=True)
-    with pytest.raises(flags.Error) as raised:
-        values(["program"])
-    message = app._flag_error(str(raised.value))
-    assert "--output" in message
-    assert "None" not in message
+@pytest.mark.parametrize(
+    ("docstring", "example"),
+    [
+        ("Do it.\n\n  python -m x --a=1\n  python -m x \\\n  --b=2", "x --b=2"),
+        ("Do it.\n\nlada-tf x --a=1", "x --a=1"),
+        ("Do it.", "--help"),
+    ],
+)
+def test_a_missing_flag_is_named_with_an_example(docstring, example, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("main", docstring))
+    assert app.check_given("b", 1)
+    with pytest.raises(UserError, match=f"^--b .*{example}$"):
+        app.check_given("b", None)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_warnings_on_a_terminal_are_plain_text(is_terminal, monkeypatch):
+    """Files get the time and the module, too."""
+    handler = app.logging.ABSLHandler(app.logging.PythonFormatter())
+    terminal = io.StringIO()
+    terminal.isatty = lambda: is_terminal
+    monkeypatch.setattr(app.logging, "get_absl_handler", lambda: handler)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "argv", ["x", "--absent"])
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    with pytest.raises(SystemExit):
+        app.run(lambda: None)
+    record = logging.makeLogRecord(
+        {"msg": "skipped %s", "args": ("a.png",), "levelname": "WARNING", "levelno": 30}
+    )
+    assert (handler.format(record) == "warning: skipped a.png") == is_terminal
+    text = warnings.formatwarning("few images", UserWarning, "a.py", 1)
+    assert (text == "warning: few images\n") == is_terminal
 
 
 PYTHON = f"{sys.executable} -m lada_tf"

@@ -195,8 +195,8 @@ def test_flags_cfg_repeats_the_run(trained, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset=tyni"], "flag --preset=tyni: value should be one of"),
-        (["--preset=tiny", "--learning_rate=1"], "Unknown command line flag"),
+        (["--preset=tyni"], "--preset=tyni: "),
+        (["--preset=tiny", "--learning_rate=1"], "learning_rate"),
         (["--preset=tiny", "batch_size=3"], "unexpected argument 'batch_size=3'"),
         (
             ["--preset=tiny", "--batch_size=0"],
@@ -208,7 +208,7 @@ def test_flags_cfg_repeats_the_run(trained, tmp_path):
         (["--preset=tiny", "--data=nowhere"], "nowhere"),
         (["--preset=tiny", "--image_size=64"], "64"),
         (["--flagfile=absent.cfg"], "absent.cfg"),
-        ([], "set preset to one of"),
+        ([], "--preset"),
     ],
 )
 def test_user_errors_exit_with_2_and_one_line(arguments, message, tmp_path):

@@ -128,7 +128,7 @@ def test_a_missing_lock_is_not_a_held_one(
     monkeypatch.setattr("portalocker.portalocker.LOCKER", flock)
     with (tmp_path / "lock").open("a") as file:
         assert try_lock(file) is locked
-    assert ("no locks here (reason)" in caplog.text) == locked
+    assert ("cannot be locked (reason)" in caplog.text) == locked
 
 
 def test_two_writers_of_one_path_do_not_meet(tmp_path):

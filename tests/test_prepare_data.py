@@ -65,7 +65,7 @@ def test_killed_runs_resume_and_write_the_same_shards(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--source=portraits", "--output=out"], "--image_size is not set"),
+        (["--source=portraits", "--output=out"], "--image_size"),
         (
             ["--source=portraits", "--output=out", "--image_size=16", "--resize=pad"],
             "resize=center_crop",

@@ -1,8 +1,6 @@
 """Keras' training methods for LadaGAN: `compile`, `fit`, `evaluate`."""
 
-import contextlib
 import itertools
-import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +12,7 @@ import tensorflow as tf
 from lada_tf.models.fit_callbacks import ProgressBar, prepared
 from lada_tf.models.images import check_batch, images_on_replicas, with_first_batch
 from lada_tf.models.losses import METRICS, TEST_METRICS
+from lada_tf.models.optimizer_step import indivisible_batch
 from lada_tf.models.optimizers import Optimizers, make_optimizer
 
 # Feature networks that a saved model may name. Never a path: loading somebody else's
@@ -266,10 +265,18 @@ class ImageTrainer(keras.Model):
             self._open_distances()  # an error shows here, not after an epoch
         kwargs["validation_split"] = validation_split
         callbacks = prepared(callbacks, ProgressBar)
-        with warnings.catch_warnings(), _one_line_errors():
+        with warnings.catch_warnings():
             if "shuffle" not in kwargs:  # Keras' default suits arrays only
                 warnings.filterwarnings("ignore", "`shuffle=True` was passed")
-            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+            try:
+                return super().fit(
+                    x, y, batch_size, epochs, verbose, callbacks, **kwargs
+                )
+            except tf.errors.InvalidArgumentError as error:  # with TensorFlow's report
+                message = indivisible_batch(self.gradient_accumulation_steps)
+                if message in str(error):
+                    raise ValueError(message) from None
+                raise
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Run one training step, see `keras.Model.train_on_batch` and `fit`."""
@@ -377,15 +384,3 @@ def deserialized(config: dict, names: tuple[str, ...]) -> dict:
     """Return a copy of a config in which the named entries are Keras objects."""
     objects = {n: keras.saving.deserialize_keras_object(config[n]) for n in names}
     return {**config, **objects}
-
-
-@contextlib.contextmanager
-def _one_line_errors():
-    """Turn an error of `OptimizerStep` in a graph into a one-line ValueError."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        text = re.search(r"gradient_accumulation_steps=[^\]]*\)", str(error))
-        if not text:
-            raise
-        raise ValueError(text[0]) from None

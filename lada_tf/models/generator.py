@@ -315,7 +315,8 @@ class Generator(keras.Model):
                 f"image_size={self.image_size} does not fit: {len(self.widths)} stages "
                 f"from {self.base_resolution}×{self.base_resolution} end at "
                 f"{grid}×{grid}, and output_head={self.output_head!r} has "
-                f"{len(self.decoder_widths)} decoder levels"
+                f"{len(self.decoder_widths)} decoder levels. Each further stage or "
+                "level doubles the size"
             )
 
     @property

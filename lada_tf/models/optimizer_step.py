@@ -147,17 +147,18 @@ class OptimizerStep:
         return [tensor / self.num_shards for tensor in tensors]
 
 
-def _check_divisible(batch, num_micro_batches):
-    """Raise an error if a batch is empty or cannot be split evenly.
-
-    If only the graph knows the size, the graph checks it. `fit` then finds the message
-    in TensorFlow's report by its start and its closing parenthesis.
-    """
-    message = (
+def indivisible_batch(num_micro_batches: int) -> str:
+    """Return the message for a batch that does not split into micro-batches."""
+    return (
         f"gradient_accumulation_steps={num_micro_batches} must divide the number of "
         "images in each batch, per replica. Leave out a smaller last batch with "
         "dataset.batch(n, drop_remainder=True)"
     )
+
+
+def _check_divisible(batch, num_micro_batches):
+    """Refuse a batch that is empty or cannot be split evenly, also in the graph."""
+    message = indivisible_batch(num_micro_batches)
     size = batch.shape[0]
     if size is None:
         size = tf.shape(batch)[0]

@@ -75,21 +75,21 @@ class Preset:
     """One configuration. Each field is a flag of `lada-tf train` with the same name."""
 
     data: str = setting("Train on this dataset: a path or a name, see docs/data.md.")
-    image_size: int = setting("Resize images to this side, in pixels.")
+    image_size: int = setting("Train at this width and height, in pixels.")
     g_widths: tuple[int, ...] = setting(
-        "Set the generator's token width for each stage."
+        "Set the generator's token width for each stage, such as 1024,256,64."
     )
     output_head: str = setting(
-        "Choose the head that turns tokens into an image.", choices=OUTPUT_HEADS
+        "Turn tokens into pixels with this head.", choices=OUTPUT_HEADS
     )
     d_widths: tuple[int, ...] = setting(
         "Set the discriminator's channels: of the first convolution, then of each down "
-        "block to 16x16."
+        "block to 16x16, such as 64,128,256."
     )
-    batch_size: int = setting("Train on this many images per step, on all devices.")
+    batch_size: int = setting("Train on this many images per step, over all devices.")
     augment: str = setting(
-        "Apply this DiffAugment policy: color,translation,cutout, some of these, or "
-        "empty.",
+        "Apply these operations of DiffAugment: color, translation, cutout, separated "
+        "by commas. Empty turns DiffAugment off.",
         parts=OPERATIONS,
     )
     total_images: int = setting(
@@ -97,12 +97,12 @@ class Preset:
         interval="[0, 1e18]",
     )
     resize: str = setting(
-        "Resize images in this way: center_crop, plain, lsun, pad or unchanged, see "
-        "docs/data.md. Empty selects the default of the dataset.",
+        "Resize images by this method: center_crop, plain, lsun, pad, or unchanged, "
+        "see docs/data.md. Empty selects the default of the dataset.",
         "",
     )
     subset: float = setting(
-        "Train on this fraction of the images.", 1.0, interval="(0, 1]"
+        "Train on this fraction of the images, such as 0.1.", 1.0, interval="(0, 1]"
     )
     decoder_widths: tuple[int, ...] = setting(
         "Set the channels of each level of the decoder head.", ()
@@ -124,13 +124,17 @@ class Preset:
         "lada",
     )
     g_norm: str = setting(
-        "Use this normalization in the generator.", "sln", choices=NORMS
+        "Use this normalization in the generator: self-modulated layer normalization "
+        "(sln), or plain layer normalization.",
+        "sln",
+        choices=NORMS,
     )
     g_mlp_residual: bool = setting(
         "Add a residual connection around the generator's MLPs.", False
     )
     lee_convolution: bool = setting(
-        "Convolve between the generator's stages, after each pixel shuffle.", True
+        "Add a convolution after each pixel shuffle between the generator's stages.",
+        True,
     )
     d_attention: str = setting(
         "Use this attention in the discriminator (see g_attention), or conv for "
@@ -156,8 +160,8 @@ class Preset:
         "Use this Keras initializer for the discriminator.", "orthogonal"
     )
     icnr: bool = setting(
-        "Start all sub-pixels of a pixel shuffle with the same weights (ICNR). This "
-        "avoids a checkerboard pattern.",
+        "Initialize all sub-pixels of a pixel shuffle with the same weights (ICNR), to "
+        "avoid a checkerboard pattern.",
         False,
     )
     loss: str = setting(

@@ -2,8 +2,8 @@
 
 A checkpoint is a directory `images-<count>` with TensorFlow's files and a manifest.
 `best-<count>` is the best one so far, see `TrainingOptions.best_by`. A checkpoint is
-whole if its manifest is of this count and all checksums match. Other names in the
-directory are reported and left alone, unless they are hidden.
+whole if its manifest has the same count and all checksums match. Files with other names
+are left alone. They cause a warning unless they are hidden.
 """
 
 import contextlib
@@ -36,14 +36,14 @@ PARTIAL = r"\.(images|best)-[0-9]+\..*partial"  # of `replacing_directory`
 
 
 class _IsSaved(Exception):
-    """The same checkpoint exists."""
+    """An identical checkpoint exists."""
 
 
 class Checkpoints:
     """Saves and restores everything that training changes.
 
-    This includes both networks, the EMA generator, both optimizers, the metrics, and
-    the counters of steps and images. All random numbers are functions of the counters.
+    These are both networks, the EMA generator, both optimizers, the metrics, and the
+    counters of steps and images. All random numbers are functions of the counters.
 
     Args:
         path: directory of the checkpoints. Its parent must exist.
@@ -51,7 +51,7 @@ class Checkpoints:
         keep: number of most recent checkpoints to keep.
 
     Attributes:
-        rollbacks: int, number of rollbacks of the run so far. Saved too.
+        rollbacks: int, number of rollbacks of the run so far. Checkpoints contain it.
     """
 
     def __init__(self, path: str | os.PathLike, gan: LadaGAN, keep: int = 2):
@@ -68,8 +68,8 @@ class Checkpoints:
             "metrics": [v for m in gan.metrics for v in m.variables],
             "counters": [gan.step_counter, gan.image_counter],
         }
-        # tf.train.Checkpoint does not look into the lists and dicts of Keras 3 objects,
-        # and would silently skip their weights. So pass lists of tf.Variable.
+        # tf.train.Checkpoint would silently skip weights in the lists and dicts of
+        # Keras 3 objects. So pass lists of tf.Variable.
         self.state = tf.train.Checkpoint(
             **{name: [v.value for v in group] for name, group in variables.items()}
         )
@@ -85,7 +85,7 @@ class Checkpoints:
         return path
 
     def keep_restored(self, path: Path) -> None:
-        """Finish what a kill interrupted: give a checkpoint its name, delete old ones.
+        """Finish a `save` that was killed: rename the checkpoint, delete old ones.
 
         Args:
             path: what `restore` returned.
@@ -99,13 +99,14 @@ class Checkpoints:
     def _delete_old(self, path: Path) -> None:
         """Delete all but the `keep` newest whole checkpoints up to `path`.
 
-        Those of more images are deleted too, because a rollback has undone their steps.
+        Also delete those of more images, because a rollback has undone their steps.
         """
         whole = [p for p in self.paths() if p == path or not validation_error(p)]
         index = whole.index(path)
         undone, kept = whole[:index], whole[index : index + self.keep]
         older = [p for p in self.paths() if _count(p) < _count(kept[-1])]
-        # Not earlier: a run that resumes before a new best one needs the old one.
+        # The best ones are not deleted earlier: until this checkpoint is saved, a run
+        # can resume from before the newest best one, and needs the one before it.
         best = checkpoint_paths(self.path, "best")
         best = [p for p in best if _count(p) <= self.gan.images_seen]
         if len(best) > 1:
@@ -114,28 +115,32 @@ class Checkpoints:
             shutil.rmtree(old)
 
     def save_best(self, distance: float, selector: str = "") -> None:
-        """Write the best checkpoint. `save` deletes the one before. Errors: see `save`.
+        """Write the best checkpoint. The next `save` deletes the previous best one.
 
         Args:
-            distance: its measure. Lower is better.
-            selector: names all that measures must share to be compared.
+            distance: the measured distance. Lower is better.
+            selector: only distances with the same selector can be compared.
+
+        Raises:
+            UserError: see `save`.
         """
         name = f"best-{self.gan.images_seen:010d}"
         self._write(name, distance=distance, selector=selector)
 
     def best_distance(self, selector: str = "") -> float:
-        """Return the lowest measure of this selector, or infinity if there is none."""
+        """Return the lowest distance with this selector, or infinity."""
         manifests = map(read_manifest, whole_checkpoints(self.path, "best"))
         measures = [m["distance"] for m in manifests if m["selector"] == selector]
         return min(measures, default=float("inf"))
 
     def restore(self, best: bool = False) -> Path | None:
-        """Restore the newest whole checkpoint, or the best one, and return its path.
+        """Restore the newest whole checkpoint, or the best one.
 
-        Returns None if there is no checkpoint.
+        Returns:
+            The path of the checkpoint, or None if there is none.
 
         Raises:
-            UserError: if all checkpoints are damaged; or if that checkpoint has other
+            UserError: if all checkpoints are damaged; or if this checkpoint has other
                 variables, or weights that are not finite.
         """
         path = find_checkpoint(self.path, best)
@@ -146,15 +151,16 @@ class Checkpoints:
     def roll_back(self) -> Path:
         """Restore a checkpoint after a divergence, and return its path.
 
-        This is the newest whole one, or an older one if that did not help: one step
-        back per rollback since it was saved. All workers find the same.
+        The first rollback after a checkpoint restores this checkpoint. Each further
+        rollback without a new checkpoint goes back by one. All workers restore the same
+        checkpoint.
 
         Raises:
             UserError: see `restore`; or if there is no checkpoint.
         """
         done, whole = self.rollbacks, list(whole_checkpoints(self.path))
         if not whole:
-            raise UserError(f"{self.path}: no checkpoint is whole. Cannot roll back")
+            raise UserError(f"{self.path}: cannot roll back without a whole checkpoint")
         since = done - read_manifest(whole[0])["rollbacks"]
         for path in whole[min(since, len(whole) - 1) :]:
             try:
@@ -170,7 +176,7 @@ class Checkpoints:
     def remove_leftovers(self) -> None:
         """Delete partial checkpoints, and best checkpoints after the restored one.
 
-        Only the process that trains may call this, after `restore`.
+        Call this after `restore`, in the process that trains only.
         """
         seen = self.gan.images_seen
         later = [p for p in checkpoint_paths(self.path, "best") if _count(p) > seen]
@@ -193,7 +199,7 @@ class Checkpoints:
     def _write(self, name: str, **facts: Any) -> Path:
         path = self.path / name
         try:
-            self.path.mkdir(exist_ok=True)  # but not the run directory, if it is gone
+            self.path.mkdir(exist_ok=True)  # fails if the run directory is gone
             # After a rollback, a checkpoint with this count can exist.
             with replacing_directory(path, overwrite=True) as temporary:
                 self.state.write(os.path.join(temporary, PREFIX))
@@ -224,7 +230,7 @@ class Checkpoints:
 def read_variables(checkpoint: Path, name: str, variables: Iterable) -> None:
     """Assign the values that a checkpoint stores under `name` to Keras variables.
 
-    Reads and casts one value at a time, to save memory.
+    This reads and casts one value at a time, to save memory.
 
     Raises:
         UserError: if the variables have other shapes, or a value is not finite.
@@ -238,22 +244,22 @@ def read_variables(checkpoint: Path, name: str, variables: Iterable) -> None:
 
 
 def checkpoint_paths(path: Path, kind: str = "images") -> list[Path]:
-    """Return the directories whose names are those of checkpoints, newest first."""
+    """Return the directories with names of checkpoints, newest first."""
     return _directories(path, f"{kind}-{COUNT}")
 
 
 def whole_checkpoints(path: Path, kind: str = "images") -> Iterator[Path]:
-    """Yield the whole checkpoints in a directory, newest first. Report the rest."""
+    """Yield the whole checkpoints in a directory, newest first. Warn of other files."""
     found = False
     for entry in set(path.glob("[!.]*")) - set(checkpoint_paths(path, "(images|best)")):
-        logging.warning("%s: ignored, because it is no checkpoint", entry)
+        logging.warning("%s: ignored, because it is not a checkpoint", entry)
     for checkpoint in checkpoint_paths(path, kind):
         if error := validation_error(checkpoint):
             logging.warning("%s: %s. Trying the previous checkpoint", checkpoint, error)
         else:
             found = True
             yield checkpoint
-    if not found:  # a kill while the only one was replaced leaves partial names
+    if not found:  # a killed `save` can leave the only one with a partial name
         partial = _directories(path, PARTIAL.replace("(images|best)", kind))
         yield from (p for p in partial if not validation_error(p))
 
@@ -275,7 +281,7 @@ def read_manifest(checkpoint: Path) -> dict[str, Any]:
     """Return the manifest of a checkpoint.
 
     Raises:
-        UserError: if it cannot be read, or is not the one of this checkpoint.
+        UserError: if it cannot be read, or belongs to another checkpoint.
     """
     manifest = {"rollbacks": 0, "distance": float("inf"), "selector": ""}
     manifest |= read_json(checkpoint / MANIFEST)
@@ -287,7 +293,7 @@ def read_manifest(checkpoint: Path) -> dict[str, Any]:
         or not isinstance(checksums, dict)
         or f"{PREFIX}.index" not in checksums
     ):
-        raise UserError(f"{checkpoint / MANIFEST}: is not the one of this checkpoint")
+        raise UserError(f"{checkpoint / MANIFEST}: does not match its checkpoint")
     return manifest
 
 
@@ -304,7 +310,7 @@ def validation_error(checkpoint: Path) -> str | None:
 
 
 def _directories(path: Path, pattern: str) -> list[Path]:
-    """Return the directories, but not links, with such names, newest first."""
+    """Return the directories whose names match, newest first, without links."""
     found = [p for p in path.glob("*") if p.is_dir() and not p.is_symlink()]
     return sorted(
         (p for p in found if re.fullmatch(pattern, p.name)),
@@ -329,5 +335,5 @@ def _reporting_misfits(checkpoint: Path) -> Iterator[None]:
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"{checkpoint}: cannot be used ({reason}). Move it away to use another one"
+            f"{checkpoint}: cannot be used ({reason}). Move it away to use an older one"
         ) from error

@@ -1,8 +1,8 @@
-"""Configuration of a run: `TrainingOptions`, and its and `Preset`'s flags.
+"""Configuration of a run: `TrainingOptions`, flags, and the text of `flags.cfg`.
 
-The dataclass fields of `Preset` and `TrainingOptions` carry the documentation, default,
-choices, and lower bound of each option. The flags of `lada_tf.train` are generated from
-them, and a run directory's `flags.cfg` is written from and read into them.
+The fields of the dataclasses `Preset` and `TrainingOptions` contain the documentation,
+default, choices, and interval of each setting. They define the flags of `lada_tf.train`
+and the lines of a run directory's `flags.cfg`.
 """
 
 import dataclasses
@@ -26,13 +26,13 @@ from lada_tf.models.presets import (
 )
 from lada_tf.runtime import MAX_SEED
 
-# How a run opened its data: flags of `lada_tf.train` and `lada_tf.evaluate`. Another
-# `on_bad_image` changes the fingerprint, if it matters.
+# Flags of `lada_tf.train` and `lada_tf.evaluate` on how to open the data. If skipping
+# damaged images makes a difference, it changes the fingerprint of the data.
 SOURCE_SETTINGS = ("on_bad_image", "memory_limit_mb", "cache_dir", "download")
-# Facts about a run that are no flags: their comments in flags.cfg, and their names.
+# Facts about a run that are not flags: prefix of the line in flags.cfg -> name.
 COMMENTS = {"# data: ": "data fingerprint", "# parent: ": "parent"}
 COUNT = "[0, 1e18]"
-# How often per run, and the longest interval in images.
+# Number of intervals per run, and the longest interval in images.
 AUTOMATIC_INTERVALS = {
     "log_images": (100, 10_000),
     "sample_images": (5, 100_000),
@@ -49,7 +49,7 @@ class TrainingOptions:
     """
 
     seed: int = setting(
-        "Seed the weights, latents, augmentation, and data order.",
+        "Seed of the initial weights, latents, augmentation, and data order.",
         0,
         interval=f"[0, {MAX_SEED}]",
     )
@@ -80,10 +80,11 @@ class TrainingOptions:
         interval=COUNT,
     )
     eval_features: str = setting(
-        "Measure these features: inception (FID), keras_inception_v3, "
-        "small_classifier, or those of a .keras or .onnx file or SavedModel. Empty "
-        "selects inception if its graph is in the cache directory, and otherwise "
-        "small_classifier for images up to 64x64.",
+        "Measure with these features: inception (FID), keras_inception_v3, "
+        "small_classifier, or the path of a .keras file, .onnx file, or SavedModel. "
+        "The default is inception if its graph is in the cache directory, and "
+        "otherwise small_classifier for images up to 64x64. Larger images have no "
+        "default.",
         "",
     )
     eval_samples: int = setting(
@@ -92,17 +93,17 @@ class TrainingOptions:
         interval="[2, 1e18]",
     )
     best_by: str = setting(
-        "Keep the checkpoint with the lowest Fréchet distance (fd) or KID (kid).",
+        "The best checkpoint has the lowest Fréchet distance (fd) or KID (kid).",
         "fd",
         choices=("fd", "kid"),
     )
     precision: str = setting(
-        "Compute the networks in this dtype.",
+        "Use this dtype for the arithmetic of the networks.",
         "float32",
         choices=tuple(PRECISIONS),
     )
     gradient_accumulation_steps: int = setting(
-        "Split each batch into N micro-batches. More micro-batches need less memory.", 1
+        "Split each batch into N micro-batches, to save memory.", 1
     )
     gradient_checkpointing: bool = setting(
         "Recompute activations during the backward pass to save memory.", False
@@ -112,7 +113,7 @@ class TrainingOptions:
     )
     jit_compile: bool = setting("Compile the training step with XLA.", False)
     on_nonfinite: str = setting(
-        "Stop at a loss or gradient that is not finite, or roll back to the last "
+        "If a loss or gradient is not finite, stop, or roll back to the last "
         "checkpoint and continue with another seed.",
         "stop",
         choices=("stop", "rollback"),
@@ -127,8 +128,8 @@ class TrainingOptions:
     def automatic_intervals(self, preset: Preset) -> "TrainingOptions":
         """Return these options with a number of images for each interval that is 0.
 
-        They depend on `total_images` only: short runs have about 100 log lines, 5
-        grids and 5 checkpoints, and no interval is shorter than a batch.
+        Short runs get about 100 log lines, 5 grids, and 5 checkpoints. No interval is
+        shorter than a batch.
         """
         resolved: dict[str, Any] = {
             name: max(preset.batch_size, min(longest, preset.total_images // times))
@@ -169,8 +170,8 @@ def preset_from_flags(
 
     Args:
         values: the flags.
-        make_preset: returns the preset for the fields that flags set, if there is no
-            `--preset`. By default, `Preset`.
+        make_preset: called with the fields that flags set if there is no `--preset`.
+            The default is `Preset`.
 
     Raises:
         UserError: if there is no preset and a required field is missing.
@@ -184,8 +185,8 @@ def preset_from_flags(
     missing = [name for name in REQUIRED if name not in given]
     if missing:
         raise UserError(
-            f"no preset: set preset to one of {', '.join(PRESETS)}, or set "
-            f"{', '.join(missing)}"
+            f"preset=NAME is required: one of {', '.join(PRESETS)}. Without a preset, "
+            f"set {', '.join(missing)}"
         )
     return Preset(**given)
 
@@ -199,7 +200,7 @@ def options_from_flags(values: flags.FlagValues) -> TrainingOptions:
 def resume_from_settings(
     values: flags.FlagValues, settings: Mapping[str, str], path: str | Path
 ) -> None:
-    """Set the flags that the command line does not set to a run's settings.
+    """Set each flag that is not on the command line to the setting of a run.
 
     Args:
         values: the flags.
@@ -209,7 +210,7 @@ def resume_from_settings(
     Raises:
         UserError: if a value is invalid, or an attention would import code.
     """
-    # No others: a run of somebody else must not name code to run, such as a callback.
+    # Not all flags: the run of a stranger must not name code, such as a callback.
     stored = {*FIELDS, *OPTION_FIELDS, *SOURCE_SETTINGS, "init_from", "logger"}
     names = [n for n in settings.keys() & stored if not values[n].present]
     _check_attentions({name: settings[name] for name in names}, path)
@@ -246,16 +247,16 @@ def flagfile_text(settings: Mapping[str, Any]) -> str:
             value = str(value).lower()
         if "\n" in str(value) or "\r" in str(value):
             raise UserError(
-                f"{name}={value!r}: flags.cfg cannot store a line break. Rename it"
+                f"{name}={value!r}: flags.cfg cannot store a line break. Remove it"
             )
         text += f"--{name}={value}\n"
     return text
 
 
 def parse_settings(text: str) -> dict[str, str]:
-    """Return the names and values in a flagfile that `flagfile_text` wrote.
+    """Return the values by name in a flagfile that `flagfile_text` wrote.
 
-    `COMMENTS` are returned too.
+    They include the facts in `COMMENTS`.
     """
     settings = {}
     for line in text.split("\n"):
@@ -269,9 +270,14 @@ def parse_settings(text: str) -> dict[str, str]:
 
 
 def preset_from_settings(settings: dict[str, str], path: str | Path) -> Preset:
-    """Return the preset in the settings of a run directory's flagfile at `path`.
+    """Return the preset that the settings of a run directory's flagfile describe.
 
-    Fields that are missing, because an older version wrote the file, get their default.
+    An older version may have written the file: missing optional fields get their
+    default.
+
+    Args:
+        settings: the settings.
+        path: path of the flagfile, for errors.
 
     Raises:
         UserError: if a required field is missing, a value is invalid, or an attention
@@ -296,8 +302,6 @@ def _define_flag(
     field: dataclasses.Field, default: Any, flag_values: flags.FlagValues
 ) -> None:
     doc, choices = field.metadata["doc"], field.metadata.get("choices")
-    if default is None:
-        doc += " The default is the preset's."
     if field.type is bool:
         flags.DEFINE_boolean(field.name, default, doc, flag_values=flag_values)
     elif choices:
@@ -307,7 +311,7 @@ def _define_flag(
 
 
 class _FieldParser(flags.ArgumentParser):
-    """Parser of one field. Its errors lack the name, which absl adds."""
+    """Parser of one field. absl adds the name of the flag to its errors."""
 
     def __init__(self, field: dataclasses.Field):
         self._field = field

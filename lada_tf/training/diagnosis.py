@@ -1,9 +1,10 @@
 """Name the condition of a run from its metrics, settings, and newest sample grid.
 
-`RULES` are functions of a `LoggedRun`. Each returns a `Finding` or None. We chose their
-thresholds on the logs in `docs/data` and `experiments/results/study`.
+`RULES` are functions of a `LoggedRun` that return a `Finding` or None. We chose their
+thresholds with the logs in `docs/data` and `experiments/results/study`.
 """
 
+import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,14 +12,13 @@ import numpy as np
 
 from lada_tf.training.logged_run import LoggedRun, nearest_difference
 
-MEMORIZATION = "evaluate --run_dir={run} --memorization --num_generated=1000"
 NEW_RUN = "train --flagfile={run}/flags.cfg %s --run_dir={run}-2"
 
 
 class Finding(NamedTuple):
     """A condition, the figures that show it, and what to do.
 
-    `next_command` follows `lada-tf`; `{run}` stands for the run directory.
+    `next_command` is a command without `lada-tf`. `{run}` stands for the run directory.
     """
 
     condition: str
@@ -28,7 +28,7 @@ class Finding(NamedTuple):
 
 
 def diagnose(run: LoggedRun) -> list[Finding]:
-    """Return the findings of the first group of rules that has any, or none."""
+    """Return the findings of the first group of rules that has findings."""
     for rules in RULES:
         if found := [finding for rule in rules if (finding := rule(run))]:
             return found
@@ -37,14 +37,14 @@ def diagnose(run: LoggedRun) -> list[Finding]:
 
 def not_visible(run: LoggedRun) -> list[str]:
     """Return what the logs of this run cannot show, and where to look."""
-    lines = [f"memorization: lada-tf {MEMORIZATION}{small_features(run)}"]
+    lines = [f"memorization: lada-tf {memorization_command(run)}"]
     if run.preset.augment:
         lines.append(
             "augmentation leak: look for cut-outs, odd hues and shifted borders in "
             "{run}/samples"
         )
     if run.grid is None:
-        lines.append("mode collapse: there is no sample grid in {run}/samples")
+        lines.append("mode collapse: no grid of a trained generator in {run}/samples")
     if not run.distances:
         lines.append("image quality: train with --eval_images to log a distance")
     return lines
@@ -63,7 +63,7 @@ def not_finite(run: LoggedRun) -> Finding | None:
 
 
 def too_early(run: LoggedRun) -> Finding | None:
-    """Both networks change quickly in the first few hundred steps."""
+    """The losses of the first few hundred steps say little."""
     if run.steps >= 500 and len(run.metrics) >= 6:
         return None
     command = "train --run_dir={run}"
@@ -73,7 +73,7 @@ def too_early(run: LoggedRun) -> Finding | None:
         "too early to say",
         f"{run.images_seen:,} images seen: {run.steps:,} steps, {len(run.metrics)} log "
         "lines. The rules need 500 steps and 6 lines",
-        "continue training, with a smaller --log_images if lines are missing",
+        "continue training. If log lines are missing, set a smaller --log_images",
         command,
     )
 
@@ -81,8 +81,8 @@ def too_early(run: LoggedRun) -> Finding | None:
 def collapse(run: LoggedRun) -> Finding | None:
     """Most cells of the grid have a near copy.
 
-    The difference is 0 in docs/images/collapsed.png, and 43 to 84 in the grids of all
-    other trained networks here.
+    The difference is 0 in docs/images/collapsed.png, and 43 to 84 in the grids of the
+    other trained networks in this repository.
     """
     if run.grid is None or (difference := nearest_difference(run.grid)) >= 8:
         return None
@@ -90,7 +90,8 @@ def collapse(run: LoggedRun) -> Finding | None:
         "mode collapse",
         f"in the newest sample grid, the median image differs from another one by "
         f"{difference:.1f} of 255 levels (RMS). Expected: 8 or more",
-        "more R1; then more augmentation, a slower generator, a larger batch",
+        "more R1; then more augmentation, a smaller --g_learning_rate, or a larger "
+        "batch",
         NEW_RUN % f"--r1_gamma={10 * run.preset.r1_gamma or 0.01:g}",
     )
 
@@ -107,14 +108,15 @@ def nearly_constant_images(run: LoggedRun) -> Finding | None:
         f"98 % of the newest sample grid's values lie between {low:.0f} and {high:.0f} "
         "of 255",
         "look at the training images: values from 0 to 1 stored as uint8 are black",
-        f"prepare_data --source={run.preset.data} --report",
+        f"prepare_data --source={shlex.quote(run.preset.data)} --report",
     )
 
 
 def discriminator_wins(run: LoggedRun) -> Finding | None:
-    """Nearly all images on the right side, and the generator's loss far above d_loss.
+    """The discriminator is nearly always right, and g_loss is far above d_loss.
 
-    One that only memorizes has similar accuracies, but a g_loss of 10 times d_loss.
+    A discriminator that memorizes has similar accuracies, but its g_loss is about 10
+    times d_loss.
     """
     real, fake = run.recent("real_accuracy"), run.recent("fake_accuracy")
     d_loss, g_loss = run.recent("d_loss"), run.recent("g_loss")
@@ -124,20 +126,20 @@ def discriminator_wins(run: LoggedRun) -> Finding | None:
         "the discriminator has won",
         f"real_accuracy {real:.3f}, fake_accuracy {fake:.3f}, d_loss {d_loss:.3f}, "
         f"g_loss {g_loss:.2f}",
-        "more R1; then more augmentation, half of --d_learning_rate",
+        "more R1; then more augmentation, or half the --d_learning_rate",
         NEW_RUN % f"--r1_gamma={10 * run.preset.r1_gamma or 0.01:g}",
     )
 
 
 def discriminator_blind(run: LoggedRun) -> Finding | None:
-    """0.5 on both sides is guessing."""
+    """The discriminator guesses: both accuracies are near 0.5."""
     real, fake = run.recent("real_accuracy"), run.recent("fake_accuracy")
     if max(real, fake) > 0.6:
         return None
     return Finding(
         "the discriminator sees nothing",
         f"real_accuracy {real:.3f}, fake_accuracy {fake:.3f}. Guessing is 0.5",
-        "less R1; then weaker augmentation, such as none of cutout",
+        "less R1; then weaker augmentation, such as --augment without cutout",
         NEW_RUN % f"--r1_gamma={run.preset.r1_gamma / 10:g}",
     )
 
@@ -158,14 +160,14 @@ def weak_r1(run: LoggedRun) -> Finding | None:
 
 
 def dead_ema(run: LoggedRun) -> Finding | None:
-    """Compute the share of the initial weights that the EMA generator still has."""
+    """At least a tenth of the EMA generator still comes from the initial weights."""
     decay = run.preset.ema_decay
     share = decay**run.steps
-    if share < 0.1 or run.is_fine_tuned:  # whose EMA starts from trained weights
+    if share < 0.1 or run.is_fine_tuned:  # then the initial weights are trained ones
         return None
     total_steps = run.preset.total_images // run.preset.batch_size
     if decay**total_steps < 0.1:
-        advice = "continue: the share falls with every step"
+        advice = "continue training: the share falls with every step"
         command = "train --run_dir={run}"
     else:
         advice = "a smaller --ema_decay, since this run is too short for it"
@@ -180,7 +182,7 @@ def dead_ema(run: LoggedRun) -> Finding | None:
 
 
 def memorizing_discriminator(run: LoggedRun) -> Finding | None:
-    """The discriminator knows most images, each of which it saw 100 times or more."""
+    """The discriminator is nearly always right, after 100 epochs or more."""
     real, fake = run.recent("real_accuracy"), run.recent("fake_accuracy")
     if run.epochs < 100 or min(real, fake) < 0.97:
         return None
@@ -188,15 +190,16 @@ def memorizing_discriminator(run: LoggedRun) -> Finding | None:
         "memorization is likely",
         f"each of {run.training_images:,} training images was seen {run.epochs:,.0f} "
         f"times; real_accuracy {real:.3f}, fake_accuracy {fake:.3f}",
-        "check whether samples are copies; more images, --flip, bCR, or a shorter run",
-        MEMORIZATION + small_features(run),
+        "check whether samples are copies. If so: more images, --flip, bCR, or a "
+        "shorter run",
+        memorization_command(run),
     )
 
 
 def rising_distance(run: LoggedRun) -> Finding | None:
     """The last two evaluations are worse than an earlier one.
 
-    A single one is not enough, because the distance goes up at times.
+    A single worse evaluation is not enough, because the distance fluctuates.
     """
     if len(run.distances) < 3:
         return None
@@ -210,12 +213,12 @@ def rising_distance(run: LoggedRun) -> Finding | None:
         f"{best:.4g} after {images:,} images, then {last[0]:.4g} and {last[1]:.4g}"
         f"{epochs}",
         "use the best checkpoint (--best), and check whether samples are copies",
-        MEMORIZATION + small_features(run),
+        memorization_command(run),
     )
 
 
 Rule = Callable[[LoggedRun], Finding | None]
-# A finding of one group hides those of the groups after it.
+# If a group has findings, `diagnose` leaves out the later groups.
 RULES: tuple[tuple[Rule, ...], ...] = (
     (not_finite,),
     (too_early,),
@@ -231,6 +234,11 @@ RULES: tuple[tuple[Rule, ...], ...] = (
 )
 
 
-def small_features(run: LoggedRun) -> str:
-    """Return the flag for features without a download, for images that they suit."""
-    return " --features=small_classifier" if run.preset.image_size <= 64 else ""
+def memorization_command(run: LoggedRun) -> str:
+    """Return the command that looks for copies of training images."""
+    command = "evaluate --run_dir={run} --memorization --num_generated=1000"
+    if run.preset.image_size <= 64:  # features that need no download
+        command += " --features=small_classifier"
+    if run.preset.data.startswith("tfds:"):  # refused otherwise: it can run code
+        command += " --safe_mode=false"
+    return command

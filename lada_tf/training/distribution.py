@@ -1,8 +1,8 @@
 """Several devices: the strategies of `tf.distribute`, and each worker's data.
 
-A global batch gives the same step on any number of replicas, up to rounding. Every
-replica sees its own rows of the batch, in order, and draws the random numbers of these
-rows (`lada_tf.models.optimizer_step`).
+Up to rounding, a step does not depend on the number of replicas. Every replica gets its
+own rows of the global batch, and draws the random numbers of these rows
+(`lada_tf.models.optimizer_step`).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from lada_tf.runtime import split_cpu
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 CLUSTERS = ("tf_config", "slurm", "kubernetes")
-# TensorFlow's collectives raise these when another worker dies.
+# TensorFlow's collectives raise one of these when another worker dies.
 PEER_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -68,7 +68,7 @@ def make_strategy(
             return tf.distribute.MultiWorkerMirroredStrategy(resolver)
         except tf.errors.OpError as error:
             raise WorkerLost(
-                f"strategy=multi_worker: no connection: {error}"
+                f"strategy=multi_worker: cannot connect to the other workers: {error}"
             ) from error
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
@@ -191,9 +191,8 @@ def check_same_state(strategy: tf.distribute.Strategy, state: int) -> None:
     results = strategy.experimental_local_results(strategy.run(tf.function(all_states)))
     if len(set(results[0].numpy().tolist())) > 1:
         raise UserError(
-            "run_dir: the workers found different checkpoints or initial weights. The "
-            "run directory must be on storage that all workers share, and init_from "
-            "the same model"
+            "run_dir: the workers found different checkpoints or initial weights. Use "
+            "storage that all workers share, and the same init_from"
         )
 
 
@@ -232,10 +231,10 @@ def _resolver(cluster: str) -> tf.distribute.cluster_resolver.ClusterResolver:
 
 
 def _check_tf_config(config: Any) -> None:
-    """Raise an exception unless TensorFlow can connect to this cluster.
+    """Raise ValueError if TF_CONFIG is invalid.
 
-    TensorFlow checks the names of jobs and tasks, but not addresses. It waits forever
-    for a task with a wrong one.
+    TensorFlow checks the names of jobs and tasks, but not their addresses: it waits
+    forever for a task with an invalid address.
     """
     for name in ("cluster", "task"):
         if not isinstance(config, dict) or not isinstance(config.get(name), dict):
@@ -254,5 +253,5 @@ def _check_tf_config(config: Any) -> None:
         raise ValueError(f"task: type {task_type!r} must be chief or worker")
     if not re.fullmatch(r"\d+", str(index)):
         raise ValueError(f"task: index {index!r} must be an integer of at least 0")
-    # Raises ValueError for other jobs, or if the cluster does not have the task.
+    # Raises ValueError for unknown jobs, or if the cluster does not have the task.
     multi_worker_util.is_chief(config["cluster"], task_type, int(index))

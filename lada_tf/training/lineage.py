@@ -9,8 +9,8 @@ from pathlib import Path
 from lada_tf.errors import UserError
 from lada_tf.models.hub import HUB_PREFIX
 from lada_tf.training.checkpoints import checkpoint_paths, read_manifest
+from lada_tf.training.load import find_run
 from lada_tf.training.official_checkpoint import OFFICIAL_PREFIX, REPO
-from lada_tf.training.parent import run_of
 from lada_tf.training.run_directory import RunDirectory, read_metrics
 
 
@@ -20,7 +20,7 @@ class Origin:
 
     Attributes:
         source: the source as given.
-        sha256: checksum of the copied weights.
+        sha256: checksum of the parent's weights.
         images_seen: number of real images that the parent had seen.
         changed: old and new text of each changed setting.
     """
@@ -57,9 +57,9 @@ def read_origin(run: RunDirectory) -> Origin | None:
 
 
 def describe_lineage(run_dir: str | os.PathLike) -> str:
-    """Describe a run, then its parents as far as their directories exist.
+    """Describe a run and its parents, as far as their directories exist.
 
-    Each has the number of images seen, its best figure, and what it changed.
+    Each paragraph has the images seen, the best distance, and the changed settings.
 
     Raises:
         UserError: see `read_origin`.
@@ -70,7 +70,7 @@ def describe_lineage(run_dir: str | os.PathLike) -> str:
     while run is not None and run.path.resolve() not in seen:
         seen.add(run.path.resolve())
         origin = read_origin(run)
-        lines = [f"{run.path}: {_images_seen(run):,} images seen", *_best_figure(run)]
+        lines = [f"{run.path}: {_images_seen(run):,} images seen", *_best_distance(run)]
         if origin:
             lines.append(
                 f"from {origin.source} ({origin.images_seen:,} images seen, SHA-256 "
@@ -81,7 +81,8 @@ def describe_lineage(run_dir: str | os.PathLike) -> str:
             ]
             lines += [f"  {change}" for change in changes]
         paragraphs.append("\n  ".join(lines))
-        run = run_of(origin.source) if origin else None
+        parent = find_run(origin.source) if origin else None
+        run = RunDirectory(parent.path) if parent else None
     return "\n".join(paragraphs)
 
 
@@ -118,8 +119,8 @@ def _images_seen(run: RunDirectory) -> int:
     return read_manifest(newest[0])["images"] if newest else 0
 
 
-def _best_figure(run: RunDirectory) -> list[str]:
-    """Return a line with the lowest measure of `best_by`, if there is any."""
+def _best_distance(run: RunDirectory) -> list[str]:
+    """Return a line with the lowest distance of the `best_by` kind, if there is one."""
     kinds = ("KID",) if run.read_setting("best_by", "fd") == "kid" else ("FID", "FD")
     figures = [
         (value, name, record["images"])

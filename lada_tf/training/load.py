@@ -1,4 +1,4 @@
-"""Load trained models from a run directory, which is called RUN or RUN:best."""
+"""Load trained models from a run directory. A source RUN or RUN:best names it."""
 
 import contextlib
 import os
@@ -24,14 +24,14 @@ from lada_tf.training.run_directory import RunDirectory
 
 
 class Run(NamedTuple):
-    """The first two arguments of `load_run`."""
+    """A run directory, and whether to load its best checkpoint: see `load_run`."""
 
     path: Path
     best: bool
 
 
 def find_run(source: str | os.PathLike) -> Run | None:
-    """Return the run that a source, `RUN` or `RUN:best`, names; None if it is none."""
+    """Return the run of a source `RUN` or `RUN:best`, or None for other sources."""
     text = user_path(source)
     for path, best in ((text, False), (text.removesuffix(":best"), True)):
         if Path(path, "flags.cfg").exists():
@@ -52,8 +52,8 @@ def load_run(
         best: whether to load the best checkpoint (see `TrainingOptions.best_by`)
             instead of the newest one.
         custom_objects: your own attention layers, by the names in the run's flags.cfg.
-        safe_mode: whether to refuse a run that names an attention `module:Class`, which
-            loading would import.
+        safe_mode: whether to refuse a run with an attention `module:Class`, because
+            loading imports the module.
 
     Returns:
         A compiled `LadaGAN`.
@@ -110,7 +110,8 @@ def load_each_generator(
 ) -> Iterator[tuple[str, int, Generator]]:
     """Yield the name, number of images, and EMA generator of each whole checkpoint.
 
-    The oldest comes first. The generator is always the same object with other weights.
+    The oldest checkpoint comes first. Every generator is the same object: its weights
+    change with each iteration.
 
     Raises:
         UserError: see `load_run`.
@@ -128,7 +129,10 @@ def load_each_generator(
 
 @contextlib.contextmanager
 def _weights_of(checkpoint: Path) -> Iterator[None]:
-    """Raise a UserError if networks of the body have more weights than the files."""
+    """Raise a UserError if the networks that the body builds do not fit the files.
+
+    The settings of a stranger's run could otherwise ask for any amount of memory.
+    """
     size = sum(file.stat().st_size for file in checkpoint.iterdir())
     try:
         with weights_of_at_most(size):

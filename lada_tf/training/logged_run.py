@@ -1,4 +1,4 @@
-"""What a run has logged: metrics, distances, its newest sample grid."""
+"""Read what a run has logged: metrics, distances, and the newest sample grid."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ from lada_tf.training.run_directory import FINGERPRINT, RunDirectory, read_metri
 
 @dataclasses.dataclass(frozen=True)
 class LoggedRun:
-    """What `lada_tf.training.diagnosis` looks at.
+    """The logs of a run, as `lada_tf.training.diagnosis` needs them.
 
     Attributes:
         preset: the run's configuration.
@@ -53,12 +53,12 @@ class LoggedRun:
         return self.images_seen / self.training_images if self.training_images else 0
 
     def recent(self, name: str) -> float:
-        """Return the median of a metric over the last tenth, of 3 lines or more."""
+        """Return the median of a metric over the last tenth of the lines, or 3."""
         count = max(3, len(self.metrics) // 10)
         return statistics.median(line[name] for line in self.metrics[-count:])
 
     def early(self, name: str) -> float:
-        """Return the median of a metric over the first quarter, of 3 lines or more."""
+        """Return the median of a metric over the first quarter of the lines, or 3."""
         count = max(3, len(self.metrics) // 4)
         return statistics.median(line[name] for line in self.metrics[:count])
 
@@ -71,7 +71,7 @@ def read_run(run_dir: str) -> LoggedRun:
     """
     directory = RunDirectory(run_dir)
     settings = directory.settings()
-    # The name of an attention can be code to import, and no rule needs it.
+    # No rule needs the attentions. Their names can be code, which is refused.
     known = {n: v for n, v in settings.items() if not n.endswith("_attention")}
     preset = preset_from_settings(known, directory.flags_file)
     records = read_metrics(directory.metrics_file)
@@ -82,7 +82,7 @@ def read_run(run_dir: str) -> LoggedRun:
         preset,
         [record for record in records if {"d_loss", "r1"} <= record.keys()],
         _distances(records),
-        int(counts[2] or counts[1]) if counts else 0,  # the second is of --subset
+        int(counts[2] or counts[1]) if counts else 0,  # group 2 is the size of a subset
         _newest_grid(directory.samples),
         max(steps) * preset.batch_size if steps else None,
         bool(settings.get("init_from")),

@@ -1,7 +1,7 @@
 """The training loop, for one device or many.
 
-We do not use `fit` because it does not support several workers in Keras 3
-(keras#20585), and because it does not report which step went wrong.
+We do not use `fit`, because in Keras 3 it does not support several workers
+(keras#20585), and because it does not report which step was not finite.
 """
 
 import contextlib
@@ -53,8 +53,8 @@ class TrainingLoop:
     ):
         self.gan = gan
         self.strategy = strategy
-        # The collectives of several replicas cannot run in a loop or condition of the
-        # graph. Then one call is one step, with one graph with R1 and one without.
+        # Collectives of several replicas cannot run in a loop or condition of a graph.
+        # So each call runs one step, in one of two graphs: with R1 or without.
         self._one_step_per_call = strategy.num_replicas_in_sync > 1
 
         def step(real, with_r1=None):
@@ -66,7 +66,7 @@ class TrainingLoop:
 
         def one_step(iterator, **kwargs):
             values = strategy.run(step, (next(iterator),), kwargs)
-            # Every replica returns the metrics of the global batch.
+            # All replicas return the same metrics: those of the global batch.
             return strategy.experimental_local_results(values)[0]
 
         def several_steps(iterator, steps):
@@ -100,8 +100,8 @@ class TrainingLoop:
             steps: number of steps.
             callbacks: `on_train_batch_end` gets the number and the metrics of the last
                 step of each call.
-            max_steps_per_call: returns how many steps the next call may run before the
-                callbacks must act. By default one.
+            max_steps_per_call: returns how many steps the next call may run until a
+                callback must act. The default is one.
 
         Raises:
             NonFiniteStep: at the first such step, before the callbacks see it.
@@ -123,7 +123,7 @@ class TrainingLoop:
                 start = time.monotonic()
                 values = self._call(iterator, size).numpy()
                 seconds = time.monotonic() - start
-                tracing.close()  # the first call traces
+                tracing.close()  # only the first call traces
                 logs = dict(zip(METRICS, map(float, values), strict=True))
                 if not np.isfinite(values).all():
                     raise NonFiniteStep(self.gan.steps - 1, logs)

@@ -36,11 +36,11 @@ def load_official_checkpoint(
     """Load a checkpoint of the authors' TensorFlow code.
 
     Args:
-        checkpoint: path of a directory of checkpoints, of which the newest is loaded,
-            or of one checkpoint without its `.index` suffix; or `"official:NAME"` with
-            one of `NAMES`, which downloads the authors' weights.
+        checkpoint: path of a directory, to load its newest checkpoint; path of one
+            checkpoint, without its `.index` suffix; or `"official:NAME"` with one of
+            `NAMES`, to download the authors' weights.
         config: path of the run's `config.json`, or its content. The default is the file
-            in the directory above that of the checkpoint.
+            next to the directory of the checkpoint.
 
     Returns:
         A compiled `LadaGAN` with the weights of the generator, the EMA generator, and
@@ -117,15 +117,16 @@ def _find(
 
 
 def _download(name: str) -> Path:
-    """Return a directory with the authors' directory of that name."""
+    """Download the authors' directory of that name, and return its parent."""
     files = f"{name}/config.json", f"{name}/{CHECKPOINTS}/*"
     try:
         return hub.download(REPO, files)
     except UserError as error:
         raise UserError(
             f"{OFFICIAL_PREFIX}{name}: {error}. Or download {files[0]} and the files "
-            f"in {name}/{CHECKPOINTS} from {REPO} elsewhere, copy them to DIR/{name}, "
-            f"and run import_official with checkpoint=DIR/{name}/{CHECKPOINTS}"
+            f"in {name}/{CHECKPOINTS} from {REPO} on another machine, copy them to "
+            f"DIR/{name}, and run import_official with "
+            f"checkpoint=DIR/{name}/{CHECKPOINTS}"
         ) from error
 
 
@@ -186,7 +187,10 @@ class _Tensors:
         try:
             self._reader = tf.train.load_checkpoint(self._prefix)
         except (TypeError, ValueError, tf.errors.OpError) as error:
-            raise UserError(f"{checkpoint}: no readable checkpoint") from error
+            raise UserError(
+                f"{checkpoint}: no checkpoint that can be read. Expected a directory, "
+                "or the path of a checkpoint without .index"
+            ) from error
         self._shapes = self._reader.get_variable_to_shape_map()
 
     def read(self, name: str, shape: Iterable[int]) -> np.ndarray:

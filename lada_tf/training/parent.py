@@ -23,7 +23,7 @@ from lada_tf.training.checkpoints import find_checkpoint
 from lada_tf.training.configuration import REQUIRED, flagfile_text, parse_settings
 from lada_tf.training.load import find_run
 from lada_tf.training.run_directory import FREE_SETTINGS, RunDirectory
-from lada_tf.training.sources import load_source
+from lada_tf.training.sources import has_discriminator, load_source
 
 NETWORKS = ("generator", "discriminator", "ema_generator")
 INITIALIZERS = ("g_initializer", "d_initializer", "icnr")  # without effect on a copy
@@ -35,10 +35,10 @@ class Parent:
     """A trained model from which a new run starts.
 
     Attributes:
-        source: what `load_source` takes.
-        fields: the fields of `Preset` that it knows.
-        architecture: those that its weights depend on.
-        settings: the text of the settings that it was trained with, by flag name.
+        source: name or path of the model, see `lada_tf.training.sources`.
+        fields: the known fields of its `Preset`.
+        architecture: the fields on which the shapes of its weights depend.
+        settings: the settings of its training, as text by flag name.
         images_seen: number of real images that it has seen.
         weights: the values of all weights of each of `NETWORKS`.
     """
@@ -62,10 +62,13 @@ class Parent:
         """
         source = os.fspath(source)
         try:
-            run = run_of(source)
             gan = load_source(source)
-            known = run.settings() if run else {}
-            fields = dataclasses.asdict(run.read_preset()) if run else _fields(gan)
+            if run := find_run(source):
+                directory = RunDirectory(run.path)
+                fields = known = dataclasses.asdict(directory.read_preset())
+                stored = directory.settings()
+            else:
+                fields, known, stored = _fields(gan), _hyperparameters(gan), {}
         except UserError as error:
             reason = str(error).removeprefix(f"{source}: ")
             raise UserError(f"init_from={source}: {reason}") from error
@@ -73,8 +76,7 @@ class Parent:
             source,
             fields,
             _architecture(gan.generator, gan.discriminator),
-            parse_settings(flagfile_text(fields if run else _hyperparameters(gan)))
-            | known,
+            parse_settings(flagfile_text(known)) | stored,
             gan.images_seen,
             {name: getattr(gan, name).get_weights() for name in NETWORKS},
         )
@@ -82,9 +84,9 @@ class Parent:
     def preset(self, **changes: Any) -> Preset:
         """Return the parent's configuration with changes.
 
-        `resize` and `subset` belong to the data: with other data, they have their
-        defaults. If the parent is not a run, `batch_size` and `total_images` are those
-        of the preset with the same networks.
+        With other data, `resize` and `subset` have their defaults. If the parent is not
+        a run, `batch_size` and `total_images` are those of the preset with the same
+        networks.
 
         Raises:
             UserError: if a required field is unknown.
@@ -95,13 +97,18 @@ class Parent:
         fields |= changes
         if missing := [name for name in REQUIRED if name not in fields]:
             raise UserError(
-                f"init_from={self.source}: this model has no value of "
-                f"{', '.join(missing)}. Set it, such as {missing[0]}=..."
+                f"init_from={self.source}: this model does not know "
+                f"{', '.join(missing)}. Set {missing[0]}=..."
             )
         return Preset(**fields)
 
     def check_fits(self, preset: Preset) -> None:
-        """Raise a UserError that names all fields of a preset with other networks."""
+        """Check that a new run with this preset can start from these weights.
+
+        Raises:
+            UserError: if the networks differ, with the names of all fields that do; or
+                if `freeze_d` would freeze a discriminator that the source lacks.
+        """
         size = self.architecture["image_size"]
         if preset.image_size != size:
             raise UserError(
@@ -117,17 +124,24 @@ class Parent:
         if differences:
             raise UserError(
                 f"init_from={self.source}: its networks differ: "
-                f"{', '.join(differences)}. Leave out these settings and preset"
+                f"{', '.join(differences)}. Leave out these settings and the preset"
+            )
+        if preset.freeze_d and not has_discriminator(self.source):
+            raise UserError(
+                f"freeze_d={preset.freeze_d}: init_from={self.source} has no "
+                "discriminator, so random stages would be frozen. Set freeze_d=0"
             )
 
     def copy_to(self, gan: LadaGAN) -> None:
-        """Set the weights of a LadaGAN. Do not change its optimizers and counters."""
+        """Copy the weights to a LadaGAN. Its optimizers and counters do not change."""
         for name, values in self.weights.items():
             for weight, value in zip(getattr(gan, name).weights, values, strict=True):
                 weight.assign(value)
 
     def record(self, settings: Mapping[str, Any]) -> str:
-        """Return JSON for a run's flags.cfg: the weights, and the changed settings.
+        """Return the origin of a new run as JSON, for its flags.cfg.
+
+        It contains the checksum of the weights and the changed settings.
 
         Args:
             settings: the settings of the new run by flag name.
@@ -161,12 +175,12 @@ class Parent:
 def open_parent(
     init_from: str | os.PathLike | Parent | None, directory: RunDirectory, seed: int
 ) -> Parent | None:
-    """Return the parent of a run that has no checkpoint yet, or None.
+    """Return the parent of a new run, or None if the run resumes or has no parent.
 
     Args:
         init_from: a parent or its source. If None or empty, the run has no parent.
-        directory: the run directory.
-        seed: seed of the new discriminator, if the source has none.
+        directory: the run directory. A run with a checkpoint resumes.
+        seed: seed of the new discriminator, if the source has no discriminator.
 
     Raises:
         UserError: see `Parent.load`.
@@ -177,12 +191,6 @@ def open_parent(
         return init_from
     keras.utils.set_random_seed(seed)  # the same in all workers
     return Parent.load(init_from)
-
-
-def run_of(source: str) -> RunDirectory | None:
-    """Return the run directory of a source, or None if it is none."""
-    run = find_run(source)
-    return RunDirectory(run.path) if run else None
 
 
 def _fields(gan: LadaGAN) -> dict[str, Any]:

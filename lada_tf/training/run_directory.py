@@ -1,9 +1,8 @@
-"""The directory of a training run: configuration, lock, metrics."""
+"""The directory of a training run: paths, configuration, lock, reports."""
 
 import contextlib
 import dataclasses
 import errno
-import functools
 import json
 import math
 import os
@@ -20,9 +19,9 @@ from lada_tf.io import (
     DISK_FULL_ERRORS,
     failure_reason,
     read_text,
-    sync_directory,
     try_lock,
     user_files,
+    user_path,
     utf8_path,
     write_atomically,
 )
@@ -30,14 +29,14 @@ from lada_tf.models.presets import Preset
 from lada_tf.training import configuration
 
 LOCK = "lock"
-PARTIAL = ".*.partial"  # temporary files of lada_tf.io.replacing
+PARTIAL = ".*.partial"  # temporary files of `lada_tf.io.replacing`
 HEADER = "# python -m lada_tf.train --flagfile=flags.cfg --run_dir=...\n"
-FINGERPRINT = "data fingerprint"  # the last setting in flags.cfg
+FINGERPRINT = "data fingerprint"  # name of the last fact in flags.cfg
 NEW_RUN = "Restore it from a copy, or choose a new directory"
-# Settings that may change when a run is resumed, because they do not change past steps.
+# Settings that may change when a run resumes.
 FREE_SETTINGS = (
     "total_images",
-    "data",  # the path may change; the fingerprint identifies the content
+    "data",  # a path that may change; the fingerprint identifies the content
     "log_images",
     "sample_images",
     "checkpoint_images",
@@ -59,17 +58,13 @@ class RunDirectory:
         flags.cfg       a flagfile that repeats the run
         checkpoints/    see `lada_tf.training.checkpoints`
         samples/        grids of images and attention maps
-        logs/           TensorBoard
+        logs/           logs for TensorBoard
         metrics.jsonl   one JSON object per line, with the number of images seen
-        nonfinite-*     a report of a step that was not finite, as JSON
-        lock            held by the process that trains
+        nonfinite-*     JSON reports of steps with a loss or gradient that is not finite
+        lock            locked by the process that trains
 
     Args:
         path: path of the directory. `start` creates it.
-
-    Attributes:
-        has_tensorboard: whether to write logs/.
-        new_metrics: the logged values that no callback of the user has seen yet.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -79,12 +74,10 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.logs = self.path / "logs"
         self.metrics_file = self.path / "metrics.jsonl"
-        self.has_tensorboard = True
-        self.new_metrics: dict[str, float] = {}
         self._lock: IO | None = None
 
     def check(self, preset: Preset, options: dict, fingerprint: str = "") -> None:
-        """Raise what `start` would raise, without writing. Arguments: see `start`."""
+        """Raise the errors that `start` would raise. Write nothing."""
         with self.reporting_errors():
             self._check_writable()
             if (self.path / LOCK).exists():
@@ -101,13 +94,13 @@ class RunDirectory:
             preset: the run's configuration.
             options: the run's other settings, by flag name.
             fingerprint: identifies the content of the dataset. Empty if unknown.
-            parent: `Parent.record` of the model that a new run starts from. By default,
-                the one that flags.cfg has.
+            parent: `Parent.record` of the model that a new run starts from. If empty,
+                keep the one in flags.cfg.
 
         Raises:
-            UserError: if another process trains in this directory, the directory cannot
-                be written, or it holds a run with other settings (the message lists
-                them) or other files.
+            UserError: if another process trains in this directory; if the directory
+                cannot be written; or if it contains other files, or a run with other
+                settings. The message lists these settings.
         """
         text = _flagfile(preset, options, fingerprint)
         with self.reporting_errors(), contextlib.ExitStack() as on_error:
@@ -124,12 +117,12 @@ class RunDirectory:
             if self.flags_file.exists():
                 parent = parent or self.read_setting("parent", "")
             text = _flagfile(preset, options, fingerprint, parent)
-            # Before our other files: a directory that has only those would be refused.
+            # First, because `start` refuses a directory with other files but no run.
             write_atomically(self.flags_file, text)
             for directory in (self.checkpoints, self.samples, self.logs):
                 directory.mkdir(exist_ok=True)
             for path in (*self.path.glob(PARTIAL), *self.samples.glob(PARTIAL)):
-                path.unlink()  # the process that wrote it was killed
+                path.unlink()  # left by a process that was killed
             on_error.pop_all()
 
     def release_lock(self) -> None:
@@ -164,42 +157,10 @@ class RunDirectory:
         except (OSError, UnicodeError) as error:
             raise UserError(f"{self.flags_file}: cannot be read ({error})") from error
 
-    @functools.cached_property
-    def writer(self) -> tf.summary.SummaryWriter:
-        """The writer of logs/, if `has_tensorboard`."""
-        if not self.has_tensorboard:
-            return tf.summary.create_noop_writer()
-        return tf.summary.create_file_writer(str(self.logs))
-
-    def log_metrics(self, images: int, values: dict[str, float]) -> None:
-        """Write values, by name, to metrics.jsonl and TensorBoard.
-
-        The line is on the disk before a later checkpoint, which depends on it.
-        """
-        is_new = not self.metrics_file.exists()
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"images": images, **values}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if is_new:
-            sync_directory(str(self.path))
-        self.new_metrics.update(values)
-        with self.writer.as_default(step=images):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-
-    def truncate_metrics(self, images: int) -> None:
-        """Delete the lines after `images` images. The resumed run writes them again."""
-        self.new_metrics.clear()
-        if self.metrics_file.exists():
-            records = read_metrics(self.metrics_file)
-            kept = [f"{json.dumps(r)}\n" for r in records if r["images"] <= images]
-            write_atomically(self.metrics_file, "".join(kept))
-
     def write_nonfinite(self, step: int, **facts: Any) -> Path:
         """Write a report of a step that was not finite, and return its path.
 
-        A step that is not finite again, with other facts, gets a report of its own.
+        If the step has a report with other facts, the new report gets another name.
         """
         valid_json = {
             name: str(v) if isinstance(v, float) and not math.isfinite(v) else v
@@ -218,8 +179,8 @@ class RunDirectory:
         """Raise a UserError if the directory cannot be written, or the disk is full.
 
         Args:
-            only_own: whether the body opens other files too. Then the text of an error
-                decides, because TensorFlow has its own types of file errors.
+            only_own: set this if the body opens other files too. Then only errors with
+                the path of the directory in their text become a UserError.
         """
         try:
             yield
@@ -231,11 +192,11 @@ class RunDirectory:
                 raise
             raise UserError(
                 f"run_dir={self.path}: cannot be written ({reason}). Fix this and run "
-                "the same command again; it resumes from the last checkpoint, if any"
+                "the same command again. It resumes from the last checkpoint, if any"
             ) from error
 
     def _check_writable(self) -> None:
-        """Check that the directory, or the first of its parents, can be written.
+        """Check that the directory can be created or written.
 
         Raises:
             UserError: if the directory contains files, but no run.
@@ -245,7 +206,7 @@ class RunDirectory:
         if not existing.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(existing, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "it is read-only")
+            raise PermissionError(errno.EACCES, "no permission", str(existing))
         if existing != self.path or self.flags_file.exists():
             return
         if others := [
@@ -259,17 +220,17 @@ class RunDirectory:
             )
 
     def _is_ours(self, path: Path) -> bool:
-        """Return whether a start that was interrupted can have left this path."""
+        """Return whether an interrupted `start` can have left this file."""
         if path in (self.checkpoints, self.samples, self.logs):
             return path.is_dir() and not any(path.iterdir())
         return path.is_file() and (path.name == LOCK or path.match(PARTIAL))
 
     def _acquire_lock(self) -> None:
-        # Unbuffered: closing the file must not fail on a full disk.
+        # Without a buffer, because closing the file must not fail on a full disk.
         self._lock = (self.path / LOCK).open("ab+", buffering=0)
         if not try_lock(self._lock):
             owner = "another process"
-            with contextlib.suppress(OSError):  # Windows locks the text, too
+            with contextlib.suppress(OSError):  # Windows cannot read a locked file
                 self._lock.seek(0)
                 owner = self._lock.read().decode(errors="replace") or owner
             raise UserError(
@@ -283,9 +244,9 @@ class RunDirectory:
         old = {"init_from": ""} | self.settings()
         new = {"init_from": ""} | configuration.parse_settings(text)
         if not (new["resize"] and old.get("resize")):
-            del new["resize"]  # the default of the data, and part of their fingerprint
+            del new["resize"]  # a default; the fingerprint contains its value
         expected = [*configuration.REQUIRED, "seed"]
-        if "flip" in old:  # of training, unlike runs of the authors' code
+        if "flip" in old:  # not in a run from `import_official`, which has no data
             expected.append(FINGERPRINT)
         if missing := [n for n in expected if n in new and n not in old]:
             raise UserError(f"{self.flags_file}: {missing[0]} is missing. {NEW_RUN}")
@@ -293,18 +254,19 @@ class RunDirectory:
             f"{name} was {old[name] or 'empty'}, now {new[name] or 'empty'}"
             for name in new
             if name in old and name not in FREE_SETTINGS and old[name] != new[name]
+            if name != "init_from" or _real_path(old[name]) != _real_path(new[name])
         ]
         if differences:
             raise UserError(
                 f"run_dir={self.path}: holds a run with other settings "
-                f"({'; '.join(differences)}). Use the same settings, or a new "
-                f"directory: init_from={self.path} starts there from these weights"
+                f"({'; '.join(differences)}). Use the same settings, or start in a new "
+                f"directory from the weights of this run: init_from={self.path}"
             )
         used = read_metrics(self.metrics_file) or any(self.samples.glob("*.png"))
         if used and not self.checkpoints.is_dir():
             raise UserError(
-                f"run_dir={self.path}: has metrics or samples, but no checkpoints/. "
-                f"{NEW_RUN}"
+                f"run_dir={self.path}: contains metrics or samples, but no "
+                f"checkpoints/. {NEW_RUN}"
             )
 
 
@@ -316,8 +278,13 @@ def _flagfile(preset: Preset, options: dict, fingerprint: str, parent: str = "")
     return text + "".join(f"{comments[n]}{v}\n" for n, v in facts.items() if v)
 
 
+def _real_path(source: str) -> str:
+    """Return one text for all paths of a model. Other sources stay different."""
+    return os.path.realpath(user_path(source)) if source else ""
+
+
 def read_metrics(path: Path) -> list[dict]:
-    """Return the lines of a metrics.jsonl. Leave out those that a crash has torn."""
+    """Return the lines of a metrics.jsonl, without incomplete lines from a crash."""
     records = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError, KeyError, TypeError):

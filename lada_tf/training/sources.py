@@ -21,6 +21,7 @@ from lada_tf.models import LadaGAN, hub
 from lada_tf.models.pretrained import (
     CONFIG,
     FILES,
+    WEIGHTS,
     bundled_directory,
     bundled_names,
     load_pretrained,
@@ -41,8 +42,8 @@ def load_source(
 ) -> LadaGAN:
     """Return the `LadaGAN` of a source.
 
-    It is compiled if it comes from a run or from `official:NAME`. If the source has no
-    discriminator, a new one is created, which logs a warning.
+    The model is compiled if it comes from a run or from `official:NAME`. If the source
+    has no discriminator, the model gets a new one, and a warning is logged.
 
     Args:
         source: see above. Local models take precedence.
@@ -60,6 +61,13 @@ def load_source(
         return load_official_checkpoint(text)
     directory = find_pretrained(source, token)
     return load_pretrained(cls, directory, custom_objects, safe_mode)
+
+
+def has_discriminator(source: str | os.PathLike) -> bool:
+    """Return whether a source has a discriminator. Argument: see `load_source`."""
+    if find_run(source) or os.fspath(source).startswith(OFFICIAL_PREFIX):
+        return True
+    return (find_pretrained(source) / WEIGHTS["discriminator"]).exists()
 
 
 def find_pretrained(source: str | os.PathLike, token: str | None = None) -> Path:

@@ -1,20 +1,16 @@
 """Train from a configuration and a dataset to a finished run directory."""
 
-import contextlib
 import dataclasses
 import datetime
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import tensorflow as tf
-from absl import logging
 
-from lada_tf.data import ImageSource, batch_indices
-from lada_tf.errors import TrainingDiverged, UserError
-from lada_tf.evaluation.callback import EvaluationCallback, IntervalCallback
+from lada_tf.data import ImageSource
+from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import (
     Extractor,
     choose_features,
@@ -23,24 +19,16 @@ from lada_tf.evaluation.extract_features import (
 from lada_tf.models import LadaGAN, Preset
 from lada_tf.models.networks import check_sizes
 from lada_tf.training import distribution
-from lada_tf.training.callbacks import (
-    CheckpointEvery,
-    MetricsLog,
-    ProgressBar,
-    SampleGrids,
-    StopSignal,
-    unbreakable_streams,
-)
-from lada_tf.training.checkpoints import Checkpoints, find_checkpoint
+from lada_tf.training.callbacks import unbreakable_streams
+from lada_tf.training.checkpoints import find_checkpoint
 from lada_tf.training.configuration import TrainingOptions, flagfile_text
 from lada_tf.training.distribution import reporting_lost_workers
-from lada_tf.training.loop import NonFiniteStep, TrainingLoop
+from lada_tf.training.loop import TrainingLoop
 from lada_tf.training.parent import Parent, open_parent
+from lada_tf.training.run import TrainingRun
 from lada_tf.training.run_directory import RunDirectory
-from lada_tf.training.user_callbacks import UserCallbacks, check_loggers, open_loggers
+from lada_tf.training.user_callbacks import check_loggers
 
-# Difference between the seeds of a run before and after a rollback.
-SEED_STRIDE = 1_000_003
 TIMED_STEPS = 3  # of a dry run
 
 
@@ -79,9 +67,12 @@ def check(
     source: ImageSource | None = None,
     init_from: str | os.PathLike | Parent | None = None,
 ) -> None:
-    """Check all that can be wrong before training, and write nothing.
+    """Raise the errors that `train` would raise before the first step. Write nothing.
 
-    Args and errors: see `train`. Without a source, this checks what needs no images.
+    Args:
+        source: if None, skip the checks that need images.
+
+    The other arguments and the errors are those of `train`.
     """
     if not preset.total_images:
         raise UserError("total_images=0: set the number of images to train on")
@@ -112,7 +103,7 @@ def dry_run(
 ) -> None:
     """Print the plan, build the models, and run a few steps. Write no files.
 
-    Args and errors: see `train`.
+    The arguments and errors are those of `train`.
     """
     preset = dataclasses.replace(preset, resize=source.resize)
     parent = open_parent(init_from, RunDirectory(run_dir), options.seed)
@@ -171,30 +162,30 @@ def train(
     Args:
         preset: the configuration.
         source: real images, from `lada_tf.data.open_source`.
-        run_dir: path of a run directory: a new one, or one of the same run.
+        run_dir: path of a new run directory, or of the run to resume.
         options: seed, intervals, precision, and so on.
-        strategy: from `lada_tf.training.distribution.make_strategy`. By default the
+        strategy: from `lada_tf.training.distribution.make_strategy`. The default is the
             current one. With several workers, only the chief writes the run directory.
-        source_settings: flags of `lada_tf.train` by which `source` was opened, to store
-            them in the run's `flags.cfg`.
+        source_settings: flags of `lada_tf.train` that opened `source`, to store them in
+            the run's `flags.cfg`.
         loggers: where to write metrics besides metrics.jsonl, see
             `lada_tf.training.user_callbacks`.
-        callbacks: Keras callbacks. They are not part of the run's state.
-        init_from: a `Parent` or its source (see `lada_tf.training.Parent`): a new run
-            starts from its weights, with new optimizers. A resumed run does not read
-            it.
+        callbacks: Keras callbacks. Checkpoints do not contain their state.
+        init_from: a `Parent` or its source. A new run starts from its weights, with new
+            optimizers. A resumed run does not load it.
 
     Returns:
         The trained `LadaGAN`.
 
     Raises:
-        UserError: if the directory is in use, holds something else, or cannot be
+        UserError: if the directory is in use, contains something else, or cannot be
             written; if the disk is full; or if the networks of `init_from` differ.
             Existing checkpoints stay valid.
-        TrainingDiverged: at a loss or gradient that is not finite, after the rollbacks
-            that `options` allow. `nonfinite-<step>.json` in the run directory has the
+        TrainingDiverged: if a loss or gradient is not finite, after the rollbacks that
+            `options` allow. `nonfinite-<step>.json` in the run directory has the
             details.
         WorkerLost: if another worker is gone.
+        SystemExit: after SIGINT, SIGTERM or SIGHUP, when a checkpoint is saved.
     """
     preset = dataclasses.replace(preset, resize=source.resize)
     options = options or TrainingOptions()
@@ -202,8 +193,8 @@ def train(
     check_loggers(loggers)
     if callbacks and distribution.count_workers(strategy) > 1:
         raise UserError(
-            "callback: not with several workers, because callbacks run on the first "
-            "one only and can change its weights"
+            "callback: not supported with several workers, because callbacks run on "
+            "the first worker only and can change its weights. Leave it out"
         )
     extractor = None
     if distribution.is_chief(strategy):
@@ -216,24 +207,20 @@ def train(
         gan = build(preset, options)
         if parent:
             parent.copy_to(gan)
-    checkpoints = Checkpoints(directory.checkpoints, gan, options.keep_checkpoints)
-    # Only the chief handles signals; the other workers end when it does.
-    stop = StopSignal(ignore=not distribution.is_chief(strategy))
-    directory.has_tensorboard = "tensorboard" in loggers
     settings = dataclasses.asdict(options) | (source_settings or {})
     settings |= {"logger": loggers} | _as_setting(init_from)
-    run = _Run(
-        preset,
-        source,
-        directory,
-        options,
-        settings,
-        strategy,
-        gan,
-        checkpoints,
-        stop,
-        extractor,
-        parent,
+    run = TrainingRun(
+        preset=preset,
+        source=source,
+        directory=directory,
+        options=options,
+        settings=settings,
+        loggers=loggers,
+        callbacks=callbacks,
+        strategy=strategy,
+        gan=gan,
+        extractor=extractor,
+        parent=parent,
     )
     try:
         with (
@@ -242,22 +229,14 @@ def train(
             reporting_lost_workers(strategy),
         ):
             run.start()
-            with stop, run.open_loggers(loggers) as logging_callbacks:
-                run.user_callbacks = [*callbacks, *logging_callbacks]
-                while run.is_unfinished():
-                    stop.exit_if_set()  # in a rollback
-                    try:
-                        run.train_to_end()
-                    except NonFiniteStep as step:
-                        run.roll_back(step)
-            stop.exit_if_set()  # in the last callbacks
+            run.train()
     finally:
         directory.release_lock()
     return gan
 
 
 def _as_setting(init_from: str | os.PathLike | Parent | None) -> dict[str, str]:
-    """Return the setting of flags.cfg. Runs without a parent have none."""
+    """Return the line for flags.cfg, or nothing for a run without a parent."""
     if not init_from:
         return {}
     source = init_from.source if isinstance(init_from, Parent) else init_from
@@ -265,7 +244,7 @@ def _as_setting(init_from: str | os.PathLike | Parent | None) -> dict[str, str]:
 
 
 def _choose_features(options: TrainingOptions, preset: Preset) -> TrainingOptions:
-    """Return the options with the name of the features, if there are evaluations."""
+    """Return the options with a choice of features, if the run has evaluations."""
     if not options.eval_images or options.eval_features:
         return options
     features = choose_features(preset.image_size)
@@ -289,149 +268,3 @@ def _open_extractor(
         text = str(error).removeprefix(prefix).replace(" set inception_graph=FILE,", "")
         separator = "" if str(error).startswith(prefix) else ": "
         raise UserError(f"eval_{prefix}{separator}{text}") from error
-
-
-@dataclasses.dataclass
-class _Run:
-    """A run in progress."""
-
-    preset: Preset
-    source: ImageSource
-    directory: RunDirectory
-    options: TrainingOptions
-    settings: dict  # the options and further flags, to store them
-    strategy: tf.distribute.Strategy
-    gan: LadaGAN
-    checkpoints: Checkpoints
-    stop: StopSignal
-    extractor: Extractor | None  # of the chief, if there are evaluations
-    parent: Parent | None  # of a new run
-    user_callbacks: list[keras.callbacks.Callback] = dataclasses.field(
-        default_factory=list
-    )
-
-    def start(self) -> None:
-        """Lock the run directory and restore its last checkpoint."""
-        if distribution.is_chief(self.strategy):
-            settings = dataclasses.asdict(self.preset) | self.settings
-            record = self.parent.record(settings) if self.parent else ""
-            fingerprint = self.source.fingerprint
-            self.directory.start(self.preset, self.settings, fingerprint, record)
-        state = 0
-        if restored := self.checkpoints.restore():
-            print(f"resuming from {restored}")
-            state = self.gan.steps
-        elif self.parent:
-            print(f"starting from {self.parent}")
-            state = int(self.parent.sha256[:15], 16)
-        distribution.check_same_state(self.strategy, state)
-        if restored and distribution.is_chief(self.strategy):
-            # The process can have died while it replaced or deleted checkpoints.
-            self.checkpoints.keep_restored(restored)
-            self.checkpoints.remove_leftovers()
-        total = self.preset.total_images
-        if self.gan.images_seen >= total:
-            print(f"already trained: increase total_images={total} to continue")
-        else:
-            compiled = ", compiled by XLA" if self.options.jit_compile else ""
-            print(
-                f"training on {distribution.describe_devices(self.strategy)}{compiled}"
-            )
-
-    def is_unfinished(self) -> bool:
-        """Return whether there are images left, and no callback has stopped the run."""
-        is_stopped = getattr(self.gan, "stop_training", False)
-        return self.gan.images_seen < self.preset.total_images and not is_stopped
-
-    def open_loggers(self, names: tuple[str, ...]) -> contextlib.AbstractContextManager:
-        """Start the loggers of other projects, see `user_callbacks.open_loggers`."""
-        chief = distribution.is_chief(self.strategy) and self.is_unfinished()
-        settings = dataclasses.asdict(self.preset) | self.settings
-        return open_loggers(names if chief else (), self.directory, settings)
-
-    def train_to_end(self) -> None:
-        """Train from the current state until `total_images`."""
-        gan, batch_size = self.gan, self.preset.batch_size
-        gan.seed = self.options.seed + SEED_STRIDE * self.checkpoints.rollbacks
-        steps = -((gan.images_seen - self.preset.total_images) // batch_size)
-        callbacks = self._callbacks() if distribution.is_chief(self.strategy) else []
-        intervals = [c for c in callbacks if isinstance(c, IntervalCallback)]
-
-        def max_steps_per_call() -> int:
-            images = min((c.images_until_due() for c in intervals), default=1)
-            return -(-images // batch_size)
-
-        batches = distribution.distributed_batches(
-            self.strategy,
-            self.source,
-            batch_size,
-            seed=gan.seed,
-            start_step=gan.steps,
-            flip=self.options.flip,
-        )
-        loop = TrainingLoop(gan, self.strategy, self.options.jit_compile)
-        loop.run(batches, steps, callbacks, max_steps_per_call)
-
-    def roll_back(self, step: NonFiniteStep) -> None:
-        """Report the step, and restore the last checkpoint to use another seed.
-
-        Raises:
-            TrainingDiverged: if the options do not allow another rollback.
-        """
-        file: str | Path = "the report of the first worker"
-        if distribution.is_chief(self.strategy):
-            batch_size, seed = self.preset.batch_size, self.gan.seed
-            indices = batch_indices(len(self.source), batch_size, seed, step.step)
-            facts = {"image_indices": indices.tolist(), **step.values}
-            file = self.directory.write_nonfinite(
-                step.step, seed=seed, batch_size=batch_size, **facts
-            )
-        done, limit = self.checkpoints.rollbacks, self.options.max_rollbacks
-        if self.options.on_nonfinite != "rollback" or done >= limit:
-            raise TrainingDiverged(
-                f"{step}; see {file}" + (f" (after {done} rollbacks)" if done else "")
-            ) from step
-        restored = self.checkpoints.roll_back()
-        logging.warning("%s: rollback %d of %d to %s", step, done + 1, limit, restored)
-
-    def _callbacks(self) -> list[keras.callbacks.Callback]:
-        """Prepare the run directory and return the callbacks of the chief."""
-        checkpoints = self.checkpoints
-        options = self.options.automatic_intervals(self.preset)
-        checkpoints.remove_leftovers()
-        self.directory.truncate_metrics(self.gan.images_seen)
-        needs_first = options.on_nonfinite == "rollback" or "init_from" in self.settings
-        if needs_first and not checkpoints.paths():
-            # The target of a rollback before the first interval; and a run that resumes
-            # does not need its parent.
-            checkpoints.save()
-        callbacks = [
-            MetricsLog(self.directory, options.log_images),
-            SampleGrids(self.directory, options.sample_images, options.seed),
-        ]
-        values: dict[str, float] = {}
-        if self.extractor is not None:
-            evaluation = EvaluationCallback(
-                self.source,
-                self.extractor,
-                self.directory.log_metrics,
-                num_images=options.eval_samples,
-                every_images=options.eval_images,
-                best_by=options.best_by,
-                on_best=checkpoints.save_best,
-                cache_dir=self.settings.get("cache_dir"),
-            )
-            evaluation.best = checkpoints.best_distance(evaluation.selector)
-            values = evaluation.values
-            callbacks.append(evaluation)
-        if self.user_callbacks:
-            callbacks.append(
-                UserCallbacks(self.user_callbacks, self.directory, options.log_images)
-            )
-        interval = options.checkpoint_images
-        return [
-            *callbacks,
-            # Later, so that a checkpoint includes what the other callbacks have reset.
-            CheckpointEvery(checkpoints, interval, self.stop),
-            ProgressBar(self.preset.total_images, values),
-        ]

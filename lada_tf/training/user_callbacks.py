@@ -1,8 +1,8 @@
 """The user's Keras callbacks in `lada_tf.train`, and loggers of other projects.
 
-Batch hooks run before and after each call of the compiled steps. An epoch is the
-interval between two log lines. With several workers, `--callback` is refused, and
-loggers run on the chief only.
+Batch hooks run before and after each call of the training loop, which runs several
+steps. An epoch is the interval between two log lines. With several workers, loggers run
+on the chief only, and `train` refuses callbacks.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from lada_tf.evaluation.callback import IntervalCallback
 from lada_tf.io import read_json, write_json
 from lada_tf.models.fit_callbacks import prepared
 from lada_tf.training.run_directory import RunDirectory
+from lada_tf.training.run_log import RunLog
 
 LOGGERS = ("tensorboard", "wandb", "mlflow")
 
@@ -26,24 +27,24 @@ LOGGERS = ("tensorboard", "wandb", "mlflow")
 class UserCallbacks(IntervalCallback):
     """Run Keras callbacks at the hooks of `fit`.
 
-    An epoch ends with each log line. Its logs are the metrics of that line, and what
-    was evaluated since the line before.
+    An epoch ends with each log line. Its logs are the metrics of that line, and the
+    evaluations since the previous line.
 
     Args:
         callbacks: the callbacks.
-        directory: the run directory, which gets the metrics first.
+        log: the log of the run. Its own callbacks must write before this one.
         interval: number of images per epoch.
     """
 
     def __init__(
         self,
         callbacks: Sequence[keras.callbacks.Callback],
-        directory: RunDirectory,
+        log: RunLog,
         interval: int,
     ):
         super().__init__(interval)
         self._callbacks = list(callbacks)
-        self._directory = directory
+        self._log = log
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
@@ -64,8 +65,7 @@ class UserCallbacks(IntervalCallback):
         super().on_train_batch_end(batch, logs)
 
     def act(self, images_seen):
-        logs, self._directory.new_metrics = self._directory.new_metrics, {}
-        self._list.on_epoch_end(images_seen // self.interval - 1, logs)
+        self._list.on_epoch_end(images_seen // self.interval - 1, self._log.take_new())
         self._is_new_epoch = True
 
     def on_train_end(self, logs=None):
@@ -73,10 +73,10 @@ class UserCallbacks(IntervalCallback):
 
 
 def check_loggers(names: Sequence[str]) -> None:
-    """Check that there are such loggers, and that their packages are installed.
+    """Check that loggers exist and that their packages are installed.
 
     Raises:
-        UserError: if not.
+        UserError: if a logger is unknown or its package is missing.
     """
     for name in names:
         if name not in LOGGERS:
@@ -85,17 +85,17 @@ def check_loggers(names: Sequence[str]) -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise UserError(
-                f"logger={name}: {error}. Install the extra of this name of lada_tf"
+                f"logger={name}: {error}. Run `pip install 'lada_tf[{name}]'`"
             ) from error
 
 
 def make_callback(name: str) -> keras.callbacks.Callback:
-    """Import `module:Class`, or a function instead of a class, and call it.
+    """Import a class or function by its name `module:NAME`, and call it.
 
-    The module may lie in the current directory.
+    The module can be in the current directory.
 
     Raises:
-        UserError: if there is no such object, or it returns no Keras callback.
+        UserError: if there is no such object, or it does not return a Keras callback.
     """
     module, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path:
@@ -118,10 +118,11 @@ def open_loggers(
 ) -> Iterator[list[keras.callbacks.Callback]]:
     """Start the loggers of other projects and yield their Keras callbacks.
 
-    A resumed run continues its record there, whose name is kept in logs/.
+    Each logger has one record per run, which a resumed run continues. A file in logs/
+    stores the ID of the record.
 
     Args:
-        names: of `LOGGERS`.
+        names: some of `LOGGERS`.
         directory: the run directory.
         settings: settings of the run, for a new record.
     """

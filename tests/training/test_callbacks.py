@@ -90,7 +90,7 @@ def test_training_goes_on_without_a_reader(error, monkeypatch):
         bar.on_train_begin()
         bar.model.images_seen = 8
         bar.on_train_batch_end(0, {"d_loss": 1.0, "g_loss": 1.0})
-        bar.on_train_end()
+        bar.close()
     assert sys.stdout is gone
 
 
@@ -155,8 +155,8 @@ def test_other_threads_leave_the_handlers_alone():
 
 
 def test_the_progress_bar_shows_the_last_measurement(capfd):
-    values = {}
-    bar = ProgressBar(8, values)
+    bar = ProgressBar(8)
+    values = bar.values = {}
     bar.set_model(types.SimpleNamespace(images_seen=0))
     bar.on_train_begin()
     logs = {"d_loss": 1.0, "g_loss": 2.0}
@@ -165,4 +165,17 @@ def test_the_progress_bar_shows_the_last_measurement(capfd):
     values["kid"] = 0.0125
     bar.on_train_batch_end(1, logs)
     assert bar._bar.postfix == "d_loss=1.000, g_loss=2.000, kid=0.0125"
-    bar.on_train_end()
+    bar.close()
+
+
+def test_the_time_left_does_not_include_the_compilation(capfd, monkeypatch):
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr("tqdm.std.time", lambda: clock.now)
+    bar = ProgressBar(100)
+    bar.set_model(types.SimpleNamespace(images_seen=0))
+    bar.on_train_begin()
+    for clock.now, bar.model.images_seen in ((60.0, 4), (60.5, 8), (61.0, 12)):
+        bar.on_train_batch_end(0, {"d_loss": 1.0, "g_loss": 1.0})
+    assert bar._bar.format_dict["rate"] in (None, 8.0)
+    assert bar._bar.format_dict["elapsed"] == 1.0
+    bar.close()

@@ -106,9 +106,7 @@ def test_integers_may_have_an_exponent(text):
 
 
 def test_without_a_preset_every_field_is_needed():
-    with pytest.raises(
-        UserError, match=r"set preset to one of .*, or set data, image_size"
-    ):
+    with pytest.raises(UserError, match=r"preset=.* data, image_size"):
         from_flags("--g_widths=8")
     with pytest.raises(UserError, match=r"flags\.cfg: data is missing"):
         preset_from_settings({}, "flags.cfg")

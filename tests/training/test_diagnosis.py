@@ -171,6 +171,21 @@ def test_a_finished_run_that_was_too_short_gets_more_images():
     assert "--total_images" not in finding.next_command
 
 
+def test_suggested_commands_work_for_the_data_of_the_run():
+    """`evaluate` refuses the tfds data of a run without the flag."""
+    spaces = run_of(preset={"data": "my photos"}, grid=RANDOM // 17)
+    commands = [finding.next_command for finding in diagnose(spaces)]
+    assert "prepare_data --source='my photos' --report" in commands
+    assert "safe_mode" not in not_visible(spaces)[0]
+    for run in (
+        run_of(preset={"data": "tfds:cifar10"}),
+        run_of(preset={"data": "tfds:cifar10"}, distances=[(1, 1.0)] + 2 * [(2, 2.0)]),
+    ):
+        commands = [finding.next_command for finding in diagnose(run)]
+        for command in (*commands, not_visible(run)[0]):
+            assert command.endswith("--safe_mode=false")
+
+
 def test_what_logs_cannot_show_depends_on_the_run():
     augmented = run_of(preset={"augment": "color"}, distances=[(1, 1.0)], grid=RANDOM)
     assert [line.split(":")[0] for line in not_visible(augmented)] == [

@@ -8,6 +8,7 @@ from lada_tf.errors import UserError
 from lada_tf.models import get_preset
 from lada_tf.training.lineage import describe_lineage, describe_origin, read_origin
 from lada_tf.training.run_directory import RunDirectory
+from lada_tf.training.run_log import RunLog
 
 PRESET = get_preset("tiny")
 CHANGED = {"data": ["/home/ada/a", "/home/ada/b"], "r1_gamma": ["0.01", "0.5"]}
@@ -21,7 +22,7 @@ def make_run(path, init_from="", changed=CHANGED, metrics=()):
     )
     run.start(PRESET, options, "x:1", json.dumps(facts) if init_from else "")
     for images, kid in metrics:
-        run.log_metrics(images, {"KID (small classifier)": kid, "FD": 0.1})
+        RunLog(run).write(images, {"KID (small classifier)": kid, "FD": 0.1})
     run.release_lock()
     return run
 

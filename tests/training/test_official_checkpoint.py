@@ -225,7 +225,7 @@ def test_errors_name_the_missing_key_or_tensor(tmp_path):
     del config["g_dim"]
     with pytest.raises(UserError, match="the key 'g_dim' is missing"):
         load_official_checkpoint(checkpoint, config)
-    with pytest.raises(UserError, match="no readable checkpoint"):
+    with pytest.raises(UserError, match="no checkpoint"):
         load_official_checkpoint(tmp_path, folder / "config.json")
     with pytest.raises(UserError, match="cannot be read"):
         load_official_checkpoint(checkpoint, tmp_path / "absent.json")

@@ -13,10 +13,11 @@ from lada_tf.data.source import MemorySource
 from lada_tf.errors import TrainingDiverged, UserError, WorkerLost
 from lada_tf.evaluation import callback
 from lada_tf.models import LadaGAN, get_preset
-from lada_tf.training import trainer
+from lada_tf.training import run, trainer
+from lada_tf.training.callbacks import ProgressBar
 from lada_tf.training.configuration import TrainingOptions
+from lada_tf.training.run import SEED_STRIDE
 from lada_tf.training.run_directory import RunDirectory, read_metrics
-from lada_tf.training.trainer import SEED_STRIDE
 from tests.small import SMALL
 from tests.training.run_state import read_state
 
@@ -102,7 +103,7 @@ def test_rollbacks_are_limited(tmp_path, bad_seeds):
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["rollback", "end"])
 def test_a_signal_outside_of_the_steps_is_not_lost(
-    tmp_path, bad_seeds, monkeypatch, moment
+    tmp_path, bad_seeds, monkeypatch, capsys, moment
 ):
     def raise_signal(*_, **__):
         moments.append(moment)
@@ -111,14 +112,16 @@ def test_a_signal_outside_of_the_steps_is_not_lost(
     moments, images = [], 4
     if moment == "rollback":
         bad_seeds.add(0)
-        monkeypatch.setattr(trainer.logging, "warning", raise_signal)
+        monkeypatch.setattr(run.logging, "warning", raise_signal)
         images = 16
     else:
-        monkeypatch.setattr(trainer.ProgressBar, "on_train_end", raise_signal)
+        monkeypatch.setattr(ProgressBar, "close", raise_signal)
     with pytest.raises(SystemExit) as end:
         train(tmp_path / "run", total_images=images, on_nonfinite="rollback")
     assert end.value.code == 128 + signal.SIGTERM
     assert moments == [moment]
+    last_line = capsys.readouterr().out.splitlines()[-1]
+    assert last_line.endswith(f"lada-tf train --run_dir={tmp_path / 'run'}")
 
 
 @pytest.mark.slow
@@ -126,7 +129,7 @@ def test_a_run_directory_deleted_during_training_is_one_line(tmp_path, monkeypat
     def delete(*_, **__):
         shutil.rmtree(tmp_path / "run")
 
-    monkeypatch.setattr(trainer.ProgressBar, "on_train_batch_end", delete)
+    monkeypatch.setattr(ProgressBar, "on_train_batch_end", delete)
     with pytest.raises(UserError, match=r"run_dir=.* cannot be written"):
         train(tmp_path / "run", total_images=16)
     assert not (tmp_path / "run").exists()
