@@ -1,21 +1,21 @@
-"""Count what one training step launches on a GPU. It needs no GPU.
+"""Count what one training step launches on a GPU, without a GPU.
 
     python -m benchmarks.launches --output=docs/data/launches.json
     python -m benchmarks.launches --presets=tiny --hlo     # XLA compiles the step too
 
 "graph ops" are the operations of the step as a graph, after placement and Grappler,
-with the kernels that a GPU runs. Operations of `TRIVIAL` are left out: they move no
-data. "XLA clusters" are those graph ops that call a function compiled by XLA. Each may
-run several kernels, but TensorFlow schedules it once.
-With `--hlo`, XLA compiles the whole step: "fusions" and "library calls" (matmuls and
-convolutions) are those of the entry computation, or of all computations.
+with the kernels of a GPU. Operations of `TRIVIAL` are left out, because they move no
+data. "XLA clusters" are those graph ops that call a function compiled by XLA. A cluster
+can run several kernels, but TensorFlow schedules it once.
 
-The counts are of a step with R1. They do not depend on the machine or on the batch.
-XLA compiles for the CPU here. On a GPU it joins more operations into one fusion, so its
-counts are upper bounds.
+With `--hlo`, XLA compiles the whole step. "fusions" and "library calls" (matmuls and
+convolutions) are counted in the entry computation and in all computations. XLA compiles
+for the CPU here. On a GPU it joins more operations into one fusion, so these counts are
+upper bounds.
+
+The counts are of a step with R1. They do not depend on the machine or the batch size.
 """
 
-import collections
 import os
 import re
 from unittest import mock
@@ -41,7 +41,7 @@ from lada_tf.training.trainer import build
 
 BATCH_SIZE = 2
 
-# Operations that launch nothing: they pass on a buffer, or only its shape changes.
+# Operations that launch nothing: they return their input or change only its shape.
 TRIVIAL = {
     *("_Arg", "_Retval", "Const", "NoOp", "Identity", "IdentityN", "StopGradient"),
     *("ReadVariableOp", "AssignVariableOp", "VarHandleOp"),
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> None:
 
 
 def count(preset: str, hlo: bool = False) -> dict:
-    """Return the counts of a training step, by operation and in total."""
+    """Return the counts of a training step."""
     gan = build(get_preset(preset, batch_size=BATCH_SIZE), TrainingOptions())
     images = tf.zeros((BATCH_SIZE, gan.image_size, gan.image_size, 3))
 
@@ -95,7 +95,6 @@ def count_graph(function: tf.types.experimental.PolymorphicFunction, *inputs) ->
     return {
         "graph_ops": len(nodes),
         "xla_clusters": sum("f" in node.attr for node in nodes),
-        "by_op": dict(collections.Counter(node.op for node in nodes).most_common()),
     }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.step_flops import count_step_flops
+from tests.models.step_flops import count_step_flops
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.cost import PAPER_COSTS, count_flops
 
