@@ -2,8 +2,8 @@
 
     python -m experiments.table4 --runs=runs/paper
 
-`published.csv` has the other models' figures and sources. Their authors computed them,
-with their own evaluators. A missing run has no figure.
+`published.csv` has the figures and sources of the other models. The authors of these
+models computed them, with their own evaluators. Rows that have not run have no figure.
 """
 
 import csv

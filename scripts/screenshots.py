@@ -88,11 +88,11 @@ def _wait_for(url: str, server: subprocess.Popen) -> None:
             return
         except OSError:
             time.sleep(0.5)
-    raise SystemExit("the demo ended")
+    raise SystemExit("lada-tf demo ended before its page opened; its error is above")
 
 
 def _shoot(page, path: Path) -> None:
-    page.wait_for_timeout(4000)  # until all pictures of the tab have come
+    page.wait_for_timeout(4000)  # until the tab has loaded all pictures
     page.screenshot(path=path)
 
 
