@@ -4,10 +4,10 @@
         --plot=docs/images/attention_cost.png
 
 The forward and backward pass (gradients of the input and all weights) runs as one graph
-with batch 1, D = 64, 4 heads and N = 64 to 16,384 tokens. The two layers take turns, and
-we compare the medians. Memory is the growth of a new process: it runs 64 tokens first,
-and then N. The slopes are least-squares fits of log time and log memory over log N, for
-N ≥ 1,024. With fewer tokens, calling the graph takes most of the time.
+with batch 1, D = 64, 4 heads and N = 64 to 16,384 tokens. The two layers take turns,
+and we compare the medians. Memory is the growth of a new process: it runs 64 tokens
+first, and then N. The slopes are least-squares fits of log time and log memory over log
+N, for N ≥ 1,024. With fewer tokens, calling the graph takes most of the time.
 MultiHeadAttention stops at 4,096 tokens, where one copy of its scores takes 256 MB.
 """
 

@@ -1,7 +1,7 @@
 """Measure sampling against the authors' code: images per second and peak memory.
 
-    python -m benchmarks.sampling --official=LadaGAN/tensorflow \\
-        --official_python=authors-venv/bin/python --output=docs/data/sampling_epyc.json
+    python -m benchmarks.sampling --output=docs/data/sampling_epyc.json \\
+        --official=LadaGAN/tensorflow --official_python=authors-venv/bin/python
 
 `benchmarks.train_step` explains the flags. Ours generates images as `lada-tf sample`
 does and with a SavedModel, both also compiled by XLA and in bfloat16. Their code

@@ -1,7 +1,7 @@
 """Measure a training step against the authors' code: speed, start, memory.
 
-    python -m benchmarks.train_step --official=LadaGAN/tensorflow \\
-        --official_python=authors-venv/bin/python --output=docs/data/train_step_epyc.json
+    python -m benchmarks.train_step --output=docs/data/train_step_epyc.json \\
+        --official=LadaGAN/tensorflow --official_python=authors-venv/bin/python
     python -m benchmarks.train_step --presets=tiny          # ours only
 
 `--official` is the directory of their TensorFlow code in a checkout of milmor/LadaGAN.
@@ -41,9 +41,7 @@ def main(argv: list[str]) -> None:
     for preset in flags.FLAGS.presets:
         batch = BATCHES[preset]
         ours = our_side("train", preset, batch, **settings)
-        rows[preset] = measure(
-            {"ours": ours, **official_sides("train", preset, batch)}
-        )
+        rows[preset] = measure({"ours": ours, **official_sides("train", preset, batch)})
     print_markdown([cells(preset, row) for preset, row in rows.items()])
     write_json(flags.FLAGS.output, {"machine": machine(), "presets": rows})
 

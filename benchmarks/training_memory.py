@@ -4,8 +4,8 @@
 
 Each measurement is a new process that runs three steps on the CPU, as a graph. We
 subtract the memory of imports and construction. The rest grows with the batch size, and
-"MiB per image" is the slope. "time ×" compares the last two steps. XLA and GPUs allocate
-differently, so the figures are only a guide for them.
+"MiB per image" is the slope. "time ×" compares the last two steps. XLA and GPUs
+allocate differently, so the figures are only a guide for them.
 """
 
 import json

@@ -46,9 +46,7 @@ def read_runs(patterns: list[str]) -> dict[str, Curves]:
     for pattern in patterns:
         paths = sorted(glob.glob(pattern))
         if not paths:
-            raise UserError(
-                f"--runs={pattern}: no such run directory or metrics.jsonl"
-            )
+            raise UserError(f"--runs={pattern}: no such run directory or metrics.jsonl")
         for path in map(Path, paths):
             file = path / "metrics.jsonl" if path.is_dir() else path
             name = re.sub(r"-\d+$", "", path.stem)
@@ -62,7 +60,7 @@ def read_curves(file: Path) -> dict[str, np.ndarray]:
     lines = read_metrics(file)
     if not lines:
         raise UserError(
-            f"--runs={file}: not a metrics.jsonl. Give a run directory or its metrics.jsonl"
+            f"--runs={file}: not a metrics.jsonl. Give a run directory or its file"
         )
     points: dict[str, list] = defaultdict(list)
     for line in lines:

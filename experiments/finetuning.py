@@ -4,10 +4,10 @@
         --output=activities.npz
     python -m experiments.finetuning --data=activities.npz --output=runs/finetuning
 
-Run it again to resume. The tables are Markdown. They show the distance to the 560 images
-of the new domain after each number of images seen: the mean of the seeds and their
-range. `--report` makes the tables and the plot without training, from the metrics in
-experiments/results/finetuning.
+Run it again to resume. The tables are Markdown. They show the distance to the 560
+images of the new domain after each number of images seen: the mean of the seeds and
+their range. `--report` makes the tables and the plot without training, from the metrics
+in experiments/results/finetuning.
 """
 
 import concurrent.futures
@@ -55,8 +55,8 @@ def main() -> None:
             failed = [name for name in pool.map(_train, runs) if name]
         if failed:
             raise UserError(
-                f"{', '.join(failed)} failed: read {FLAGS.output}/NAME.log, and run this "
-                "command again"
+                f"{', '.join(failed)} failed: read {FLAGS.output}/NAME.log, and run "
+                "this command again"
             )
     curves = read_runs([f"{RESULTS}/*.jsonl"])
     for metric, title in METRICS.items():
@@ -104,5 +104,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("plot", "docs/images/finetuning.png", "Picture of the curves.")
     flags.DEFINE_integer("seeds", 3, "Seeds per arm.", lower_bound=1)
     flags.DEFINE_integer("jobs", 2, "Concurrent runs, one thread each.", lower_bound=1)
-    flags.DEFINE_boolean("report", False, "Make the tables and the plot without training.")
+    flags.DEFINE_boolean(
+        "report", False, "Make the tables and the plot without training."
+    )
     app.run(main)

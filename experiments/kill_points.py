@@ -7,9 +7,9 @@ The commands are `train` with 1 or 2 checkpoints, `prepare_data` and `export`. E
 first runs to its end, and we count its operations: opening a file for writing, syncing,
 renaming and removing files, making directories, and what TensorFlow writes. Then
 SIGKILL ends the command just before one of these operations; the kills are evenly
-spaced. The same command must then succeed, or find its export complete. Its checkpoints,
-metrics, pictures, records and models must be equal bit by bit, without additional files.
-Prints one line per command, and the totals.
+spaced. The same command must then succeed, or find its export complete. Its
+checkpoints, metrics, pictures, records and models must be equal bit by bit, without
+additional files. Prints one line per command, and the totals.
 
 Cost: 100 kills take about 10 minutes on 2 CPU cores.
 Expected: `identical` equals `kills`.

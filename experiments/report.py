@@ -38,7 +38,7 @@ def report(rows: list[Row], runs: Path, smoke: bool) -> str:
     lines = [
         "# Rows of the paper\n",
         *([SMOKE_NOTE] if smoke else []),
-        "Our figure, and the paper's in parentheses. A dash means that there is none.\n",
+        "Our figure, and the paper's in parentheses. A dash means: no figure.\n",
         f"| row | protocol | Fréchet distance | {' | '.join(METRICS)} |",
         "|---" * (3 + len(METRICS)) + "|",
     ]

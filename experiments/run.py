@@ -79,9 +79,7 @@ def _check_inputs(rows: list[Row], sources: dict[str, str]) -> None:
     open_extractor(FLAGS.features, FLAGS.inception_graph, None)
     for preset, data in {row.preset_name: _data(row, sources) for row in rows}.items():
         if not data:
-            raise UserError(
-                f"no data for preset={preset}: add --data={preset}=SOURCE"
-            )
+            raise UserError(f"no data for preset={preset}: add --data={preset}=SOURCE")
         open_source(data, 32)
 
 

@@ -5,8 +5,8 @@
     python scripts/pack_portraits.py --groups=person-activity,person-sport \\
         --output=activities.npz
 
-The images are Google's Noto emoji from the npm package `emoji-datasource-google`: PNGs of
-64x64 with alpha. We keep some groups of people in all skin tones, put each image on
+The images are Google's Noto emoji from the npm package `emoji-datasource-google`: PNGs
+of 64x64 with alpha. We keep some groups of people in all skin tones, put each image on
 white, and average 2x2 pixels to get 32x32. The default groups are the portraits in the
 package.
 """
@@ -33,7 +33,9 @@ EMBEDDED = pathlib.Path(__file__).parents[1] / "lada_tf" / "data" / "embedded"
 
 TARBALL = flags.DEFINE_string("tarball", None, f"{PACKAGE} as `npm pack` names it.")
 GROUPS = flags.DEFINE_list("groups", PORTRAITS, "Subcategories of emoji.json to pack.")
-OUTPUT = flags.DEFINE_string("output", str(EMBEDDED / "portraits.npz"), "File to write.")
+OUTPUT = flags.DEFINE_string(
+    "output", str(EMBEDDED / "portraits.npz"), "File to write."
+)
 
 
 def main(argv: list[str]) -> None:

@@ -2,9 +2,9 @@
 
     python -m experiments.study.report --images=docs/images
 
-The tables are Markdown. The first one has each variant's final distance, and its gradient
-norms over the second half of training. The second one compares our code with the
-authors'. Figures are means over the seeds, with their range.
+The tables are Markdown. The first one has each variant's final distance, and its
+gradient norms over the second half of training. The second one compares our code with
+the authors'. Figures are means over the seeds, with their range.
 """
 
 from pathlib import Path

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.models.step_flops import count_step_flops
 from lada_tf.models import LadaGAN
 from lada_tf.models.discriminator import logits_and_input_gradients
 from lada_tf.models.losses import METRICS, r1_penalty
+from tests.models.step_flops import count_step_flops
 from tests.small import SMALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_traced")]
