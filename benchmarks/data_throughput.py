@@ -21,9 +21,6 @@ from PIL import Image
 from benchmarks.report import machine, print_markdown, write_json
 from benchmarks.worker import in_new_process
 
-TURNS = flags.DEFINE_integer("turns", 3, "Turns per pipeline.", lower_bound=1)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
-
 BATCH_SIZE = 64
 LATER_EPOCHS = 5
 # Column of the table: number of images, pixels per side, extension, training size.
@@ -42,13 +39,13 @@ def main(argv: list[str]) -> None:
             write_images(images, count, pixels, extension)
             results[name] = compare(images, count, size)
     print_markdown(rows(results))
-    write_json(OUTPUT.value, {"machine": machine(), "data": results})
+    write_json(flags.FLAGS.output, {"machine": machine(), "data": results})
 
 
 def compare(images: str, count: int, size: int) -> dict[str, list[dict]]:
     """Return the measurements of both pipelines, one per turn."""
     measured: dict[str, list[dict]] = {"usual": [], "ours": []}
-    for _ in range(TURNS.value):
+    for _ in range(flags.FLAGS.turns):
         for pipeline, turns in measured.items():
             turns.append(in_new_process(measure, pipeline, images, count, size))
     return measured
@@ -137,8 +134,8 @@ def rows(results: dict) -> list[dict[str, str]]:
             for pipeline in ("ours", "usual")
         ]
 
-    speed = {"": "images/s after the first epoch, ours / usual"}
-    first = {"": "time of the first epoch, ours / usual"}
+    speed = {"ours / usual": "images/s after the first epoch"}
+    first = {"ours / usual": "time of the first epoch"}
     for name, measured in results.items():
         ours, usual = medians(measured, "later_epochs_seconds")
         speed[name] = f"{usual / ours:.0f}×"
@@ -148,4 +145,6 @@ def rows(results: dict) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_integer("turns", 3, "Turns per pipeline.", lower_bound=1)
+    flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

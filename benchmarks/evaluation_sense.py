@@ -32,8 +32,6 @@ LABELS = Path(FASHION_MNIST_DIR, "train-labels-idx1-ubyte.gz")
 LOST_CLASSES = ((5, 7, 9), (0, 2, 3))
 MAX_IMAGES = 10_000  # for precision, recall and coverage
 
-OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
-
 
 def main() -> None:
     source = data.open_source("fashion_mnist", 32)
@@ -56,7 +54,7 @@ def main() -> None:
         report["lost_coverage"][name] = lost_coverage(*pair, labels[few[1]])
     print_markdown([cells(*row) for row in report["changes"].items()])
     print(report["lost_coverage"])
-    write_json(OUTPUT.value, report)
+    write_json(flags.FLAGS.output, report)
 
 
 def versions(
@@ -113,4 +111,5 @@ def cells(change: str, row: dict[str, float]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

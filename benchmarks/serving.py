@@ -29,10 +29,6 @@ from absl import flags
 from benchmarks.report import machine, print_markdown, write_json
 from lada_tf import app
 
-PRESET = flags.DEFINE_string("preset", "cifar10", "Preset, with random weights.")
-TURNS = flags.DEFINE_integer("turns", 7, "Turns.", lower_bound=1)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
-
 BATCHES = (1, 16)
 CALLS = 3  # per turn
 CLIENTS = 16
@@ -66,7 +62,7 @@ def main() -> None:
     from lada_tf.models.networks import make_networks
     from lada_tf.models.presets import get_preset
 
-    generator, _ = make_networks(get_preset(PRESET.value))
+    generator, _ = make_networks(get_preset(flags.FLAGS.preset))
     generator.build()
     dim = generator.latent_dim
     with tempfile.TemporaryDirectory() as directory:
@@ -77,7 +73,7 @@ def main() -> None:
             clients = {"REST v1, JSON": server.rest, "gRPC": server.grpc_client()}
             report = {
                 "machine": machine(),
-                "preset": PRESET.value,
+                "preset": flags.FLAGS.preset,
                 "exports": exports,
                 "server_start_seconds": server.start_seconds,
                 "seconds": time_in_turns(models | clients, dim),
@@ -86,7 +82,7 @@ def main() -> None:
     for table in tables(report):
         print_markdown(table)
         print()
-    write_json(OUTPUT.value, report)
+    write_json(flags.FLAGS.output, report)
 
 
 def export_all(generator, directory: Path) -> tuple[dict, dict]:
@@ -184,7 +180,7 @@ def time_in_turns(models: dict, latent_dim: int) -> dict[str, dict[str, float]]:
         latents = np.random.default_rng(batch).standard_normal((batch, latent_dim))
         latents = latents.astype(np.float32)
         times: dict[str, list[float]] = {name: [] for name in models}
-        for turn in range(TURNS.value + 1):
+        for turn in range(flags.FLAGS.turns + 1):
             for name, call in models.items():
                 np.asarray(call(latents))  # fills the caches again
                 for _ in range(CALLS):
@@ -248,7 +244,7 @@ def tables(report: dict) -> list[list[dict[str, str]]]:
     ]
     speeds = []
     for name in report["seconds"][str(BATCHES[0])]:
-        line = {"": name}
+        line = {"run by": name}
         for batch, seconds in report["seconds"].items():
             ratio = seconds[name] / seconds[REFERENCE]
             line[f"batch {batch}: ms"] = f"{1000 * seconds[name]:.1f}"
@@ -268,4 +264,7 @@ def tables(report: dict) -> list[list[dict[str, str]]]:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("preset", "cifar10", "Preset, with random weights.")
+    flags.DEFINE_integer("turns", 7, "Turns.", lower_bound=1)
+    flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)
