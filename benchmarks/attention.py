@@ -11,13 +11,16 @@ N, for N ≥ 1,024. With fewer tokens, calling the graph takes most of the time.
 MultiHeadAttention stops at 4,096 tokens, where one copy of its scores takes 256 MB.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import statistics
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from benchmarks.report import machine, print_markdown, write_json
 from benchmarks.worker import in_new_process, resident_mb, timed
@@ -40,8 +43,7 @@ def multi_head():
 LAYERS = {"lada": lambda: LadaAttention(HEADS), "multi_head": multi_head}
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     rows = [measure(tokens) for tokens in TOKENS]
     print_markdown([cells(row) for row in rows])
     result = {"machine": machine(), "rows": rows}

@@ -8,6 +8,9 @@ The first epoch includes the decoding and caching of `open_source`. The later on
 five epochs together.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import os
 import statistics
 import tempfile
@@ -15,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
 from benchmarks.report import machine, print_markdown, write_json
@@ -30,8 +33,7 @@ DATA = {
 }
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory() as directory:
         for number, (name, (count, pixels, extension, size)) in enumerate(DATA.items()):

@@ -9,6 +9,9 @@ the classifier and over pixels. Classes 5, 7 and 9 are shoes; 0, 2 and 3 resembl
 remaining classes.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +21,7 @@ from absl import flags
 from scipy import ndimage
 
 from benchmarks.report import print_markdown, write_json
-from lada_tf import app, data
+from lada_tf import data
 from lada_tf.data.arrays import FASHION_MNIST_DIR
 from lada_tf.evaluation import (
     density_coverage,

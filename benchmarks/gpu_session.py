@@ -18,6 +18,9 @@ the peak of TensorFlow's memory on the GPU. "the paper's" images/s are from its 
 on an RTX 3080 Ti. `benchmarks.train_step` explains the flags of the authors' code.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import os
 import statistics
 import tempfile
@@ -25,7 +28,7 @@ import time
 from collections.abc import Iterator
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from benchmarks.report import (
     PAPER_THROUGHPUT,
@@ -36,6 +39,7 @@ from benchmarks.report import (
 )
 from benchmarks.sides import Side, define_official_flags, official_sides, our_side
 from benchmarks.worker import take_turns
+from lada_tf.errors import UserError
 from lada_tf.models.presets import get_preset
 from lada_tf.training.distribution import describe_devices
 
@@ -60,8 +64,7 @@ MIN_SECONDS = 15  # less time is not enough for a row
 TURNS = 3
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     end = time.monotonic() + flags.FLAGS.seconds
     os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     rows: list[dict] = []
@@ -92,7 +95,7 @@ def main(argv: list[str]) -> None:
 
 def gpu_name() -> str:
     if not tf.config.list_physical_devices("GPU"):
-        raise app.UsageError("TensorFlow finds no GPU here")
+        raise UserError("TensorFlow finds no GPU. For a trial on a CPU, use --nogpu")
     return describe_devices(tf.distribute.get_strategy())
 
 

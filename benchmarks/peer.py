@@ -16,9 +16,12 @@ one batch of our size per step: hinge loss, reconstruction of the real images, a
 gradient penalty every fourth step, and an EMA update every tenth.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import statistics
 
-from absl import app, flags
+from absl import flags
 
 from benchmarks import sampling, train_step
 from benchmarks.report import machine, print_markdown, ratio, write_json
@@ -29,8 +32,7 @@ SIDES = {"ours": "ours", "lightweight": "lightweight-gan"}
 ROUNDS = {"ours": 1, "lightweight": 4}  # steps per gradient penalty
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     results = {preset: measure(preset) for preset in flags.FLAGS.presets}
     print_markdown([row for name in results for row in cells(name, results[name])])
     write_json(flags.FLAGS.output, {"machine": machine(), "presets": results})

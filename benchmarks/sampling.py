@@ -9,10 +9,13 @@ generates images eagerly, as in their trainer. Each way is a process. They take 
 and we compare medians over the turns.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import contextlib
 import statistics
 
-from absl import app, flags
+from absl import flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
 from benchmarks.sides import (
@@ -35,8 +38,7 @@ WAYS: dict[str, dict] = {  # way: settings of `benchmarks.ours`
 BATCHES = ["1", "64"]
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     results = {}
     for preset in flags.FLAGS.presets:
         ours = {way: our_side("sample", preset, **WAYS[way]) for way in WAYS}

@@ -12,6 +12,9 @@ than TensorFlow.
 without lada_tf except for Keras files. The server's start ends when it is ready.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import json
 import socket
 import statistics
@@ -27,7 +30,6 @@ import numpy as np
 from absl import flags
 
 from benchmarks.report import machine, print_markdown, write_json
-from lada_tf import app
 
 BATCHES = (1, 16)
 CALLS = 3  # per turn

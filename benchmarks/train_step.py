@@ -13,10 +13,13 @@ turns on images in memory, and we compare medians over the turns.
 is the memory of the process during later steps, with about 500 MB for TensorFlow.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import contextlib
 import statistics
 
-from absl import app, flags
+from absl import flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
 from benchmarks.sides import (
@@ -31,8 +34,7 @@ from benchmarks.worker import take_turns
 BATCHES = {"cifar10": 16, "celeba64": 8, "ffhq128": 4, "bedroom128": 4, "tiny": 16}
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     settings = {
         "jit_compile": flags.FLAGS.jit_compile,
         "precision": flags.FLAGS.precision,

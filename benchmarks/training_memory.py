@@ -8,6 +8,9 @@ subtract the memory of imports and construction. The rest grows with the batch s
 allocate differently, so the figures are only a guide for them.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import json
 import statistics
 import time
@@ -18,7 +21,6 @@ from absl import flags
 
 from benchmarks.report import print_markdown, write_json
 from benchmarks.worker import in_new_process, peak_mb
-from lada_tf import app
 from lada_tf.models import PRESETS, get_preset
 from lada_tf.training.configuration import TrainingOptions
 from lada_tf.training.loop import TrainingLoop

@@ -16,11 +16,13 @@ input of LeakyReLU, some hundred weights differ by about 1e-5. On one of two CPU
 happened at step 16. Without synchronized batch normalization, everything differs.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import json
 
 import keras
 import numpy as np
-from absl import app
 
 from benchmarks.worker import in_new_process
 from lada_tf.data import open_source
@@ -36,8 +38,7 @@ BATCH_SIZE = 8
 CASES = ((2, True), (4, True), (2, False))
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     start, expected, metrics = in_process(1, True)
     for replicas, sync_batch_norm in CASES:
         _, weights, first = in_process(replicas, sync_batch_norm)

@@ -6,6 +6,9 @@
 Rows that have not run show the paper's figures only.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import dataclasses
 import json
 from pathlib import Path
@@ -13,7 +16,6 @@ from pathlib import Path
 from absl import flags
 
 from experiments.rows import Row, all_rows
-from lada_tf import app
 from lada_tf.models import LadaGAN
 from lada_tf.models.cost import count_flops
 

@@ -12,6 +12,9 @@ portraits in the package. Its figures mean nothing. All rows take half an hour o
 cores.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import json
 import subprocess
 import sys
@@ -21,7 +24,6 @@ from absl import flags
 
 from experiments.report import report
 from experiments.rows import Row, all_rows, rows_named
-from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import open_extractor

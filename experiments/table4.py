@@ -6,6 +6,9 @@
 models computed them, with their own evaluators. Rows that have not run have no figure.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import csv
 import json
 from pathlib import Path
@@ -13,7 +16,6 @@ from pathlib import Path
 from absl import flags
 
 from experiments.rows import EXPERIMENTS, rows_named
-from lada_tf import app
 
 DATA = {
     "cifar10": "CIFAR-10",

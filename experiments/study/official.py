@@ -13,6 +13,9 @@ Cost: 1,000 steps of 16 images, about six minutes per seed on one CPU core.
 Expected: curves within the spread of the seeds; see docs/ablations.md.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import json
 import os
 import re
@@ -26,7 +29,6 @@ from absl import flags
 from benchmarks.sides import official_config
 from experiments.study.settings import HERE, variant_preset, variant_settings
 from experiments.study.train import RESULTS
-from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.distances import frechet_distance

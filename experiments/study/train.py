@@ -8,6 +8,9 @@ experiments/results/study, where experiments.study.report reads them. Runs that 
 results there are skipped.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import concurrent.futures
 import os
 import shutil
@@ -18,7 +21,6 @@ from pathlib import Path
 from absl import flags
 
 from experiments.study.settings import HERE
-from lada_tf import app
 from lada_tf.errors import UserError
 
 RESULTS = HERE.parent / "results" / "study"

@@ -1,5 +1,6 @@
 """The parts of the benchmarks that need no long run."""
 
+import subprocess
 import sys
 import types
 
@@ -139,6 +140,15 @@ def test_lines_of_a_gpu():
     }
     line = gpu_session.cells(failed, rows)
     assert (line["images/s"], line["first step, s"]) == ("", "over 60 s")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["benchmarks.gpu_session", "experiments.run"])
+def test_help_has_no_log_lines(module):
+    command = [sys.executable, "-m", module, "--help"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert f"python -m {module}" in result.stdout
+    assert not result.stderr
 
 
 @pytest.mark.slow
