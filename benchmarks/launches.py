@@ -20,13 +20,12 @@ import os
 import re
 from unittest import mock
 
-from absl import app as absl_app
 from absl import flags
 
 if __name__ == "__main__":  # Without oneDNN, the graph has the operations of a GPU.
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
-from lada_tf import app  # noqa: F401  first, as in commands: it imports TensorFlow
+from lada_tf import app  # first: it imports TensorFlow without its log lines
 
 # isort: split
 import tensorflow as tf
@@ -52,8 +51,7 @@ FUSIONS = {"fusion", "reduce", "scatter", "sort", "select-and-scatter"}
 LIBRARY_CALLS = {"custom-call", "dot", "convolution"}
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     report = {}
     for preset in flags.FLAGS.presets:
         report[preset] = count(preset, flags.FLAGS.hlo)
@@ -132,4 +130,4 @@ if __name__ == "__main__":
     flags.DEFINE_list("presets", ["tiny", "cifar10", "celeba64", "ffhq128"], "Presets.")
     flags.DEFINE_bool("hlo", False, "Compile each whole step with XLA: 1 to 3 minutes.")
     flags.DEFINE_string("output", None, "JSON file to write, after each preset.")
-    absl_app.run(main)
+    app.run(main)

@@ -10,7 +10,7 @@ Settings:
     saved_model: whether to sample with a SavedModel. Default: False.
 """
 
-from lada_tf import app  # noqa: F401  first, as in commands: it imports TensorFlow
+from lada_tf import app  # noqa: F401  first: commands import TensorFlow this way
 
 # isort: split
 import tempfile

@@ -36,6 +36,7 @@ CALLS = 3  # per turn
 CLIENTS = 16
 REQUESTS = 200  # of all clients together
 REFERENCE = "TensorFlow"
+# Format: program that starts and generates one image. `web` runs in browsers only.
 STARTS = {
     "savedmodel": """
 import numpy, tensorflow
@@ -88,7 +89,7 @@ def main() -> None:
 
 
 def export_all(generator, directory: Path) -> tuple[dict, dict]:
-    """Export in every format and precision. Return the sizes, errors and models."""
+    """Export in the formats of `STARTS`. Return sizes and errors, and the models."""
     import tensorflow as tf
 
     from lada_tf.serving import FORMATS, export_generator, load_exported
@@ -96,7 +97,7 @@ def export_all(generator, directory: Path) -> tuple[dict, dict]:
     graph = tf.function(generator, reduce_retracing=True)
     models = {REFERENCE: lambda z: graph(z).numpy(), "Keras, eager": generator}
     exports = {}
-    for form in FORMATS:
+    for form in STARTS:
         for precision in FORMATS[form].precisions:
             name = f"{form} {precision}"
             path = directory / name
