@@ -12,7 +12,6 @@ from lada_tf import app  # first: it imports TensorFlow without its log lines
 
 # isort: split
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from benchmarks.report import machine, print_markdown, write_json
+from benchmarks.report import machine, print_markdown, ratio, write_json
 from benchmarks.worker import in_new_process
 
 BATCH_SIZE = 64
@@ -130,19 +129,19 @@ def write_images(directory: str, count: int, pixels: int, extension: str) -> Non
 def rows(results: dict) -> list[dict[str, str]]:
     """Return the table: a column per kind of data."""
 
-    def medians(measured, key):
+    def seconds(name, key):
         return [
-            statistics.median(turn[key] for turn in measured[pipeline])
+            [turn[key] for turn in results[name][pipeline]]
             for pipeline in ("ours", "usual")
         ]
 
     speed = {"ours / usual": "images/s after the first epoch"}
     first = {"ours / usual": "time of the first epoch"}
-    for name, measured in results.items():
-        ours, usual = medians(measured, "later_epochs_seconds")
-        speed[name] = f"{usual / ours:.0f}×"
-        ours, usual = medians(measured, "first_epoch_seconds")
-        first[name] = f"{ours / usual:.2f}"
+    for name in results:
+        ours, usual = seconds(name, "later_epochs_seconds")
+        speed[name] = ratio(usual, ours)
+        ours, usual = seconds(name, "first_epoch_seconds")
+        first[name] = ratio(ours, usual)
     return [speed, first]
 
 
