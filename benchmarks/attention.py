@@ -1,27 +1,29 @@
 """Measure LadaAttention and MultiHeadAttention: time and memory by number of tokens.
 
-    python -m benchmarks.attention
-    python -m benchmarks.attention --output=attention.json --plot=attention_cost.png
+    python -m benchmarks.attention --output=docs/data/attention.json \\
+        --plot=docs/images/attention_cost.png
 
-Forward and backward pass (gradients of the input and all weights) as one graph, batch
-1, D = 64, 4 heads, N = 64 … 16,384 tokens. The two layers take turns, and we compare
-the medians. Memory is how much a new process that has run 64 tokens grows for N tokens.
-The slopes are least-squares fits of log time and log memory over log N, for N ≥ 1,024;
-below, calling the graph takes most of the time. MultiHeadAttention stops at 4,096
-tokens, where one copy of its scores takes 256 MB.
+The forward and backward pass (gradients of the input and all weights) runs as one graph
+with batch 1, D = 64, 4 heads and N = 64 to 16,384 tokens. The two layers take turns,
+and we compare the medians. Memory is the growth of a new process: it runs 64 tokens
+first, and then N. The slopes are least-squares fits of log time and log memory over log
+N, for N ≥ 1,024. With fewer tokens, calling the graph takes most of the time.
+MultiHeadAttention stops at 4,096 tokens, where one copy of its scores takes 256 MB.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import statistics
-import sys
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from benchmarks.report import machine, print_markdown, write_json
-from benchmarks.worker import Worker
+from benchmarks.worker import in_new_process, resident_mb, timed
 from lada_tf.layers import LadaAttention
 
 WIDTH = 64
@@ -41,8 +43,7 @@ def multi_head():
 LAYERS = {"lada": lambda: LadaAttention(HEADS), "multi_head": multi_head}
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     rows = [measure(tokens) for tokens in TOKENS]
     print_markdown([cells(row) for row in rows])
     result = {"machine": machine(), "rows": rows}
@@ -74,9 +75,17 @@ def measure(tokens: int) -> dict:
     for name, values in times.items():
         row[f"{name}_ms"] = statistics.median(values)
         if tokens >= MIN_TOKENS_OF_SLOPE:
-            with Worker(sys.executable, "benchmarks.attention_memory", name) as worker:
-                row[f"{name}_mb"] = worker.ask("grown_mb", tokens=tokens)
+            row[f"{name}_mb"] = in_new_process(grown_mb, name, tokens)
     return row
+
+
+def grown_mb(name: str, tokens: int) -> float:
+    """Return how much this process grows while a layer runs on many tokens."""
+    step = forward_and_backward(LAYERS[name]())
+    step(tf.random.normal((1, FEW_TOKENS, WIDTH)))
+    before = resident_mb()
+    inputs = tf.random.normal((1, tokens, WIDTH))
+    return timed(lambda: step(inputs)[0].numpy())["peak_mb"] - before
 
 
 def forward_and_backward(layer):

@@ -1,130 +1,77 @@
 """Measure our data pipeline against one that decodes the files in each epoch.
 
-    python -m benchmarks.data_throughput
-    python -m benchmarks.data_throughput --output=throughput.json --memory_limit_mb=0
+    python -m benchmarks.data_throughput --output=docs/data/data_throughput.json
 
 The data are 10,000 PNGs of 64x64, read at 64, and 2,000 JPEGs of 512x512, read at 128.
 Each measurement is a new process. The pipelines take turns, and we compare the medians.
-We time the first epoch (with the decoding and caching of our `open_source`) and the
-mean of later epochs. Peak memory is that of the process minus `--memory_limit_mb`, and
-also minus TensorFlow's import (about 540 MB) and the cached images.
-
-With --memory_limit_mb=0, nothing is cached in memory: this measures the cache on disk.
+The first epoch includes the decoding and caching of `open_source`. The later ones are
+five epochs together.
 """
 
-import multiprocessing
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import os
-import resource
-import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
-from benchmarks.report import write_json
-
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns per pipeline.")
-MEMORY_LIMIT = flags.DEFINE_integer(
-    "memory_limit_mb", 1024, "Size of our cache in memory."
-)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+from benchmarks.report import machine, print_markdown, ratio, write_json
+from benchmarks.worker import in_new_process
 
 BATCH_SIZE = 64
 LATER_EPOCHS = 5
-# Name, images, pixels of a file, extension, training size.
-DATA = (("png64", 10_000, 64, "png", 64), ("jpeg512", 2_000, 512, "jpg", 128))
-TARGETS = {
-    "later_speedup": ">= 8",
-    "first_epoch": "<= 1.1",
-    "peak_over_bound_mb": "<= 500",
-    "without_tensorflow_and_cache_mb": "",
+# Column of the table: number of images, pixels per side, extension, training size.
+DATA = {
+    "10,000 PNGs, 64×64": (10_000, 64, "png", 64),
+    "2,000 JPEGs, 512×512 at 128": (2_000, 512, "jpg", 128),
 }
 
 
-def main(argv: list[str]) -> None:
-    del argv
-    results = []
+def main() -> None:
+    results = {}
     with tempfile.TemporaryDirectory() as directory:
-        for name, count, pixels, extension, size in DATA:
-            images = os.path.join(directory, name)
+        for number, (name, (count, pixels, extension, size)) in enumerate(DATA.items()):
+            images = os.path.join(directory, str(number))
             write_images(images, count, pixels, extension)
-            results.append(compare(name, images, count, size))
-    print_table(results)
-    write_json(OUTPUT.value, results)
+            results[name] = compare(images, count, size)
+    print_markdown(rows(results))
+    write_json(flags.FLAGS.output, {"machine": machine(), "data": results})
 
 
-def compare(name: str, images: str, count: int, size: int) -> dict:
-    """Return medians of both pipelines over the rounds, and their ratios."""
-    runs: dict[str, list[dict]] = {"plain": [], "ours": []}
-    for _ in range(ROUNDS.value):
-        for pipeline, measured in runs.items():
-            limit = MEMORY_LIMIT.value * 2**20
-            measured.append(in_new_process(pipeline, images, count, size, limit))
-    medians = {
-        pipeline: {
-            key: statistics.median(run[key] for run in measured) for key in measured[0]
-        }
-        for pipeline, measured in runs.items()
-    }
-    plain, ours = medians["plain"], medians["ours"]
-    return {
-        "data": name,
-        "memory_limit_mb": MEMORY_LIMIT.value,
-        **medians,
-        "first_epoch": ours["first_epoch_s"] / plain["first_epoch_s"],
-        "later_speedup": ours["later_images_s"] / plain["later_images_s"],
-        "peak_over_bound_mb": ours["peak_mb"] - MEMORY_LIMIT.value,
-        "without_tensorflow_and_cache_mb": ours["peak_mb"]
-        - ours["imported_mb"]
-        - min(MEMORY_LIMIT.value, ours["decoded_mb"]),
-    }
+def compare(images: str, count: int, size: int) -> dict[str, list[dict]]:
+    """Return the measurements of both pipelines, one per turn."""
+    measured: dict[str, list[dict]] = {"usual": [], "ours": []}
+    for _ in range(flags.FLAGS.turns):
+        for pipeline, turns in measured.items():
+            turns.append(in_new_process(measure, pipeline, images, count, size))
+    return measured
 
 
-def in_new_process(*arguments) -> dict:
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=measure, args=(sender, *arguments))
-    process.start()
-    try:
-        return receiver.recv()
-    finally:
-        process.join()
-
-
-def measure(sender, pipeline: str, images: str, count: int, size: int, limit: int):
+def measure(pipeline: str, images: str, count: int, size: int) -> dict[str, float]:
+    """Return the seconds of the first and of the later epochs."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    imports()
-    imported = peak_mb()
+    start_tensorflow()
     with tempfile.TemporaryDirectory() as cache:
         start = time.perf_counter()
         if pipeline == "ours":
-            epochs = our_epochs(images, count, size, limit, cache)
+            epochs = our_epochs(images, count, size, cache)
         else:
-            epochs = plain_epochs(images, size)
-        iterator = iter(epochs)
-        consume(next(iterator))
+            epochs = usual_epochs(images, size)
+        consume(next(epochs))
         first = time.perf_counter() - start
         start = time.perf_counter()
         for _ in range(LATER_EPOCHS):
-            consume(next(iterator))
-        later = (time.perf_counter() - start) / LATER_EPOCHS
-        sender.send(
-            {
-                "first_epoch_s": first,
-                "later_images_s": count / later,
-                "peak_mb": peak_mb(),
-                "imported_mb": imported,
-                "decoded_mb": count * size * size * 3 / 2**20,
-            }
-        )
-    sys.stdout.flush()
+            consume(next(epochs))
+        later = time.perf_counter() - start
+    return {"first_epoch_seconds": first, "later_epochs_seconds": later}
 
 
-def imports() -> None:
+def start_tensorflow() -> None:
     """Import and start TensorFlow, which is not part of either pipeline."""
     import tensorflow as tf
 
@@ -133,7 +80,7 @@ def imports() -> None:
     consume(tf.data.Dataset.range(2).map(lambda number: number + 1))
 
 
-def plain_epochs(folder: str, size: int):
+def usual_epochs(directory: str, size: int) -> Iterator[Iterable]:
     """Yield epochs of the usual pipeline: list, read, decode and resize the files."""
     import tensorflow as tf
 
@@ -144,17 +91,15 @@ def plain_epochs(folder: str, size: int):
         return tf.image.resize(image, (size, size)) / 127.5 - 1.0
 
     while True:
-        files = tf.data.Dataset.list_files(os.path.join(folder, "*"), shuffle=True)
+        files = tf.data.Dataset.list_files(os.path.join(directory, "*"), shuffle=True)
         images = files.map(read, num_parallel_calls=tf.data.AUTOTUNE)
         yield images.batch(BATCH_SIZE).prefetch(tf.data.AUTOTUNE)
 
 
-def our_epochs(folder: str, count: int, size: int, limit: int, cache: str):
+def our_epochs(directory: str, count: int, size: int, cache: str) -> Iterator[Iterable]:
     from lada_tf.data import batches, open_source
 
-    source = open_source(
-        folder, size, resize="plain", memory_limit=limit, cache_dir=cache
-    )
+    source = open_source(directory, size, resize="plain", cache_dir=cache)
     endless = iter(batches(source, BATCH_SIZE, seed=0))
     steps = -(-count // BATCH_SIZE)
     while True:
@@ -166,15 +111,11 @@ def consume(batches: Iterable) -> None:
         pass
 
 
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def write_images(folder: str, count: int, pixels: int, extension: str) -> None:
+def write_images(directory: str, count: int, pixels: int, extension: str) -> None:
     """Write enlarged portraits with noise: neither flat nor incompressible."""
     from lada_tf.data import open_source
 
-    os.makedirs(folder)
+    os.makedirs(directory)
     portraits = open_source("portraits", 32).images(np.arange(997))
     noise = np.random.default_rng(0)
     for number in range(count):
@@ -182,19 +123,29 @@ def write_images(folder: str, count: int, pixels: int, extension: str) -> None:
         image = np.asarray(portrait.resize((pixels, pixels)), np.int16)
         image = image + noise.integers(-12, 12, image.shape, np.int16)
         noisy = Image.fromarray(image.clip(0, 255).astype(np.uint8))
-        noisy.save(os.path.join(folder, f"{number:05d}.{extension}"), quality=90)
+        noisy.save(os.path.join(directory, f"{number:05d}.{extension}"), quality=90)
 
 
-def print_table(results: list[dict]) -> None:
-    print(f"{'':32}" + "".join(f"{result['data']:>12}" for result in results))
-    for pipeline in ("plain", "ours"):
-        for key in ("first_epoch_s", "later_images_s", "peak_mb"):
-            row = "".join(f"{result[pipeline][key]:12.2f}" for result in results)
-            print(f"{pipeline + ' ' + key:32}{row}")
-    for key, target in TARGETS.items():
-        row = "".join(f"{result[key]:12.2f}" for result in results)
-        print(f"{key + ' ' + target:32}{row}")
+def rows(results: dict) -> list[dict[str, str]]:
+    """Return the table: a column per kind of data."""
+
+    def seconds(name, key):
+        return [
+            [turn[key] for turn in results[name][pipeline]]
+            for pipeline in ("ours", "usual")
+        ]
+
+    speed = {"ours / usual": "images/s after the first epoch"}
+    first = {"ours / usual": "time of the first epoch"}
+    for name in results:
+        ours, usual = seconds(name, "later_epochs_seconds")
+        speed[name] = ratio(usual, ours)
+        ours, usual = seconds(name, "first_epoch_seconds")
+        first[name] = ratio(ours, usual)
+    return [speed, first]
 
 
 if __name__ == "__main__":
+    flags.DEFINE_integer("turns", 3, "Turns per pipeline.", lower_bound=1)
+    flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

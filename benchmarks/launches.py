@@ -1,32 +1,31 @@
-"""Count what one training step launches on a GPU. It needs no GPU.
+"""Count what one training step launches on a GPU, without a GPU.
 
     python -m benchmarks.launches --output=docs/data/launches.json
     python -m benchmarks.launches --presets=tiny --hlo     # XLA compiles the step too
 
 "graph ops" are the operations of the step as a graph, after placement and Grappler,
-with the kernels that a GPU runs. Operations of `TRIVIAL` are left out: they move no
-data. "XLA clusters" are those graph ops that call a function compiled by XLA. Each may
-run several kernels, but TensorFlow schedules it once.
-With `--hlo`, XLA compiles the whole step: "fusions" and "library calls" (matmuls and
-convolutions) are those of the entry computation, or of all computations.
+with the kernels of a GPU. Operations of `TRIVIAL` are left out, because they move no
+data. "XLA clusters" are those graph ops that call a function compiled by XLA. A cluster
+can run several kernels, but TensorFlow schedules it once.
 
-The counts are of a step with R1. They do not depend on the machine or on the batch.
-XLA compiles for the CPU here. On a GPU it joins more operations into one fusion, so its
-counts are upper bounds.
+With `--hlo`, XLA compiles the whole step. "fusions" and "library calls" (matmuls and
+convolutions) are counted in the entry computation and in all computations. XLA compiles
+for the CPU here. On a GPU it joins more operations into one fusion, so these counts are
+upper bounds.
+
+The counts are of a step with R1. They do not depend on the machine or the batch size.
 """
 
-import collections
 import os
 import re
 from unittest import mock
 
-from absl import app as absl_app
 from absl import flags
 
 if __name__ == "__main__":  # Without oneDNN, the graph has the operations of a GPU.
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
-from lada_tf import app  # noqa: F401  first, as in commands: it imports TensorFlow
+from lada_tf import app  # first: it imports TensorFlow without its log lines
 
 # isort: split
 import tensorflow as tf
@@ -41,7 +40,7 @@ from lada_tf.training.trainer import build
 
 BATCH_SIZE = 2
 
-# Operations that launch nothing: they pass on a buffer, or only its shape changes.
+# Operations that launch nothing: they return their input or change only its shape.
 TRIVIAL = {
     *("_Arg", "_Retval", "Const", "NoOp", "Identity", "IdentityN", "StopGradient"),
     *("ReadVariableOp", "AssignVariableOp", "VarHandleOp"),
@@ -52,8 +51,7 @@ FUSIONS = {"fusion", "reduce", "scatter", "sort", "select-and-scatter"}
 LIBRARY_CALLS = {"custom-call", "dot", "convolution"}
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     report = {}
     for preset in flags.FLAGS.presets:
         report[preset] = count(preset, flags.FLAGS.hlo)
@@ -62,7 +60,7 @@ def main(argv: list[str]) -> None:
 
 
 def count(preset: str, hlo: bool = False) -> dict:
-    """Return the counts of a training step, by operation and in total."""
+    """Return the counts of a training step."""
     gan = build(get_preset(preset, batch_size=BATCH_SIZE), TrainingOptions())
     images = tf.zeros((BATCH_SIZE, gan.image_size, gan.image_size, 3))
 
@@ -95,7 +93,6 @@ def count_graph(function: tf.types.experimental.PolymorphicFunction, *inputs) ->
     return {
         "graph_ops": len(nodes),
         "xla_clusters": sum("f" in node.attr for node in nodes),
-        "by_op": dict(collections.Counter(node.op for node in nodes).most_common()),
     }
 
 
@@ -133,4 +130,4 @@ if __name__ == "__main__":
     flags.DEFINE_list("presets", ["tiny", "cifar10", "celeba64", "ffhq128"], "Presets.")
     flags.DEFINE_bool("hlo", False, "Compile each whole step with XLA: 1 to 3 minutes.")
     flags.DEFINE_string("output", None, "JSON file to write, after each preset.")
-    absl_app.run(main)
+    app.run(main)

@@ -5,8 +5,8 @@ Settings:
     path: directory of their TensorFlow code in a checkout.
     config: contents of their config.py, see `benchmarks.sides.official_config`.
 
-We create and call their classes as their train.py and trainer.py do, except for the
-training step of a network with a decoder: XLA cannot compile it, so it runs as a graph.
+We create and call their classes as their train.py and trainer.py do. XLA cannot compile
+the training step of a network with a decoder, so this step runs as a graph.
 """
 
 import sys
@@ -15,6 +15,8 @@ import types
 import tensorflow as tf
 
 from benchmarks.worker import gpu_peak_mb, serve, timed
+
+REPORT = {"tensorflow": tf.__version__}
 
 
 def start(settings):
@@ -29,18 +31,19 @@ def start_training(gan, has_decoder):
     real = tf.random.uniform((gan.batch_size, side, side, 3), -1, 1)
     step = gan.train_step
     if has_decoder:
-        step = tf.function(step.python_function)  # ResizeNearestNeighborGrad has no XLA
+        # XLA does not support ResizeNearestNeighborGrad.
+        step = tf.function(step.python_function)
 
     def train(steps):
         def run():
             for _ in range(steps):
                 step(real)
-            gan.train_metrics["g_loss"].result().numpy()  # waits
+            gan.train_metrics["g_loss"].result().numpy()  # waits for the steps
 
         return timed(run)
 
-    commands = {"train": train, "gpu_peak_mb": gpu_peak_mb}
-    return report_of(train(1)), commands
+    train(1)
+    return REPORT, {"train": train, "gpu_peak_mb": gpu_peak_mb}
 
 
 def start_sampling(gan):
@@ -52,18 +55,15 @@ def start_sampling(gan):
 
         return timed(run)
 
-    return report_of(sample(1, 1)), {"sample": sample}
-
-
-def report_of(measured):
-    return {"tensorflow": tf.__version__, "peak_mb": measured["peak_mb"]}
+    sample(1, 1)
+    return REPORT, {"sample": sample}
 
 
 def official_gan(directory: str, config: dict):
     """Return the authors' `trainer.LadaGAN` with its optimizers, as in their train.py.
 
     Args:
-        directory: of their TensorFlow code in a checkout.
+        directory: their TensorFlow code in a checkout.
         config: contents of their config.py, see `benchmarks.sides.official_config`.
     """
     # Their utils.py imports it only for downloads.

@@ -1,44 +1,48 @@
 """Measure sampling against the authors' code: images per second and peak memory.
 
-    python -m benchmarks.sampling --official=LadaGAN/tensorflow \\
-        --official_python=authors-venv/bin/python
+    python -m benchmarks.sampling --output=docs/data/sampling_epyc.json \\
+        --official=LadaGAN/tensorflow --official_python=authors-venv/bin/python
 
-See `benchmarks.train_step` for both flags. Ours generates images as `lada_tf.sample`
-does and with a SavedModel, both also with `jit_compile` and in bfloat16. Theirs
-generates them as their trainer does, eagerly. Each is a process; they take turns, and
-we compare medians over the turns.
+`benchmarks.train_step` explains the flags. Ours generates images as `lada-tf sample`
+does and with a SavedModel, both also compiled by XLA and in bfloat16. Their code
+generates images eagerly, as in their trainer. Each way is a process. They take turns,
+and we compare medians over the turns.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import contextlib
 import statistics
 
-from absl import app, flags
+from absl import flags
 
 from benchmarks.report import machine, print_markdown, ratio, write_json
-from benchmarks.sides import define_flags, sides_of_ways
+from benchmarks.sides import (
+    Side,
+    define_flags,
+    define_official_flags,
+    official_sides,
+    our_side,
+)
 from benchmarks.worker import take_turns
 
-WAYS = {
-    "graph": {"saved_model": False, "jit_compile": False},
-    "graph, XLA": {"saved_model": False, "jit_compile": True},
-    "saved model": {"saved_model": True, "jit_compile": False},
+WAYS: dict[str, dict] = {  # way: settings of `benchmarks.ours`
+    "graph": {},
+    "graph, XLA": {"jit_compile": True},
+    "saved model": {"saved_model": True},
     "saved model, XLA": {"saved_model": True, "jit_compile": True},
-    "graph, bfloat16": {
-        "saved_model": False,
-        "jit_compile": False,
-        "precision": "bfloat16",
-    },
-    "saved model, bfloat16": {
-        "saved_model": True,
-        "jit_compile": False,
-        "precision": "bfloat16",
-    },
+    "graph, bfloat16": {"precision": "bfloat16"},
+    "saved model, bfloat16": {"saved_model": True, "precision": "bfloat16"},
 }
+BATCHES = ["1", "64"]
 
 
-def main(argv: list[str]) -> None:
-    del argv
-    results = {preset: measure(preset) for preset in flags.FLAGS.presets}
+def main() -> None:
+    results = {}
+    for preset in flags.FLAGS.presets:
+        ours = {way: our_side("sample", preset, **WAYS[way]) for way in WAYS}
+        results[preset] = measure(ours | official_sides("sample", preset))
     rows = [
         cells(preset, batch, side, sides)
         for preset, batches in results.items()
@@ -49,26 +53,20 @@ def main(argv: list[str]) -> None:
     write_json(flags.FLAGS.output, {"machine": machine(), "presets": results})
 
 
-def measure(preset: str) -> dict:
+def measure(sides: dict[str, Side]) -> dict[str, dict[str, dict]]:
     """Return seconds per call and peak memory, per batch and side."""
-    sides = sides_of_ways("sample", preset, 1, WAYS)
-    results: dict[str, dict] = {}
+    results = {}
     with contextlib.ExitStack() as stack:
         workers = {
             name: stack.enter_context(side.start()) for name, side in sides.items()
         }
-        for batch in flags.FLAGS.batches:
+        for batch in BATCHES:
 
             def sample(worker, calls, batch=batch):
                 return worker.ask("sample", batch_size=int(batch), calls=calls)
 
             results[batch] = take_turns(
-                workers,
-                sample,
-                dict.fromkeys(workers, 1),
-                flags.FLAGS.turns,
-                flags.FLAGS.seconds,
-                warm_ups=2,  # the first one traces
+                workers, sample, flags.FLAGS.turns, flags.FLAGS.seconds
             )
     return results
 
@@ -84,17 +82,13 @@ def cells(preset: str, batch: str, side: str, sides: dict) -> dict[str, str]:
         "peak MB": f"{sides[side]['peak_mb']:.0f}",
     }
     if official := sides.get("official"):
-        line["speed × theirs"] = ratio(official["seconds"], seconds)
+        line["images/s ×"] = ratio(official["seconds"], seconds)
         memory = sides[side]["peak_mb"] / official["peak_mb"]
-        line["memory × theirs"] = f"{memory:.2f}"
+        line["peak memory ×"] = f"{memory:.2f}"
     return line
 
 
 if __name__ == "__main__":
-    define_flags()
-    flags.DEFINE_list("presets", ["cifar10"], "Presets.")
-    flags.DEFINE_list("batches", ["1", "64"], "Images per call.")
-    flags.DEFINE_integer("turns", 7, "Turns per side.", lower_bound=1)
-    flags.DEFINE_float("seconds", 2.0, "Seconds per turn, or a call if longer.")
-    flags.DEFINE_string("output", None, "JSON file to write.")
+    define_flags(["cifar10"], turns=7, seconds=2.0)
+    define_official_flags()
     app.run(main)

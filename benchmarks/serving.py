@@ -1,19 +1,20 @@
-"""Measure exported generators: size, start-up, latency and throughput.
+"""Measure exported generators and the server: size, start, errors, and speed.
 
-    python -m benchmarks.serving --preset=cifar10 --output=serving.json
-    python -m benchmarks.serving --run_dir=runs/portraits
+    python -m benchmarks.serving --output=docs/data/serving.json
 
 Needs `pip install 'lada_tf[onnx,litert,serve]'`. The reference, TensorFlow, is the
 Keras generator as a `tf.function` in this process. Each format is exported, loaded in
-its own runtime and timed on the same latents. The servers are those of `lada_tf.serve`,
-another process, over loopback. All take turns. "ratio" compares the medians of this
-run: above 1 is slower than TensorFlow.
+its own runtime and timed on the same latents. The server is `lada-tf serve`, another
+process on this machine. All take turns, and "×" compares the medians: below 1 is faster
+than TensorFlow.
 
-"start" is the time from the start of a process to its first image, including imports,
-without lada_tf except for Keras files. For the servers, it is the time to the first
-answer.
+"start" is the time from the start of a process to its first image, with imports, and
+without lada_tf except for Keras files. The server's start ends when it is ready.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import json
 import socket
 import statistics
@@ -29,19 +30,13 @@ import numpy as np
 from absl import flags
 
 from benchmarks.report import machine, print_markdown, write_json
-from lada_tf import app
 
-RUN_DIR = flags.DEFINE_string("run_dir", None, "Run directory of the generator.")
-PRESET = flags.DEFINE_string(
-    "preset", "cifar10", "Preset with random weights, if there is no run_dir."
-)
-BATCHES = flags.DEFINE_list("batches", ["1", "16"], "Images per request.")
-ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns per contender.", 1)
-CLIENTS = flags.DEFINE_integer("clients", 16, "Concurrent clients.", 1)
-REQUESTS = flags.DEFINE_integer("requests", 200, "Requests of all clients together.", 1)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
-
+BATCHES = (1, 16)
+CALLS = 3  # per turn
+CLIENTS = 16
+REQUESTS = 200  # of all clients together
 REFERENCE = "TensorFlow"
+# Format: program that starts and generates one image. `web` runs in browsers only.
 STARTS = {
     "savedmodel": """
 import numpy, tensorflow
@@ -67,87 +62,64 @@ interpreter.get_signature_runner()(latents=numpy.zeros((1, dim), "float32"))
 
 
 def main() -> None:
-    generator = open_generator()
-    with tempfile.TemporaryDirectory() as folder:
-        exports = export_all(generator, Path(folder))
-        contenders = load_all(generator, exports)
-        with Server(exports["savedmodel float32"]["path"]) as server:
-            clients = server.clients()
-            latencies = time_in_turns({**contenders, **clients}, generator.latent_dim)
-            load = {
-                name: time_clients(call, generator.latent_dim)
-                for name, call in clients.items()
-            }
-            starts = {"server": server.start_seconds}
-        for name, export in exports.items():
-            starts[name] = seconds_to_start(name, export["path"], generator.latent_dim)
-    report = {
-        "machine": machine(),
-        "generator": RUN_DIR.value or PRESET.value,
-        "megabytes": {name: export["megabytes"] for name, export in exports.items()},
-        "errors": {name: export["errors"] for name, export in exports.items()},
-        "start_seconds": starts,
-        "latency": latencies,
-        "under_load": load,
-    }
-    print_report(report)
-    write_json(OUTPUT.value, report)
-
-
-def open_generator():
-    if RUN_DIR.value:
-        from lada_tf import load_generator
-
-        return load_generator(RUN_DIR.value)
     from lada_tf.models.networks import make_networks
     from lada_tf.models.presets import get_preset
 
-    generator, _ = make_networks(get_preset(PRESET.value))
+    generator, _ = make_networks(get_preset(flags.FLAGS.preset))
     generator.build()
-    return generator
-
-
-def export_all(generator, folder: Path) -> dict:
-    """Export the generator in every format and precision."""
-    from lada_tf.serving import FORMATS, export_generator
-
-    exports = {}
-    for name, form in FORMATS.items():
-        for precision in form.precisions:
-            path = folder / f"{name}_{precision}"
-            comparison = export_generator(generator, path, name, precision)
-            files = [file for file in path.rglob("*") if file.is_file()]
-            exports[f"{name} {precision}"] = {
-                "path": path,
-                "megabytes": sum(file.stat().st_size for file in files) / 1e6,
-                "errors": {
-                    "max": comparison.max_error,
-                    "mean": comparison.mean_error,
-                    "FD (small classifier)": comparison.distance,
-                },
+    dim = generator.latent_dim
+    with tempfile.TemporaryDirectory() as directory:
+        exports, models = export_all(generator, Path(directory))
+        for name, export in exports.items():
+            export["start_seconds"] = seconds_to_start(name, directory, dim)
+        with Server(Path(directory, "savedmodel float32")) as server:
+            clients = {"REST v1, JSON": server.rest, "gRPC": server.grpc_client()}
+            report = {
+                "machine": machine(),
+                "preset": flags.FLAGS.preset,
+                "exports": exports,
+                "server_start_seconds": server.start_seconds,
+                "seconds": time_in_turns(models | clients, dim),
+                "clients": {n: time_clients(call, dim) for n, call in clients.items()},
             }
-    return exports
+    for table in tables(report):
+        print_markdown(table)
+        print()
+    write_json(flags.FLAGS.output, report)
 
 
-def load_all(generator, exports: dict) -> dict:
+def export_all(generator, directory: Path) -> tuple[dict, dict]:
+    """Export in the formats of `STARTS`. Return sizes and errors, and the models."""
     import tensorflow as tf
 
-    from lada_tf.serving import load_exported
+    from lada_tf.serving import FORMATS, export_generator, load_exported
 
     graph = tf.function(generator, reduce_retracing=True)
-    contenders = {REFERENCE: lambda z: graph(z).numpy(), "Keras, eager": generator}
-    for name, export in exports.items():
-        if not name.startswith("keras"):  # loading it returns the same object
-            contenders[name] = load_exported(export["path"])
-    return contenders
+    models = {REFERENCE: lambda z: graph(z).numpy(), "Keras, eager": generator}
+    exports = {}
+    for form in STARTS:
+        for precision in FORMATS[form].precisions:
+            name = f"{form} {precision}"
+            path = directory / name
+            errors = export_generator(generator, path, form, precision)
+            files = [file for file in path.rglob("*") if file.is_file()]
+            exports[name] = {
+                "megabytes": sum(file.stat().st_size for file in files) / 1e6,
+                "max_error": errors.max_error,
+                "mean_error": errors.mean_error,
+                "distance": errors.distance,
+            }
+            if form != "keras":  # the same computation as the reference
+                models[name] = load_exported(path)
+    return exports, models
 
 
 class Server:
-    """`lada_tf.serve` in another process."""
+    """`lada-tf serve` in another process."""
 
-    def __init__(self, folder):
+    def __init__(self, export: Path):
         self._rest, self._grpc = free_ports(2)
-        self._command = [sys.executable, "-m", "lada_tf.serve", f"--model={folder}"]
+        self._command = [sys.executable, "-m", "lada_tf.serve", f"--model={export}"]
         self._command += ["--name=model", f"--rest_port={self._rest}"]
         self._command += [f"--grpc_port={self._grpc}"]
 
@@ -169,30 +141,13 @@ class Server:
         self._process.terminate()
         self._process.wait()
 
-    def clients(self) -> dict:
-        return {
-            "REST v1, JSON": self._rest_v1,
-            "REST v2, JSON": self._rest_v2,
-            "gRPC": self._grpc_client(),
-        }
+    def rest(self, latents):
+        url = f"http://127.0.0.1:{self._rest}/v1/models/model:predict"
+        body = json.dumps({"instances": latents.tolist()}).encode()
+        with urllib.request.urlopen(url, body) as response:
+            return np.asarray(json.load(response)["predictions"], np.uint8)
 
-    def _rest_v1(self, latents):
-        answer = self._post("v1/models/model:predict", {"instances": latents.tolist()})
-        return np.asarray(answer["predictions"], np.uint8)
-
-    def _rest_v2(self, latents):
-        tensor = {"name": "latents", "datatype": "FP32", "shape": latents.shape}
-        tensor["data"] = latents.ravel().tolist()
-        answer = self._post("v2/models/model/infer", {"inputs": [tensor]})
-        (output,) = answer["outputs"]
-        return np.asarray(output["data"], np.uint8).reshape(output["shape"])
-
-    def _post(self, path, body):
-        url = f"http://127.0.0.1:{self._rest}/{path}"
-        with urllib.request.urlopen(url, json.dumps(body).encode()) as response:
-            return json.load(response)
-
-    def _grpc_client(self):
+    def grpc_client(self):
         import grpc
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -221,34 +176,28 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def time_in_turns(contenders: dict, latent_dim: int) -> dict:
-    """Return median ms, ratio to TensorFlow and images/s, per batch and name."""
+def time_in_turns(models: dict, latent_dim: int) -> dict[str, dict[str, float]]:
+    """Return the median seconds per call, per batch size and name."""
     results = {}
-    for batch in map(int, BATCHES.value):
+    for batch in BATCHES:
         latents = np.random.default_rng(batch).standard_normal((batch, latent_dim))
         latents = latents.astype(np.float32)
-        times: dict[str, list[float]] = {name: [] for name in contenders}
-        for turn in range(ROUNDS.value + 1):
-            for name, call in contenders.items():
+        times: dict[str, list[float]] = {name: [] for name in models}
+        for turn in range(flags.FLAGS.turns + 1):
+            for name, call in models.items():
                 np.asarray(call(latents))  # fills the caches again
-                for _ in range(3):
+                for _ in range(CALLS):
                     start = time.perf_counter()
                     np.asarray(call(latents))
-                    if turn:  # the first one traces and allocates
+                    if turn:  # The first turn includes tracing and allocation.
                         times[name].append(time.perf_counter() - start)
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        results[batch] = {
-            name: {
-                "ms": 1000 * median,
-                "ratio": median / medians[REFERENCE],
-                "images_per_second": batch / median,
-            }
-            for name, median in medians.items()
+        results[str(batch)] = {
+            name: statistics.median(values) for name, values in times.items()
         }
     return results
 
 
-def time_clients(call, latent_dim: int) -> dict:
+def time_clients(call, latent_dim: int) -> dict[str, float]:
     """Return latencies and throughput of concurrent clients, one image per request."""
     latents = np.zeros((1, latent_dim), np.float32)
 
@@ -258,21 +207,19 @@ def time_clients(call, latent_dim: int) -> dict:
         return time.perf_counter() - start
 
     start = time.perf_counter()
-    with ThreadPoolExecutor(CLIENTS.value) as clients:
-        times = sorted(clients.map(timed, range(REQUESTS.value)))
-    seconds = time.perf_counter() - start
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        times = sorted(clients.map(timed, range(REQUESTS)))
     return {
-        "clients": CLIENTS.value,
-        "requests": REQUESTS.value,
-        "ms_median": 1000 * statistics.median(times),
-        "ms_99": 1000 * times[int(0.99 * len(times))],
-        "images_per_second": REQUESTS.value / seconds,
+        "median_seconds": statistics.median(times),
+        "seconds_99": times[int(0.99 * len(times))],
+        "images_per_second": REQUESTS / (time.perf_counter() - start),
     }
 
 
-def seconds_to_start(name: str, path: Path, latent_dim: int) -> float:
+def seconds_to_start(name: str, directory: str, latent_dim: int) -> float:
     """Return the shorter of 2 times: the first start reads the files from disk."""
-    code = f"path, dim = {str(path)!r}, {latent_dim}" + STARTS[name.split()[0]]
+    path = str(Path(directory, name))
+    code = f"path, dim = {path!r}, {latent_dim}" + STARTS[name.split()[0]]
     times = []
     for _ in range(2):
         start = time.perf_counter()
@@ -283,49 +230,44 @@ def seconds_to_start(name: str, path: Path, latent_dim: int) -> float:
     return min(times)
 
 
-def print_report(report: dict) -> None:
-    print(f"{report['generator']}; {report['machine']}; no GPU used")
-    print_markdown([export_cells(name, report) for name in report["megabytes"]])
-    print(f"server: ready after {report['start_seconds']['server']:.1f} s\n")
-    for batch, contenders in report["latency"].items():
-        print_markdown(
-            [
-                {
-                    f"batch {batch}": name,
-                    "ms": f"{row['ms']:.1f}",
-                    "ratio": f"{row['ratio']:.2f}",
-                    "images/s": f"{row['images_per_second']:.0f}",
-                }
-                for name, row in contenders.items()
-            ]
-        )
-        print()
-    print_markdown(
-        [
-            {
-                f"{CLIENTS.value} concurrent clients": name,
-                "median ms": f"{row['ms_median']:.0f}",
-                "99% ms": f"{row['ms_99']:.0f}",
-                "images/s": f"{row['images_per_second']:.0f}",
-            }
-            for name, row in report["under_load"].items()
-        ]
-    )
-
-
-def export_cells(name: str, report: dict) -> dict[str, str]:
-    """Return an export's line of the table of size, start-up and errors."""
-    errors = report["errors"][name]
-    distance = errors["FD (small classifier)"]
-    return {
-        "export": name,
-        "MB": f"{report['megabytes'][name]:.1f}",
-        "start, s": f"{report['start_seconds'][name]:.1f}",
-        "max error": f"{errors['max']:.1e}",
-        "mean error": f"{errors['mean']:.1e}",
-        "FD (small classifier)": "" if distance is None else f"{distance:.4f}",
-    }
+def tables(report: dict) -> list[list[dict[str, str]]]:
+    """Return three tables: the exports, their speed, and concurrent clients."""
+    exports = [
+        {
+            "export": name,
+            "MB": f"{export['megabytes']:.1f}",
+            "start, s": f"{export['start_seconds']:.1f}",
+            "max error": f"{export['max_error']:.1e}",
+            "mean error": f"{export['mean_error']:.1e}",
+            "FD (small classifier)": (
+                "" if export["distance"] is None else f"{export['distance']:.4f}"
+            ),
+        }
+        for name, export in report["exports"].items()
+    ]
+    speeds = []
+    for name in report["seconds"][str(BATCHES[0])]:
+        line = {"run by": name}
+        for batch, seconds in report["seconds"].items():
+            ratio = seconds[name] / seconds[REFERENCE]
+            line[f"batch {batch}: ms"] = f"{1000 * seconds[name]:.1f}"
+            line[f"batch {batch}: ×"] = f"{ratio:.2f}"
+            line[f"batch {batch}: images/s"] = f"{int(batch) / seconds[name]:.0f}"
+        speeds.append(line)
+    clients = [
+        {
+            f"{CLIENTS} clients at once": name,
+            "median ms": f"{1000 * row['median_seconds']:.0f}",
+            "99% ms": f"{1000 * row['seconds_99']:.0f}",
+            "images/s": f"{row['images_per_second']:.0f}",
+        }
+        for name, row in report["clients"].items()
+    ]
+    return [exports, speeds, clients]
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("preset", "cifar10", "Preset, with random weights.")
+    flags.DEFINE_integer("turns", 7, "Turns.", lower_bound=1)
+    flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

@@ -1,4 +1,4 @@
-"""This package and the authors' code as workers of one benchmark."""
+"""The sides of a benchmark: this package and the authors' code, a process each."""
 
 import dataclasses
 import sys
@@ -10,8 +10,16 @@ from lada_tf.models.presets import Preset, get_preset
 from lada_tf.training.official_checkpoint import LOSSES
 
 
-def define_flags() -> None:
-    """Define the flags of a benchmark that measures both sides."""
+def define_flags(presets: list[str], turns: int, seconds: float) -> None:
+    """Define the flags of a benchmark whose sides take turns, with these defaults."""
+    flags.DEFINE_list("presets", presets, "Presets.")
+    flags.DEFINE_integer("turns", turns, "Turns per side.", lower_bound=1)
+    flags.DEFINE_float("seconds", seconds, "Minimum length of a turn.")
+    flags.DEFINE_string("output", None, "JSON file to write.")
+
+
+def define_official_flags() -> None:
+    """Define the flags of a benchmark that can measure the authors' code."""
     flags.DEFINE_string(
         "official",
         None,
@@ -27,7 +35,7 @@ def define_flags() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """A worker that is not started yet."""
+    """A worker that has not started yet."""
 
     python: str
     module: str
@@ -38,44 +46,30 @@ class Side:
         return Worker(self.python, self.module, self.settings, **options)
 
 
-def both_sides(task: str, preset: str, batch_size: int, **ours) -> dict[str, Side]:
-    """Return ours, and the authors' if `--official` is given.
+def our_side(task: str, preset: str, batch_size: int = 1, **settings) -> Side:
+    """Return this package as a side.
 
     Args:
         task: `train` or `sample`.
         preset: name of a preset.
         batch_size: images per training step.
-        **ours: other settings of our side, see `benchmarks.ours`.
+        **settings: optional settings of `benchmarks.ours`.
     """
-    settings = {"task": task, "preset": preset, "batch_size": batch_size, **ours}
-    sides = {"ours": Side(sys.executable, "benchmarks.ours", settings)}
-    if flags.FLAGS.official:
-        sides["official"] = Side(
-            flags.FLAGS.official_python,
-            "benchmarks.official",
-            {
-                "task": task,
-                "path": flags.FLAGS.official,
-                "config": official_config(get_preset(preset, batch_size=batch_size)),
-            },
-        )
-    return sides
+    settings |= {"task": task, "preset": preset, "batch_size": batch_size}
+    return Side(sys.executable, "benchmarks.ours", settings)
 
 
-def sides_of_ways(
-    task: str, preset: str, batch_size: int, ways: dict[str, dict]
-) -> dict[str, Side]:
-    """Like `both_sides`, but with one side of ours per entry of `ways`.
-
-    Args:
-        task, preset, batch_size: see `both_sides`.
-        ways: name -> settings of our side.
-    """
-    sides: dict[str, Side] = {}
-    for way, settings in ways.items():
-        both = both_sides(task, preset, batch_size, **settings)
-        sides |= {way: both.pop("ours"), **both}
-    return sides
+def official_sides(task: str, preset: str, batch_size: int = 1) -> dict[str, Side]:
+    """Return the authors' code as a dict of one side; empty without `--official`."""
+    if not flags.FLAGS.official:
+        return {}
+    settings = {
+        "task": task,
+        "path": flags.FLAGS.official,
+        "config": official_config(get_preset(preset, batch_size=batch_size)),
+    }
+    side = Side(flags.FLAGS.official_python, "benchmarks.official", settings)
+    return {"official": side}
 
 
 def official_config(preset: Preset) -> dict:

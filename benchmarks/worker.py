@@ -1,16 +1,19 @@
-"""Workers: one process per side of a benchmark, which waits while others are measured.
+"""Run code in processes of its own, and measure its time and memory.
 
-A worker reads commands and writes answers, one JSON line each. This module needs only
-the standard library, so a worker can run in another environment.
+A worker is a process that keeps its model and waits while other workers are measured.
+It reads commands and writes answers, one JSON line each. This module needs only the
+standard library, so a worker can run in another environment.
 """
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,12 +25,12 @@ class Worker:
     Args:
         python: interpreter of the worker's environment.
         module: module of this repository that calls `serve`.
-        settings: argument of the worker's `start`; JSON.
-        environment: further environment variables.
+        settings: argument of the worker's `start`, a JSON value.
+        environment: additional environment variables.
         limit: seconds after which the process is killed. The default is no limit.
 
     Attributes:
-        first: report of the worker's `start`.
+        first: what the worker's `start` reported.
         start_seconds: time from the start of the process to this report.
     """
 
@@ -71,22 +74,30 @@ class Worker:
         return json.loads(line)
 
 
+def in_new_process(function, *arguments):
+    """Call a module's function in a new process, and return its result."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(function, *arguments).result()
+
+
 def take_turns(
-    workers, ask, rounds, turns: int, seconds: float, warm_ups: int = 1
+    workers, ask, turns: int, seconds: float, rounds: dict[str, int] | None = None
 ) -> dict[str, dict]:
-    """Measure seconds per step of each side in each turn, and peak memory in the last.
+    """Measure each side's seconds per step in each turn, and its peak memory.
 
     Args:
         workers: side -> worker.
         ask: callable (worker, number of steps) -> the result of `timed`.
-        rounds: side -> steps per round. A turn consists of whole rounds.
         turns: number of turns.
-        seconds: length of a turn, or a round if longer.
-        warm_ups: rounds before the first turn. The last one tells how long one takes.
+        seconds: minimum length of a turn.
+        rounds: side -> steps per round. A turn consists of whole rounds. The default
+            is one step per round.
     """
+    rounds = rounds or dict.fromkeys(workers, 1)
     results = {}
     for side, worker in workers.items():
-        for _ in range(warm_ups):
+        for _ in range(2):  # The first round can include tracing.
             once = ask(worker, rounds[side])["seconds"]
         steps = rounds[side] * max(1, round(seconds / once))
         results[side] = {"steps_a_turn": steps, "seconds": []}
@@ -99,14 +110,14 @@ def take_turns(
 
 
 def serve(start) -> None:
-    """Run a worker: its main program calls this function only.
+    """Run a worker. Its main program only calls this function.
 
     Args:
-        start: callable (settings) -> (report, commands), where commands are callables
-            by name that return JSON values.
+        start: callable (settings) -> (report, commands). `commands` maps names to
+            callables that return JSON values.
     """
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # libraries print there
+    os.dup2(2, 1)  # Libraries print to stdout, which the answers use.
     report, commands = start(json.loads(sys.argv[1]))
     print(json.dumps(report), file=answers, flush=True)
     for line in sys.stdin:

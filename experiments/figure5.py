@@ -1,11 +1,11 @@
 """Plot Figure 5: gradient norms of both networks and the Fréchet distance by epoch.
 
     python -m experiments.figure5 --runs=runs/a --runs=runs/b --output=figure5.png
-    python -m experiments.figure5 --runs='results/study/lada-*.jsonl' \
-        --epoch_images=60000 --output=figure5.png
+    python -m experiments.figure5 --epoch_images=60000 --output=figure5.png \\
+        --runs='experiments/results/study/lada-*.jsonl'
 
-`--runs` are run directories or metrics.jsonl files. Runs called `name-0`, `name-1`, …
-are seeds of one curve: their mean, with their range shaded.
+`--runs` are run directories or metrics.jsonl files. Runs with the names `name-0`,
+`name-1`, … are seeds of one curve: the plot shows their mean and shades their range.
 """
 
 import glob
@@ -40,13 +40,13 @@ def read_runs(patterns: list[str]) -> dict[str, Curves]:
     """Return the curves of each name.
 
     Raises:
-        UserError: if a pattern matches no run, or a run has no metrics.
+        UserError: a pattern matches no run, or a run has no metrics.
     """
     runs: dict[str, Curves] = defaultdict(lambda: defaultdict(list))
     for pattern in patterns:
         paths = sorted(glob.glob(pattern))
         if not paths:
-            raise UserError(f"--runs={pattern}: no such run directory or file")
+            raise UserError(f"--runs={pattern}: no such run directory or metrics.jsonl")
         for path in map(Path, paths):
             file = path / "metrics.jsonl" if path.is_dir() else path
             name = re.sub(r"-\d+$", "", path.stem)
@@ -59,7 +59,9 @@ def read_curves(file: Path) -> dict[str, np.ndarray]:
     """Return an array (2, n) of images and values per metric."""
     lines = read_metrics(file)
     if not lines:
-        raise UserError(f"--runs: {file} is not a metrics.jsonl")
+        raise UserError(
+            f"--runs={file}: not a metrics.jsonl. Give a run directory or its file"
+        )
     points: dict[str, list] = defaultdict(list)
     for line in lines:
         for name, value in line.items():
@@ -76,13 +78,15 @@ def plot(
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UserError("plots need `pip install 'lada_tf[experiments]'`") from None
+        raise UserError(
+            "matplotlib is missing: `pip install 'lada_tf[experiments]'`"
+        ) from None
     figure = Figure(figsize=(13, 4), layout="constrained")
     for axes, (metric, title) in zip(
         figure.subplots(1, len(panels)), panels.items(), strict=True
     ):
         for name, curves in runs.items():
-            # Some seeds may have trained longer. Plot what all have.
+            # Some seeds may have trained longer. Plot up to the shortest run.
             seeds = curves.get(metric, [])
             length = min((curve.shape[1] for curve in seeds), default=0)
             if not length:

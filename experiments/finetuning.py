@@ -4,9 +4,10 @@
         --output=activities.npz
     python -m experiments.finetuning --data=activities.npz --output=runs/finetuning
 
-Run it again to resume. The tables are Markdown: distances to the 560 images over the
-images seen, as means over the seeds with their range. `--report` prints and plots
-without training, from the metrics in experiments/results/finetuning.
+Run it again to resume. The tables are Markdown. They show the distance to the 560
+images of the new domain after each number of images seen: the mean of the seeds and
+their range. `--report` makes the tables and the plot without training, from the metrics
+in experiments/results/finetuning.
 """
 
 import concurrent.futures
@@ -53,7 +54,10 @@ def main() -> None:
         with concurrent.futures.ThreadPoolExecutor(FLAGS.jobs) as pool:
             failed = [name for name in pool.map(_train, runs) if name]
         if failed:
-            raise UserError(f"{', '.join(failed)} failed: see {FLAGS.output}/*.log")
+            raise UserError(
+                f"{', '.join(failed)} failed: read {FLAGS.output}/NAME.log, and run "
+                "this command again"
+            )
     curves = read_runs([f"{RESULTS}/*.jsonl"])
     for metric, title in METRICS.items():
         print(f"{title}\n\n{table(curves, metric)}\n")
@@ -100,5 +104,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("plot", "docs/images/finetuning.png", "Picture of the curves.")
     flags.DEFINE_integer("seeds", 3, "Seeds per arm.", lower_bound=1)
     flags.DEFINE_integer("jobs", 2, "Concurrent runs, one thread each.", lower_bound=1)
-    flags.DEFINE_boolean("report", False, "Print the existing results.")
+    flags.DEFINE_boolean(
+        "report", False, "Make the tables and the plot without training."
+    )
     app.run(main)

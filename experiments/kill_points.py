@@ -3,12 +3,13 @@
     python -m experiments.kill_points
     python -m experiments.kill_points --points=20
 
-Training that keeps 1 or 2 checkpoints, `prepare_data` and `export` run once without a
-fault, to count their operations: files that are opened, synced, renamed or removed,
-directories, and what TensorFlow writes. Then SIGKILL ends a command just before one of
-these operations, evenly spaced or every one of them. The same command must then
-succeed, or find its export complete, with the same bits: checkpoints, metrics,
-pictures, records, models, and no other file. Prints one line per command, and totals.
+The commands are `train` with 1 or 2 checkpoints, `prepare_data` and `export`. Each one
+first runs to its end, and we count its operations: opening a file for writing, syncing,
+renaming and removing files, making directories, and what TensorFlow writes. Then
+SIGKILL ends the command just before one of these operations; the kills are evenly
+spaced. The same command must then succeed, or find its export complete. Its
+checkpoints, metrics, pictures, records and models must be equal bit by bit, without
+additional files. Prints one line per command, and the totals.
 
 Cost: 100 kills take about 10 minutes on 2 CPU cores.
 Expected: `identical` equals `kills`.
@@ -67,7 +68,10 @@ def main(argv: list[str]) -> None:
 
 
 def prepared_commands(shared: Path) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Write their inputs. Yield names, modules and arguments; `{}` is a directory."""
+    """Write the commands' inputs. Yield the name, module and arguments of each command.
+
+    `{}` in an argument stands for the directory of a run.
+    """
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
     np.save(shared / "images.npy", images)
     train = (*TRAIN, f"--data={shared / 'images.npy'}")
@@ -112,14 +116,17 @@ def check(
 
 
 def run(point: int, directory: Path, module: str, arguments: tuple[str, ...]) -> int:
-    """Run a command, and kill it at an operation; 0: let it end. Count operations."""
+    """Run a command, and kill it at operation `point`. Return its operations.
+
+    With 0, the command runs to its end. After a kill, the returned number is 0.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     count = directory.with_name(f"{directory.name}-count")
     filled = tuple(argument.replace("{}", str(directory)) for argument in arguments)
     command = (point, str(directory), str(count), module, filled)
     result = Process(f"{module} {point}", run_until, command, directory).wait()
     expected = -signal.SIGKILL if point else 0
-    # An export that was killed when it was complete is not replaced.
+    # `export` refuses to replace an export that was complete before the kill.
     is_complete = not point and "already exists" in result.stderr
     assert result.returncode == expected or is_complete, result.stderr
     return 0 if point else int(count.read_text("utf-8"))
@@ -147,7 +154,7 @@ def run_until(
 
     def hook(event: str, args: tuple) -> None:
         is_write = args[2] & WRITING if event == "open" else event in EVENTS
-        # shutil.rmtree names a file relative to the descriptor of its directory.
+        # shutil.rmtree passes names relative to the descriptor of their directory.
         is_relative = event in ("os.remove", "os.rmdir") and args[-1] != -1
         if is_write and (str(args[0]).startswith(root) or is_relative):
             operation()
@@ -165,9 +172,9 @@ def run_until(
 
 
 def results(directory: Path) -> dict[str, Any]:
-    """Return the content of all files by name, except for logs, locks and cards.
+    """Return the content of all files by name, except for logs, locks and model cards.
 
-    A model card contains the speed.
+    Model cards differ, because they contain the speed.
     """
     content: dict[str, Any] = {}
     for path in directory.rglob("*"):

@@ -3,11 +3,11 @@
     python -m experiments.kills
     python -m experiments.kills --kills=3 --steps=60
 
-One run of a small configuration is not interrupted. The others have the same flags.
-Each is killed (SIGKILL) at random moments and restarted until it ends. The kills hit
-tracing, training and the writing of checkpoints. Each run must end with the same bits
-as the uninterrupted one: the checksums of the last checkpoint, metrics.jsonl and all
-pictures. Prints one line per run, and the totals.
+One run of a small configuration is not interrupted. The other runs have the same flags.
+SIGKILL ends them at random moments, and they are restarted until they complete. The
+kills hit tracing, training and the writing of checkpoints. Each run must have the same
+results as the uninterrupted one, bit by bit: the checksums of the last checkpoint,
+metrics.jsonl and all pictures. Prints one line per run, and the totals.
 
 Cost: 50 kills take about 20 minutes on 2 CPU cores.
 Expected: `identical` equals `runs`.

@@ -3,25 +3,28 @@
     python -m experiments.replicas
 
 Each case trains a small LadaGAN for 20 steps of plain gradient descent, on virtual
-devices of the CPU. (Adam would turn rounding errors into full steps where the gradient
-is zero.) Prints one JSON line per case: the largest relative difference of the first
-step's metrics, the largest difference of a weight after 20 steps, both from one device,
-and how far the weights moved.
+devices of the CPU. With Adam, rounding errors would become full steps for weights whose
+gradient is zero. Prints one JSON line per case, compared with a single device:
+
+    first_step: largest relative difference of the first step's metrics
+    weights: largest difference of a weight after 20 steps
+    moved: how far the weights have moved
 
 Cost: 2 minutes on 2 CPU cores.
-Expected: rounding errors of at most 1e-6, until rounding decides the sign of a
-LeakyReLU input. Then some hundred weights differ by about 1e-5; on one of two CPUs this
+Expected: differences of at most 1e-6, from rounding. If rounding changes the sign of an
+input of LeakyReLU, some hundred weights differ by about 1e-5. On one of two CPUs, this
 happened at step 16. Without synchronized batch normalization, everything differs.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 
 import keras
 import numpy as np
-from absl import app
 
+from benchmarks.worker import in_new_process
 from lada_tf.data import open_source
 from lada_tf.models import LadaGAN
 from lada_tf.models.losses import METRICS
@@ -35,8 +38,7 @@ BATCH_SIZE = 8
 CASES = ((2, True), (4, True), (2, False))
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     start, expected, metrics = in_process(1, True)
     for replicas, sync_batch_norm in CASES:
         _, weights, first = in_process(replicas, sync_batch_norm)
@@ -51,14 +53,12 @@ def main(argv: list[str]) -> None:
 
 
 def in_process(*arguments):
-    """Call `train` in a new process, since devices must be set up first."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        return pool.submit(train, *arguments).result()
+    """Call `train` in a new process, because virtual devices need one."""
+    return in_new_process(train, *arguments)
 
 
 def train(replicas: int, sync_batch_norm: bool, r1_interval: int = 1):
-    """Return initial and final weights, and the first step's metrics that are not 0."""
+    """Return the initial and final weights, and the first step's nonzero metrics."""
     strategy = (
         make_strategy("mirrored", virtual_cpus=replicas)
         if replicas > 1

@@ -6,6 +6,9 @@
 Rows that have not run show the paper's figures only.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import dataclasses
 import json
 from pathlib import Path
@@ -13,14 +16,13 @@ from pathlib import Path
 from absl import flags
 
 from experiments.rows import Row, all_rows
-from lada_tf import app
 from lada_tf.models import LadaGAN
 from lada_tf.models.cost import count_flops
 
 SMOKE_NOTE = (
-    "**Smoke runs**: tiny networks, a few steps, portraits instead of the data, "
-    "another feature extractor. The figures prove that the commands run, nothing "
-    "else.\n"
+    "**Smoke runs**: small networks, a few steps, portraits instead of the data, and "
+    "another feature extractor. They test that the commands run. The figures mean "
+    "nothing.\n"
 )
 METRICS = ("sFID", "IS", "precision", "recall")
 
@@ -34,18 +36,18 @@ def main() -> None:
 
 
 def report(rows: list[Row], runs: Path, smoke: bool) -> str:
-    """Return a Markdown table with a line per row and protocol: ours (the paper's)."""
+    """Return a Markdown table: a line per row and protocol, ours beside the paper's."""
     lines = [
         "# Rows of the paper\n",
         *([SMOKE_NOTE] if smoke else []),
-        "Measured (in the paper); — means no figure.\n",
+        "Our figure, and the paper's in parentheses. A dash means: no figure.\n",
         f"| row | protocol | Fréchet distance | {' | '.join(METRICS)} |",
         "|---" * (3 + len(METRICS)) + "|",
     ]
     for row in rows:
         for protocol, paper in row.metrics.items():
             measured = _measured(runs / row.name / f"{protocol}.json")
-            # A distance over other features is not called FID.
+            # A distance over features other than FID's has another name.
             distance = next(
                 (name for name in measured if name.startswith(("FID", "FD"))), "FID"
             )
@@ -71,7 +73,7 @@ def _cell(measured: float | None, paper: float | None, name: str = "") -> str:
 
 
 def cost_table(rows: list[Row]) -> str:
-    """Return the parameters and multiply-adds of every row's networks (the paper's)."""
+    """Return a table of parameters and multiply-adds, ours beside the paper's."""
     lines = ["| row | G parameters | G | D parameters | D |", "|---" * 5 + "|"]
     for row in rows:
         # Initializing with zeros is faster and does not change the cost.

@@ -1,7 +1,7 @@
 """The rows of the paper's tables: one flagfile each, and the paper's figures.
 
-`paper.json` has the figures: per row the multiply-adds of both networks, cut to one
-decimal, and the metrics per evaluation protocol.
+The figures are in `paper.json`. Each row has the multiply-adds of both networks,
+truncated to one decimal, and the metrics of each evaluation protocol.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The flagfile's first comment, up to an empty one."""
+        """The flagfile's first comment, up to an empty comment line."""
         comment, _, _ = self.flagfile.read_text(encoding="utf-8").partition("\n#\n")
         return comment.removeprefix("# ").replace("\n# ", " ").rstrip(".")
 
@@ -65,7 +65,7 @@ def all_rows() -> list[Row]:
 
 
 def rows_named(names: list[str]) -> list[Row]:
-    """Return the rows of these names. A directory's name selects all rows in it.
+    """Return the rows with these names. A directory's name selects all rows in it.
 
     Raises:
         UserError: if a name selects no row.
@@ -77,5 +77,8 @@ def rows_named(names: list[str]) -> list[Row]:
     rows = all_rows()
     for name in names:
         if not any(matches(row, name) for row in rows):
-            raise UserError(f"--row={name}: no such row; --list shows them")
+            raise UserError(
+                f"--row={name}: no such row. "
+                "`python -m experiments.run --list` prints all names"
+            )
     return [row for row in rows if any(matches(row, name) for name in names)]

@@ -5,11 +5,16 @@
     python -m experiments.run --row=table1 --output=runs/paper --inception_graph=g.pb
 
 Run it again with the same `--output` to resume: a run continues from its last
-checkpoint, and scored runs are skipped. `--scale=smoke` runs the same commands with
-tiny networks on the embedded portraits. It proves that they run; its figures mean
-nothing. All rows take half an hour on 2 CPU cores.
+checkpoint, and scored runs are skipped.
+
+`--scale=smoke` tests that the commands run, with small networks and three steps on the
+portraits in the package. Its figures mean nothing. All rows take half an hour on 2 CPU
+cores.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import json
 import subprocess
 import sys
@@ -19,16 +24,18 @@ from absl import flags
 
 from experiments.report import report
 from experiments.rows import Row, all_rows, rows_named
-from experiments.smoke import smoke_flags
-from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.extract_features import open_extractor
 from lada_tf.evaluation.protocols import PROTOCOLS
 from lada_tf.io import write_atomically
+from lada_tf.models import Preset
 
 FLAGS = flags.FLAGS
 
+SMOKE_STEPS = 3
+SMOKE_BATCH_SIZE = 4
+SMOKE_SHRINK = 16  # A width of 1024 becomes 64.
 SMOKE_SCORE = {
     "real": "portraits",
     "resize": "pad",
@@ -59,7 +66,7 @@ def main() -> None:
 
 
 def _sources() -> dict[str, str]:
-    """Return `--data` as a dict: preset -> source."""
+    """Return `--data` as a dict from presets to sources."""
     pairs = [value.partition("=") for value in FLAGS.data]
     for preset, _, source in pairs:
         if not source:
@@ -70,11 +77,11 @@ def _sources() -> dict[str, str]:
 
 
 def _check_inputs(rows: list[Row], sources: dict[str, str]) -> None:
-    """Raise UserError if data or the extractor is missing, before anything runs."""
+    """Raise UserError if data or the feature extractor is missing."""
     open_extractor(FLAGS.features, FLAGS.inception_graph, None)
-    for data in {_data(row, sources) or f"nothing for {row.name}" for row in rows}:
-        if data.startswith("nothing for"):
-            raise UserError(f"no data: {data.removeprefix('nothing ')}: give --data")
+    for preset, data in {row.preset_name: _data(row, sources) for row in rows}.items():
+        if not data:
+            raise UserError(f"no data for preset={preset}: add --data={preset}=SOURCE")
         open_source(data, 32)
 
 
@@ -87,7 +94,7 @@ def _train(row: Row, output: Path, sources: dict[str, str]) -> None:
     if FLAGS.scale == "smoke":
         changes = smoke_flags(row.preset())
     else:
-        # With --data, the preset's resize would not apply.
+        # `train` ignores the preset's resize if --data is set.
         changes = {"data": _data(row, sources), "resize": row.preset().resize}
     _call(
         "train",
@@ -98,6 +105,28 @@ def _train(row: Row, output: Path, sources: dict[str, str]) -> None:
             **changes,
         },
     )
+
+
+def smoke_flags(preset: Preset) -> dict[str, str]:
+    """Return flags that shrink a preset: same layers and image size, small widths."""
+
+    def widths(values, minimum):
+        return ",".join(str(max(minimum, value // SMOKE_SHRINK)) for value in values)
+
+    changes = {
+        "data": "portraits",
+        "resize": "pad",
+        "batch_size": str(SMOKE_BATCH_SIZE),
+        "total_images": str(SMOKE_STEPS * SMOKE_BATCH_SIZE),
+        "g_widths": widths(preset.g_widths, 4),  # the presets have 4 heads
+        "g_mlp_dim": "16",
+        "d_widths": widths(preset.d_widths, 4),
+        "d_out_widths": widths(preset.d_out_widths, 4),
+        "d_mlp_dim": "16",
+    }
+    if preset.decoder_widths:
+        changes["decoder_widths"] = widths(preset.decoder_widths, 2)
+    return changes
 
 
 def _score(row: Row, protocol: str, output: Path, sources: dict[str, str]) -> None:
@@ -127,7 +156,10 @@ def _call(command: str, options: dict[str, str], capture: bool = False) -> str:
         text=True,
     )
     if result.returncode:
-        raise UserError(f"lada_tf.{command} failed: {options['run_dir']}")
+        raise UserError(
+            f"lada-tf {command} failed for run_dir={options['run_dir']}; its error is "
+            "above. Correct it and run this command again to resume"
+        )
     return result.stdout
 
 
@@ -140,6 +172,6 @@ if __name__ == "__main__":
         "data", [], "PRESET=SOURCE: a preset's images, if not in TFDS."
     )
     flags.DEFINE_integer("seed", 0, "Seed of the runs.", lower_bound=0)
-    flags.DEFINE_string("features", "inception", "See lada_tf.evaluate.")
-    flags.DEFINE_string("inception_graph", None, "See lada_tf.evaluate.")
+    flags.DEFINE_string("features", "inception", "As in `lada-tf evaluate`.")
+    flags.DEFINE_string("inception_graph", None, "As in `lada-tf evaluate`.")
     app.run(main)

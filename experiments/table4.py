@@ -2,10 +2,13 @@
 
     python -m experiments.table4 --runs=runs/paper
 
-`published.csv` has the other models' figures and sources. Their authors computed them,
-with their own evaluators. A missing run has no figure.
+`published.csv` has the figures and sources of the other models. The authors of these
+models computed them, with their own evaluators. Rows that have not run have no figure.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import csv
 import json
 from pathlib import Path
@@ -13,7 +16,6 @@ from pathlib import Path
 from absl import flags
 
 from experiments.rows import EXPERIMENTS, rows_named
-from lada_tf import app
 
 DATA = {
     "cifar10": "CIFAR-10",

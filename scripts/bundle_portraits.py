@@ -2,11 +2,10 @@
 
     python scripts/bundle_portraits.py --output=runs
 
-The first run trains with the settings of `tiny`. The second one starts from its weights
-with translated images, half the learning rates and a slower EMA, which removes most of
-the noise. Its length was chosen by the KID of 5,000 images
-(`lada-tf evaluate --all_checkpoints`): later checkpoints were no better. Each part
-resumes if it is started again.
+The first run trains with the settings of `tiny`. The second run starts from the weights
+of the first, with translated images, half the learning rates and a slower EMA. This
+removes most of the noise. We chose its length by the KID of 5,000 images (`lada-tf
+evaluate --all_checkpoints`): later checkpoints were no better. Run it again to resume.
 """
 
 import subprocess

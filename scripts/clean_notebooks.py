@@ -18,7 +18,7 @@ def clean(text: str) -> str:
     notebook = json.loads(text)
     notebook["metadata"] = METADATA
     for cell in notebook["cells"]:
-        # The values that `make test-notebooks` uses instead of the cell's.
+        # `make test-notebooks` replaces values in a cell by those in `nbmake`.
         cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "nbmake"}
         if cell["cell_type"] == "code":
             cell |= {"execution_count": None, "outputs": []}

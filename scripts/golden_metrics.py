@@ -4,7 +4,7 @@
     other/bin/pip install torch torch-fidelity prdc
     other/bin/python -m scripts.golden_metrics
 
-The inputs are the seeded ones of tests/evaluation/recipes.py.
+The inputs are made from seeds in tests/evaluation/recipes.py.
 """
 
 import importlib.metadata

@@ -1,7 +1,7 @@
 """A griffe extension that reads our docstrings for the documentation site.
 
-They differ from Google's style in two ways: layers have "Call arguments:", and examples
-are not indented.
+Our docstrings differ from Google's style in two ways: layers have "Call arguments:",
+and examples are not indented.
 """
 
 import re

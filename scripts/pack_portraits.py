@@ -1,13 +1,14 @@
 """Pack emoji of people into a file such as lada_tf/data/embedded/portraits.npz.
 
-The images are Google's Noto emoji from the npm package `emoji-datasource-google`: 64x64
-PNGs with alpha. We keep some groups of people (base designs and skin tones), put them
-on white and average 2x2 pixels to get 32x32. Without flags, these are the portraits.
-
     python scripts/pack_portraits.py                  # downloads with `npm pack`
     python scripts/pack_portraits.py --tarball=emoji-datasource-google-16.0.0.tgz
-    python scripts/pack_portraits.py --groups=person-activity,person-sport \
+    python scripts/pack_portraits.py --groups=person-activity,person-sport \\
         --output=activities.npz
+
+The images are Google's Noto emoji from the npm package `emoji-datasource-google`: PNGs
+of 64x64 with alpha. We keep some groups of people in all skin tones, put each image on
+white, and average 2x2 pixels to get 32x32. The default groups are the portraits in the
+package.
 """
 
 import hashlib
@@ -32,7 +33,9 @@ EMBEDDED = pathlib.Path(__file__).parents[1] / "lada_tf" / "data" / "embedded"
 
 TARBALL = flags.DEFINE_string("tarball", None, f"{PACKAGE} as `npm pack` names it.")
 GROUPS = flags.DEFINE_list("groups", PORTRAITS, "Subcategories of emoji.json to pack.")
-OUTPUT = flags.DEFINE_string("output", str(EMBEDDED / "portraits.npz"), "File to make.")
+OUTPUT = flags.DEFINE_string(
+    "output", str(EMBEDDED / "portraits.npz"), "File to write."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -81,7 +84,7 @@ def image_names(emoji: list[dict]) -> list[str]:
 
 
 def portrait(png: bytes) -> np.ndarray:
-    """Return a PNG on white at 32x32. The box filter averages 2x2 pixels."""
+    """Return a PNG as RGB pixels on white, 32x32. The filter averages 2x2 pixels."""
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     on_white = Image.new("RGBA", image.size, "white")
     on_white.alpha_composite(image)
@@ -97,7 +100,7 @@ def read(package: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def write_npz(images: np.ndarray, path: pathlib.Path) -> None:
-    """Write the arrays. NumPy dates each file 1980-01-01: equal arrays, equal bytes."""
+    """Write the images. The bytes are reproducible: NumPy dates them 1980-01-01."""
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
         np.savez_compressed(file, images=images)

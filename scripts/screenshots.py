@@ -87,7 +87,7 @@ def _wait_for(url: str, server: subprocess.Popen) -> None:
             return
         except OSError:
             time.sleep(0.5)
-    raise SystemExit("the demo ended")
+    raise SystemExit("lada-tf demo ended before its page opened; its error is above")
 
 
 def _shoot(page, path: Path) -> None:

@@ -3,9 +3,10 @@
 python -m scripts.train_small_classifier --labels=train-labels-idx1-ubyte.gz \
     --output=lada_tf/evaluation/small_classifier.npz
 
-Two tasks share the features: Fashion-MNIST's ten classes, in random colors, and
-recognizing each of the 997 portraits under shifts, flips and scaling (each portrait is
-a class, Dosovitskiy et al. 2014), which needs color.
+Needs Debian's package `dataset-fashion-mnist`. Two tasks share the features. The first
+is Fashion-MNIST's ten classes, in random colors. The second is to recognize each of the
+997 portraits under shifts, flips and scaling. This needs color. Each portrait is a
+class (Dosovitskiy et al. 2014).
 """
 
 import gzip
@@ -44,7 +45,7 @@ def main() -> None:
         metrics=["accuracy"],
     )
     batches = tf.data.Dataset.zip(
-        _shuffled(garments, labels.astype(np.int32)).map(_recolour),
+        _shuffled(garments, labels.astype(np.int32)).map(_recolor),
         _shuffled(portraits, 10 + np.arange(len(portraits), dtype=np.int32)),
     ).map(_join, tf.data.AUTOTUNE)
     model.fit(
@@ -63,7 +64,7 @@ def _shuffled(source: data.ImageSource, labels: np.ndarray) -> tf.data.Dataset:
     return pairs.shuffle(len(labels), seed=0).repeat().batch(BATCH)
 
 
-def _recolour(images, labels):
+def _recolor(images, labels):
     """Map gray levels to a gradient between two random colors."""
     shade = tf.cast(images, tf.float32) / 255
     ground, figure = tf.unstack(tf.random.uniform((2, BATCH, 1, 1, 3), 0, 255))
@@ -77,7 +78,7 @@ def _join(first, second):
 
 def _distort(images):
     images = tf.image.random_flip_left_right(images)
-    # Boxes of 0.8 to 1.1 of the image, anywhere; beyond the border lies white.
+    # Crop boxes with sides of 0.8 to 1.1 of the image. Outside the image is white.
     count = tf.shape(images)[0]
     side = tf.random.uniform((count, 1), 0.8, 1.1)
     corner = tf.random.uniform((count, 2), -0.1, 1.1 - side)

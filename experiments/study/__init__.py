@@ -1,1 +1,1 @@
-"""The study of docs/ablations.md: one attention or the other at equal cost."""
+"""The study of docs/ablations.md: attentions compared at equal cost."""

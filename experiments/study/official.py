@@ -5,14 +5,17 @@
     official/bin/pip install tensorflow==2.13.1 pillow scipy tqdm
     python -m experiments.study.official --checkout=LadaGAN --python=official/bin/python
 
-Trains their networks with their step and the settings of `lada.cfg`, with three seeds,
-and evaluates their samples as our training does. The metrics go to
-experiments/results/study, next to ours. A seed with results there is not trained again.
+Trains the authors' networks with their step and the settings of `lada.cfg`, with three
+seeds. Evaluates their images as our training does. Writes the metrics to
+experiments/results/study, next to ours. Seeds that have results there are skipped.
 
 Cost: 1,000 steps of 16 images, about six minutes per seed on one CPU core.
 Expected: curves within the spread of the seeds; see docs/ablations.md.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import json
 import os
 import re
@@ -26,7 +29,6 @@ from absl import flags
 from benchmarks.sides import official_config
 from experiments.study.settings import HERE, variant_preset, variant_settings
 from experiments.study.train import RESULTS
-from lada_tf import app
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
 from lada_tf.evaluation.distances import frechet_distance
@@ -91,7 +93,10 @@ def _train(preset: Preset, settings, images: Path, output: Path, seed: int) -> N
     )
     if result.returncode:
         last = (result.stderr.strip() or "no message").splitlines()[-1]
-        raise UserError(f"--checkout={FLAGS.checkout}: their side failed: {last}")
+        raise UserError(
+            f"--checkout={FLAGS.checkout}, --python={FLAGS.python}: the authors' code "
+            f"failed: {last}"
+        )
 
 
 def _measure(source, settings, output: Path) -> None:

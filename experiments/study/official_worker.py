@@ -1,14 +1,20 @@
-"""Train the authors' LadaGAN, in an interpreter that has their TensorFlow.
+"""Train the authors' LadaGAN in an environment that has their TensorFlow.
 
-experiments.study.official runs it at the top of this repository:
+experiments.study.official runs this command in the root of the repository:
 
     python -m experiments.study.official_worker DIRECTORY JOB.json
 
-DIRECTORY has their TensorFlow code, in a checkout. The job has `config` (their
-config.json), `images` (a .npy of uint8 (N, H, W, 3)), `output` (a directory), `seed`,
-`steps`, `log_images` and `sample_images` (intervals) and `num_samples`. It writes
-metrics.jsonl with our names of the metrics, and samples-IMAGES.npy of the EMA
-generator, uint8.
+DIRECTORY is their TensorFlow code in a checkout. The job has these keys:
+
+    config: the contents of their config.json
+    images: a .npy file, uint8 (N, H, W, 3)
+    output: a directory
+    seed, steps
+    log_images, sample_images: intervals in images
+    num_samples: number of generated images
+
+Writes metrics.jsonl with our names of the metrics, and samples-IMAGES.npy with uint8
+images of the EMA generator.
 """
 
 import json
@@ -20,7 +26,7 @@ import tensorflow as tf
 
 from benchmarks.official import official_gan
 
-# Their names of the metrics, and ours.
+# Their name of a metric: our name.
 NAMES = {
     "d_loss": "d_loss",
     "d_total": "d_total_loss",
@@ -34,7 +40,7 @@ def main(directory: str, job_file: str) -> None:
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     tf.keras.utils.set_random_seed(job["seed"])
     gan = official_gan(directory, job["config"])
-    # XLA would compile their step. It computes the same, but slower on these CPUs.
+    # Their step is compiled by XLA. As a graph, the same step is faster on CPUs.
     step = tf.function(gan.train_step.python_function)
     output, batch_size = Path(job["output"]), job["config"]["batch_size"]
     with (output / "metrics.jsonl").open("w", encoding="utf-8") as log:

@@ -2,9 +2,9 @@
 
     python -m experiments.study.report --images=docs/images
 
-The tables are Markdown: each variant's final distance and its gradient norms over the
-second half of training, then our code and the authors'. Figures are means over the
-seeds, with their range.
+The tables are Markdown. The first one has each variant's final distance, and its
+gradient norms over the second half of training. The second one compares our code with
+the authors'. Figures are means over the seeds, with their range.
 """
 
 from pathlib import Path
@@ -49,8 +49,11 @@ def main() -> None:
 
 
 def table(runs, variants, metrics: dict[str, str]) -> str:
-    """Return a line per variant: the final distance, and the other metrics' means over
-    the second half of training."""
+    """Return a table with a line per variant.
+
+    It shows the final distance, and means of the other metrics over the second half of
+    training.
+    """
     lines = [
         f"| variant | seeds | {' | '.join(metrics.values())} |",
         "|---" * (2 + len(metrics)) + "|",

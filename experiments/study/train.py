@@ -3,11 +3,14 @@
     python -m experiments.study.train --output=runs/study --jobs=2
     python -m experiments.study.train --output=runs/study --only=lada --only=swin
 
-Run it again to resume. Each run's metrics and last grid are copied to
-experiments/results/study, where experiments.study.report reads them. A run with results
-there is not trained again.
+Run it again to resume. Copies each run's metrics and last grid to
+experiments/results/study, where experiments.study.report reads them. Runs that have
+results there are skipped.
 """
 
+from lada_tf import app  # first: it imports TensorFlow without its log lines
+
+# isort: split
 import concurrent.futures
 import os
 import shutil
@@ -18,11 +21,10 @@ from pathlib import Path
 from absl import flags
 
 from experiments.study.settings import HERE
-from lada_tf import app
 from lada_tf.errors import UserError
 
 RESULTS = HERE.parent / "results" / "study"
-# The first five have equal cost and differ only in the attention.
+# The first five differ only in the attention, and have equal cost.
 VARIANTS = (
     "lada",
     "fastformer",
@@ -51,7 +53,8 @@ def main() -> None:
         failed = [name for name in pool.map(_train, runs) if name]
     if failed:
         raise UserError(
-            f"{', '.join(failed)} failed: see the .log next to the run directory"
+            f"{', '.join(failed)} failed: read {FLAGS.output}/NAME.log, and run this "
+            "command again"
         )
 
 

@@ -3,10 +3,21 @@
 import json
 import re
 import statistics
+from collections import Counter
 
 import pytest
 
-from benchmarks import attention, gpu, peer, sampling, train_step, training_memory
+from benchmarks import (
+    attention,
+    data_throughput,
+    evaluation_sense,
+    gpu_session,
+    peer,
+    sampling,
+    serving,
+    train_step,
+    training_memory,
+)
 from benchmarks.report import PAPER_THROUGHPUT
 from experiments import finetuning
 from experiments.figure5 import read_runs
@@ -16,13 +27,14 @@ from lada_tf.models import PRESETS
 from lada_tf.models.cost import PAPER_COSTS, preset_costs
 from tests.docs.pages import ROOT, table
 
+EVALUATION = ROOT / "docs/evaluation.md"
 EXPERIMENTS = ROOT / "docs/experiments.md"
 GUIDE = ROOT / "docs/guide.md"
 DIAGNOSIS = ROOT / "docs/diagnosis.md"
 PERFORMANCE = ROOT / "docs/performance.md"
 DATA = ROOT / "docs/data"
 SUMMARY = json.loads((DATA / "summary.json").read_text())
-GPU = json.loads((DATA / "gpu.json").read_text())["presets"]
+GPU = json.loads((DATA / "gpu.json").read_text())["rows"]
 TRAINING_IMAGES = {  # of the presets' datasets
     "cifar10": 50_000,
     "celeba64": 162_770,
@@ -50,11 +62,11 @@ def hours(name):
 
 def hours_on_gpu(name):
     """Return the hours of the paper's images at the measured rate."""
-    if name not in GPU:
-        return ""
-    way = GPU[name]["TF32 graph"]
-    seconds = statistics.median(way["seconds"]) / way["batch_size"]
-    return f"{PRESETS[name].total_images * seconds / 3600:.0f}"
+    for row in GPU:
+        if (row["preset"], row["way"]) == (name, "TF32 graph"):
+            seconds = statistics.median(row["seconds"]) / row["batch_size"]
+            return f"{PRESETS[name].total_images * seconds / 3600:.0f}"
+    return ""
 
 
 def millions(count):
@@ -100,7 +112,7 @@ def test_targets_in_the_experiments_page():
 
 
 def test_protocols_in_the_evaluation_page():
-    rows = table(ROOT / "docs/evaluation.md", "`--protocol`")
+    rows = table(EVALUATION, "`--protocol`")
     assert [row["`--protocol`"].strip("`") for row in rows] == list(PROTOCOLS)
     for row, protocol in zip(rows, PROTOCOLS.values(), strict=True):
         assert row["generated"] == f"{protocol.num_generated:,}"
@@ -182,12 +194,19 @@ def test_headlines_in_performance():
     images = measured("sampling_epyc")["presets"]["cifar10"]["1"]
     (tokens,) = [row for row in measured("attention")["rows"] if row["tokens"] == 1024]
     assert [row["result"].split()[0] for row in table(PERFORMANCE, "task")] == [
-        train_step.cells("cifar10", steps)["speed × theirs"].split()[0],
-        train_step.cells("cifar10", steps)["first step × theirs"].split()[0],
-        sampling.cells("cifar10", "1", "graph", images)["speed × theirs"].split()[0],
-        gpu.cells("cifar10", "TF32 graph", GPU["cifar10"])["images/s"],
+        train_step.cells("cifar10", steps)["images/s ×"].split()[0],
+        train_step.cells("cifar10", steps)["start ×"].split()[0],
+        sampling.cells("cifar10", "1", "graph", images)["images/s ×"].split()[0],
+        gpu_session.cells(GPU[0], GPU)["images/s"],
         attention.cells(tokens)["times as fast"],
     ]
+
+
+def test_effects_of_settings_are_in_the_other_tables_of_performance():
+    shown = Counter(re.findall(r"\d[\d.,]*\d", PERFORMANCE.read_text()))
+    for row in table(PERFORMANCE, "you want to"):
+        for number in re.findall(r"\d[\d.,]*\d", row["effect"]):
+            assert shown[number] > 1, number
 
 
 def test_training_steps_in_performance():
@@ -208,10 +227,10 @@ def test_training_steps_in_performance():
         expected.append(
             [
                 line["preset (batch)"] + ("" if in_float32 else ", bfloat16"),
-                line["speed × theirs"],
-                other["speed × theirs"] if in_float32 else "",
-                line["first step × theirs"].split(" / ")[0],
-                line["steps × theirs"],
+                line["images/s ×"],
+                other["images/s ×"] if in_float32 else "",
+                line["start ×"],
+                line["peak memory ×"],
             ]
         )
     rows = [
@@ -223,7 +242,7 @@ def test_training_steps_in_performance():
 
 def test_training_steps_on_a_gpu_in_performance():
     assert table(PERFORMANCE, "preset (batch) | way") == [
-        gpu.cells(name, side, sides) for name, sides in GPU.items() for side in sides
+        gpu_session.cells(row, GPU) for row in GPU
     ]
 
 
@@ -239,12 +258,8 @@ def test_sampling_in_performance():
         return sampling.cells("cifar10", batch, way, sides[batch])[column]
 
     expected = [
-        [
-            cell(sides, way, n, "speed × theirs")
-            for sides in machines
-            for n in ["1", "64"]
-        ]
-        + [", ".join(cell(machines[0], way, n, "memory × theirs") for n in ["1", "64"])]
+        [cell(sides, way, n, "images/s ×") for sides in machines for n in ["1", "64"]]
+        + [", ".join(cell(machines[0], way, n, "peak memory ×") for n in ["1", "64"])]
         for way in sampling.WAYS
     ]
     rows = [list(row.values())[1:] for row in table(PERFORMANCE, "how")]
@@ -254,19 +269,59 @@ def test_sampling_in_performance():
 def test_lightweight_gan_in_performance():
     presets = measured("lightweight_gan")["presets"]
     assert table(PERFORMANCE, "what") == [
-        line for name, found in presets.items() for line in peer.speeds(name, found)
+        line for name, found in presets.items() for line in peer.cells(name, found)
     ]
     text = " ".join(PERFORMANCE.read_text().split())
     for name, found in presets.items():
         (sides,) = found["train"].values()
-        for network, size in sides["ours"]["networks"].items():
-            for quantity, value in size.items():
-                assert value == SUMMARY[name][f"{network}_{quantity}"]
-        row = peer.networks(name, found)
         ours, theirs = (
-            row[f"generator, {side}"].split()[1] for side in ("ours", "lightweight-gan")
+            f"{flops / 2e9:.2f}G"
+            for flops in (
+                SUMMARY[name]["generator_flops"],
+                sides["lightweight"]["generator_flops"],
+            )
         )
         assert f"{ours} and {theirs} at {PRESETS[name].image_size}" in text
+
+
+def test_launches_in_performance():
+    before, now = measured("launches_before"), measured("launches")
+    ratios = [now[name]["graph_ops"] / before[name]["graph_ops"] for name in now]
+    text = " ".join(PERFORMANCE.read_text().split())
+    assert f"{min(ratios):.2f} to {max(ratios):.2f} of their number" in text
+
+
+def test_the_small_classifier_in_the_evaluation_page():
+    found = measured("evaluation_sense")
+    assert table(EVALUATION, "change") == [
+        evaluation_sense.cells(*row) for row in found["changes"].items()
+    ]
+    falls = [
+        f"{fall:.2f}"
+        for space in found["lost_coverage"].values()
+        for fall in space.values()
+    ]
+    sentence = (
+        "falls by {} (classes 5, 7, 9) or {} (0, 2, 3) over features of the small "
+        "classifier, and by {} or {} over pixels"
+    )
+    assert sentence.format(*falls) in " ".join(EVALUATION.read_text().split())
+
+
+def test_throughput_in_the_data_page():
+    results = measured("data_throughput")["data"]
+    rows = table(ROOT / "docs/data.md", "ours / usual")
+    assert rows == data_throughput.rows(results)
+
+
+def test_exports_and_servers_in_the_serving_page():
+    page, report = ROOT / "docs/serving.md", measured("serving")
+    exports, speeds, clients = serving.tables(report)
+    assert table(page, "export") == exports
+    assert table(page, "run by") == speeds
+    assert table(page, "16 clients at once") == clients
+    text = page.read_text()
+    assert f"answers {report['server_start_seconds']:.1f} s after its start" in text
 
 
 def test_attention_in_performance():
@@ -276,7 +331,9 @@ def test_attention_in_performance():
     assert rows == [line for line in lines if line["tokens"] in SHOWN_TOKENS]
     slopes = [
         f"{found[f'slope_{name}']:.2f}"
-        for name in ("lada_ms", "lada_mb", "multi_head_ms", "multi_head_mb")
+        for name in ("lada_ms", "multi_head_ms", "lada_mb", "multi_head_mb")
     ]
     text = " ".join(PERFORMANCE.read_text().split())
-    assert "{} and {} for LadaAttention, {} and {} for".format(*slopes) in text
+    times = "{} for LadaAttention and {} for MultiHeadAttention".format(*slopes[:2])
+    assert times in text
+    assert "slopes of memory are {} and {}".format(*slopes[2:]) in text

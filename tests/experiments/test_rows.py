@@ -8,7 +8,7 @@ import pytest
 
 from experiments.report import cost_table, report
 from experiments.rows import all_rows, rows_named
-from experiments.smoke import smoke_flags
+from experiments.run import smoke_flags
 from lada_tf.errors import UserError
 from lada_tf.evaluation.protocols import PROTOCOLS
 from lada_tf.models import PRESETS, LadaGAN

@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmarks.step_flops import count_step_flops
 from lada_tf.models import PRESETS, LadaGAN
 from lada_tf.models.cost import PAPER_COSTS, count_flops
+from tests.models.step_flops import count_step_flops
 
 # Preset, changes; parameters, GFLOP of G; parameters, GFLOP of D (None: not known).
 CONV = {"d_attention": "conv", "d_batch_norm": False}

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.step_flops import count_step_flops
 from lada_tf.models import LadaGAN
 from lada_tf.models.losses import (
     METRICS,
     logits_and_input_gradients,
     r1_penalty,
 )
+from tests.models.step_flops import count_step_flops
 from tests.small import SMALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_traced")]
