@@ -138,6 +138,29 @@ def test_a_killed_fine_tune_resumes_bit_for_bit_without_its_parent(
     assert (killed / "flags.cfg").read_bytes() == (whole / "flags.cfg").read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["run", "pretrained"])
+def test_a_parent_of_bfloat16_has_the_weights_in_float32(tmp_path, kind):
+    gan = LadaGAN.from_preset(PRESET, precision="bfloat16")
+    if kind == "run":
+        gan.compile()
+        run = RunDirectory(tmp_path)
+        run.start(PRESET, {"seed": 0, "precision": "bfloat16"}, "portraits:1")
+        run.release_lock()
+        Checkpoints(run.checkpoints, gan).save()
+    else:
+        gan.save_pretrained(tmp_path, overwrite=True)
+    parent = Parent.load(tmp_path)
+    parent.check_fits(PRESET)
+    new = LadaGAN.from_preset(PRESET)
+    parent.copy_to(new)
+    assert new.discriminator.compute_dtype == "float32"
+    for ours, theirs in zip(
+        new.discriminator.weights, gan.discriminator.weights, strict=True
+    ):
+        assert ours.dtype == theirs.dtype == "float32"
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.slow
 def test_every_replica_has_the_weights_of_the_parent(run, tmp_path):
     succeed_with_source(
