@@ -1,5 +1,6 @@
 """KID, IS, density and coverage are those of other packages."""
 
+import importlib
 import json
 
 import pytest
@@ -32,6 +33,8 @@ def test_the_split_inception_score_is_that_of_torch_fidelity(name):
 
 
 @pytest.mark.parametrize("name", PACKAGES["density_coverage"])
-def test_density_and_coverage_are_those_of_prdc(name):
+def test_density_and_coverage_are_those_of_prdc(monkeypatch, name):
+    module = importlib.import_module("lada_tf.evaluation.precision_recall")
+    monkeypatch.setattr(module, "BLOCK_ROWS", 777)  # several blocks
     result = evaluation.density_coverage(*manifold_case(name))
     assert result == pytest.approx(PACKAGES["density_coverage"][name], abs=1e-9)
