@@ -36,6 +36,14 @@ def as_traced():
         yield
 
 
+@pytest.fixture
+def eagerly():
+    """Run no graphs. Tracing one takes longer than a few small steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(0)

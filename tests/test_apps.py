@@ -12,7 +12,7 @@ from lada_tf import load_generator, load_run
 from lada_tf.sampling import generate_images
 from lada_tf.training.configuration import FIELDS, OPTION_FIELDS
 from tests import runner
-from tests.small import SMALL_FLAGS
+from tests.small import SMALL_FLAGS, assert_equal
 
 pytestmark = pytest.mark.slow
 
@@ -111,12 +111,7 @@ def assert_same_run(folder, other):
         assert (folder / name).read_bytes() == (other / name).read_bytes(), name
     ours, theirs = load_run(folder), load_run(other)
     for network in ("generator", "ema_generator", "discriminator"):
-        for a, b in zip(
-            getattr(ours, network).get_weights(),
-            getattr(theirs, network).get_weights(),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(a, b)
+        assert_equal(getattr(ours, network).weights, getattr(theirs, network).weights)
 
 
 def test_sample(trained, tmp_path):

@@ -6,10 +6,9 @@ import types
 import pytest
 import tensorflow as tf
 
-from benchmarks import gpu, gpu_session, launches
+from benchmarks import gpu_session, launches
 from benchmarks.attention import slope
 from benchmarks.ours import start
-from benchmarks.peer import networks, speeds
 from benchmarks.report import print_markdown, ratio
 from benchmarks.sides import official_config
 from benchmarks.worker import Worker, take_turns
@@ -103,51 +102,6 @@ def test_sides_take_turns_of_whole_rounds():
     assert asked == [("quick", 1), ("slow", 4), *[("quick", 20), ("slow", 4)] * 2]
     assert found["quick"] == {"steps_a_turn": 20, "seconds": [0.25] * 2, "peak_mb": 20}
     assert found["slow"] == {"steps_a_turn": 4, "seconds": [2.0] * 2, "peak_mb": 4}
-
-
-def test_lines_of_two_sides_and_of_ours_alone():
-    sizes = {"parameters": 2_000_000, "flops": 3_000_000_000}
-    sizes_of_both = {"generator": sizes, "discriminator": sizes}
-    ours = {"seconds": [0.5, 0.5], "peak_mb": 1000.4, "networks": sizes_of_both}
-    theirs = ours | {"seconds": [4.0, 6.0], "peak_mb": 2000.0}
-    both = {"ours": ours, "lightweight": theirs}
-    (line,) = speeds("celeba64", {"train": {"8": both}, "sample": {}})
-    assert line == {
-        "what": "training, `celeba64`, batch 8",
-        "ours, images/s": "16",
-        "lightweight-gan, images/s": "1.6",
-        "speed × theirs": "10.00 (8.00-12.00)",
-        "ours, peak MB": "1,000",
-        "lightweight-gan, peak MB": "2,000",
-    }
-    alone = {"train": {"8": {"ours": ours}}, "sample": {}}
-    assert "speed × theirs" not in speeds("celeba64", alone)[0]
-    assert networks("celeba64", alone) == {
-        "preset": "`celeba64`",
-        "generator, ours": "2.0M, 1.50G",
-        "discriminator, ours": "2.0M, 1.50G",
-    }
-
-
-def test_lines_of_a_gpu():
-    common = {"batch_size": 128, "start_seconds": 100.4}
-    ours = {"seconds": [0.1, 0.1], "device_mb": 3000.4, "flops": 3e12, "gemm": 60_000}
-    theirs = {"seconds": [0.2, 0.3], "device_mb": 6000.0}
-    sides = {"TF32": ours | common, "official": theirs | common}
-    assert gpu.cells("cifar10", "TF32", sides) == {
-        "preset (batch)": "cifar10 (128)",
-        "way": "TF32",
-        "images/s": "1,280",
-        "the paper's": "417",
-        "step, ms": "100.0",
-        "TFLOP/s": "30.0",
-        "of the GEMM": "0.50",
-        "first step, s": "100",
-        "GPU MB": "3,000",
-        "speed × theirs": "2.50 (2.00-3.00)",
-        "memory × theirs": "0.50",
-    }
-    assert gpu.cells("cifar10", "official", sides)["TFLOP/s"] == ""
 
 
 @pytest.mark.slow

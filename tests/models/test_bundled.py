@@ -32,8 +32,3 @@ def test_it_has_the_networks_of_its_preset(gan):
     fresh = LadaGAN.from_preset(get_preset("tiny")).get_config()
     for network in ("generator", "discriminator"):
         assert config[network]["config"] == fresh[network]["config"]
-
-
-def test_presets_without_weights_name_those_that_have_them():
-    with pytest.raises(ValueError, match="tiny"):
-        LadaGAN.from_preset("cifar10", load_weights=True)

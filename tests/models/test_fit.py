@@ -18,7 +18,7 @@ from lada_tf.models.losses import METRICS, TEST_METRICS
 from lada_tf.runtime import without_grappler
 from lada_tf.sampling import generate_images
 from tests.fake_hub import NOWHERE
-from tests.small import SMALL
+from tests.small import SMALL, assert_equal
 
 CHANGES = {**SMALL, "bcr_real": 0.0, "augment": "color"}
 
@@ -39,11 +39,6 @@ def mean_colors(images):
 def state(gan):
     variables = [*gan.variables, *gan.optimizer.variables]
     return [np.array(variable) for variable in variables]
-
-
-def assert_equal(first, second):
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype("float32")

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from PIL import Image
 
 from lada_tf.serving.saved_model import write_saved_model
+from tests.runner import free_ports
 
 # Records every address that the server's process connects to.
 WATCH = """
@@ -35,9 +35,7 @@ def demo(run_dir, generator, tmp_path_factory):
     (folder / "sitecustomize.py").write_text(WATCH)
     exported = folder / "model" / "7"
     write_saved_model(generator, exported)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     (folder / "tmp").mkdir()
     log = folder / "log"
     command = [sys.executable, "-m", "lada_tf.demo", f"--run_dir={run_dir}"]

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from lada_tf.serving.grpc_service import PredictionService, grpc_server
-from tests.serving.servers.conftest import free_ports, wait_until_ready
+from tests.runner import free_ports
+from tests.serving.servers.conftest import wait_until_ready
 
 
 @pytest.mark.parametrize(
