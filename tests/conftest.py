@@ -13,7 +13,7 @@ from lada_tf.runtime import without_grappler
 # The expected values were computed without TF32. This matters on GPUs only.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-# Files that take minutes start first, so that no process is left alone with them.
+# Start the files that take minutes first, so that none of them runs alone at the end.
 LONG = {
     "test_workers.py",
     "test_distribution.py",

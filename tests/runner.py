@@ -1,8 +1,8 @@
-"""Run commands and snippets in processes that have TensorFlow imported already.
+"""Run commands and snippets in processes in which TensorFlow is already imported.
 
-They are forks of a server process that imported the packages once, so they start at
-once. All have the same hash seeds and addresses. Tests that results do not depend on
-those start new processes: `experiments.kills`, `test_workers.py`.
+They start quickly, because they are forks of a server process that imported the
+packages once. They share hash seeds and addresses. `test_workers.py` and
+`experiments.kills` start new processes, to show that results do not depend on those.
 """
 
 import contextlib

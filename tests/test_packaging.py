@@ -75,7 +75,7 @@ def read_metadata(wheel):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Build a wheel without git, which tells the version and the files otherwise."""
+    """Build a wheel without git, which would determine the version and files."""
     return build("wheel", copy_sources(tmp_path_factory.mktemp("wheel") / "sources"))
 
 
@@ -125,18 +125,18 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert names == expected
 
 
-def test_wheel_carries_its_licences(wheel):
+def test_wheel_has_its_licenses(wheel):
     metadata = read_metadata(wheel)
     assert metadata["License"] == "MIT AND Apache-2.0"
     with zipfile.ZipFile(wheel) as archive:
-        licences = {
+        licenses = {
             name.partition(".dist-info/licenses/")[2]: archive.read(name).decode()
             for name in archive.namelist()
             if ".dist-info/licenses/" in name
         }
-    assert set(metadata.get_all("License-File")) == set(licences)
-    assert "Apache License" in licences["lada_tf/data/embedded/APACHE-2.0"]
-    assert "Noto Emoji" in licences["lada_tf/data/embedded/NOTICE"]
+    assert set(metadata.get_all("License-File")) == set(licenses)
+    assert "Apache License" in licenses["lada_tf/data/embedded/APACHE-2.0"]
+    assert "Noto Emoji" in licenses["lada_tf/data/embedded/NOTICE"]
 
 
 def test_version_without_git_is_the_fallback(wheel):

@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that need no long run."""
+"""Parts of the benchmarks that run in seconds."""
 
 import sys
 import types
@@ -77,12 +77,12 @@ def test_tables_are_markdown(capsys):
     assert capsys.readouterr().out == "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n"
 
 
-def test_the_slope_is_that_of_large_numbers_of_tokens():
+def test_the_slope_leaves_out_small_numbers_of_tokens():
     rows = [{"tokens": n, "ms": max(1e6, n**2)} for n in (64, 1024, 2048, 4096)]
     assert slope(rows, "ms") == pytest.approx(2.0)
 
 
-def test_presets_in_the_authors_names():
+def test_a_preset_as_a_configuration_of_the_authors():
     config = official_config(get_preset("ffhq128"))
     assert config["g_heads"] == (4, 4, 4)
     assert config["dec_dim"] == (128, 64)

@@ -60,7 +60,7 @@ def serialized() -> bytes:
 
 
 def weights(name, shape):
-    """The golden cases' weights, by the PyTorch port's names (kernels OIHW)."""
+    """Return weights of the golden cases, named as in the PyTorch port (OIHW)."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     if name.endswith("conv.weight"):
         values = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))

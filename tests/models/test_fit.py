@@ -46,7 +46,7 @@ IMAGES = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype("float32
 
 @pytest.fixture(scope="module")
 def traced():
-    """A LadaGAN whose graphs all tests of this module share. They train it further."""
+    """A LadaGAN that all tests of this module train further: it is traced once."""
     return make(features=mean_colors)
 
 

@@ -86,9 +86,9 @@ def test_xla_and_graph_agree():
         results.append({k: float(v) for k, v in step(real_images(gan)).items()})
     graph, xla = results
     for name in METRICS:
-        # The generator's come after the discriminator's first Adam step, whose size is
-        # the learning rate whatever the gradient: it magnifies the last digit of small
-        # gradients.
+        # The generator's metrics follow the discriminator's first Adam step. The size
+        # of this step is the learning rate for any gradient, so it magnifies rounding
+        # errors of small gradients.
         tolerance = 1e-2 if name.startswith("g_") else 1e-4
         assert xla[name] == pytest.approx(graph[name], rel=tolerance, abs=1e-6), name
 
@@ -111,7 +111,7 @@ def test_two_runs_of_one_seed_are_equal_bit_for_bit():
 
 @pytest.mark.slow
 def test_random_numbers_depend_on_the_step_number_alone():
-    """Draws outside training, or lost with a process, change no later ones."""
+    """Neither draws outside training nor a restart change later draws."""
     gan, other = make(), make()
     seen = []
     for model, extra in ((gan, 0), (other, 5)):
@@ -150,7 +150,7 @@ def test_ema_follows_all_weights_including_batch_statistics():
 
 
 @pytest.mark.slow
-def test_metrics_have_the_values_that_their_names_promise():
+def test_metrics_match_their_definitions():
     gan = make(**BCR, r1_gamma=0.3)
     gan.augment = lambda x: x[:, :, ::-1]
     latents = iter(keras.random.normal((2, 4, 5), seed=3))

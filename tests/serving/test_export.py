@@ -6,7 +6,6 @@ import pytest
 from huggingface_hub import ModelCard as HubCard
 
 from lada_tf import LadaGAN
-from lada_tf.errors import UserError
 from lada_tf.serving import load_exported
 from tests import other_backends, runner
 from tests.small import assert_equal
@@ -116,11 +115,6 @@ def test_the_hub_reads_the_card(exported):
     assert card.data.pipeline_tag == "unconditional-image-generation"
     assert card.data.library_name == "lada_tf"
     assert 'LadaGAN.from_pretrained("USER/REPO")' in card.text
-
-
-def test_a_directory_without_a_model(tmp_path):
-    with pytest.raises(UserError, match=str(tmp_path)):
-        LadaGAN.from_pretrained(tmp_path)
 
 
 SAMPLE = """

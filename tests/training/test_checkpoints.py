@@ -14,34 +14,13 @@ import pytest
 from lada_tf.errors import UserError
 from lada_tf.models import LadaGAN
 from lada_tf.training.checkpoints import Checkpoints, read_variables
-from tests.models.test_lada_gan import weights
-from tests.small import SMALL, assert_equal
+from tests.small import SMALL
 
 
-def make(seed=0):
-    keras.utils.set_random_seed(seed)
+def make():
     gan = LadaGAN.from_preset("tiny", **SMALL)
     gan.compile(run_eagerly=True)
     return gan
-
-
-def step(gan):
-    images = keras.random.uniform((4, 32, 32, 3), -1, 1, seed=gan.steps)
-    return {name: float(value) for name, value in gan.train_step(images).items()}
-
-
-@pytest.mark.slow
-def test_resumed_training_is_bit_identical(tmp_path):
-    gan = make()
-    step(gan)
-    path = Checkpoints(tmp_path, gan).save()
-    assert path.name == "images-0000000004"
-    last = [step(gan), step(gan)][-1]
-
-    other = make(seed=1)
-    assert Checkpoints(tmp_path, other).restore() == path
-    assert [step(other), step(other)][-1] == last  # running means included
-    assert_equal(weights(gan), weights(other))
 
 
 def truncate(file):

@@ -140,7 +140,7 @@ def test_a_directory_with_other_files_is_unchanged(tmp_path):
 
 
 def test_a_first_start_that_was_interrupted_is_repeated(tmp_path, monkeypatch):
-    """Whatever it left behind, flags.cfg comes first."""
+    """flags.cfg is written first, so an interrupted start can be repeated."""
     path = tmp_path / "run"
 
     def fail(*_, **__):
@@ -149,7 +149,7 @@ def test_a_first_start_that_was_interrupted_is_repeated(tmp_path, monkeypatch):
     for function in ("os.replace", "pathlib.Path.mkdir", "os.fsync"):
         with monkeypatch.context() as patch:
             patch.setattr(function, fail)
-            failed = RunDirectory(path)  # as a traceback keeps it in a notebook
+            failed = RunDirectory(path)  # kept, as by a traceback in a notebook
             with pytest.raises(UserError, match=r"cannot be written \(No space"):
                 failed.start(PRESET, OPTIONS)
         if path.exists():
@@ -186,12 +186,6 @@ def test_check_finds_what_start_finds_and_writes_nothing(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=r"cannot be written \(it is read-only"):
             method(PRESET, OPTIONS)
     assert before == sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
-
-
-def test_settings_that_are_not_text_are_one_line(tmp_path):
-    (tmp_path / "flags.cfg").write_bytes(b"\xff\xfe--data=\n")
-    with pytest.raises(UserError, match=r"flags\.cfg: "):
-        RunDirectory(tmp_path).read_preset()
 
 
 def torn_flags(text, how):

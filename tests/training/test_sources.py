@@ -56,7 +56,7 @@ def test_pretrained_models(gan, fake_hub, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("user/repo", "hf://USER/REPO"),  # rather a path with a typo
+        ("user/repo", "hf://USER/REPO"),  # may be a path with a typo
         ("runs/absent:best", "RUN:best"),
         (".", "config.json"),
         ("official:celeba", "official:celeba_64"),

@@ -1,4 +1,4 @@
-"""Callbacks of the user in `train`, and the loggers of other projects."""
+"""User callbacks in `train`, and loggers of other projects."""
 
 import json
 

@@ -114,7 +114,7 @@ class FakePredictor:
 
 @pytest.fixture
 def fake(monkeypatch):
-    """Return a server of a `FakePredictor` in a thread: 1 of at most 4 requests runs.
+    """Serve a `FakePredictor` in a thread, with a queue of 4 requests that run in turn.
 
     Clients have 0.5 s for each step, and a stop takes at most 1 s.
     """

@@ -197,7 +197,7 @@ def test_v2_outputs(post):
     assert [output["name"] for output in answer["outputs"]] == ["attention_1"]
 
 
-def test_facts_about_the_model(send):
+def test_metadata_and_health(send):
     for path in ("/v1/models/small", "/v1/models/small/versions/3"):
         _, answer, _ = send(path)
         (state,) = answer["model_version_status"]
@@ -262,7 +262,7 @@ def test_pages_of_other_hosts_are_refused(headers, status, send):
     assert not [name for name in answer_headers if name.startswith("access-control")]
 
 
-def test_too_long(post):
+def test_a_long_body_is_refused(post):
     """The server limits the body itself, not only its declared length."""
     body = b'{"instances": [[' + b"0," * 600_000 + b"0]]}"
     status, answer = post(V1, body)

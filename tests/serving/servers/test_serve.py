@@ -78,7 +78,7 @@ def test_grpc_listens_on_an_ipv6_address(free_port):
     asyncio.run(serve())
 
 
-def test_the_second_signal_ends_it_at_once(server):
+def test_a_second_signal_ends_the_server_at_once(server):
     rest_port, grpc_port = free_ports(2)
     ports = [f"--rest_port={rest_port}", f"--grpc_port={grpc_port}"]
     with subprocess.Popen([*server.command, *ports]) as process:
