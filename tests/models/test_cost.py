@@ -45,9 +45,9 @@ def test_a_step_costs_what_its_passes_cost():
     gan = LadaGAN.from_preset("tiny")
     gan.compile()
     g, d = count_flops(gan.generator), count_flops(gan.discriminator)
-    # In units of a forward pass, gradients of the input cost 1, and those of the weights
-    # 1 more. G: 2 forward passes and a backward pass. D: 3 forward passes, a backward
-    # pass for real and fake images each, 1 + 2 for R1, and 1 for gradients of G's images.
+    # Relative to a forward pass, gradients of the input cost 1 and of weights 1 more.
+    # G: 2 forward passes and a backward pass. D: 3 forward passes, a backward pass for
+    # real images and for fake ones, 1 + 2 for R1, and 1 for gradients of G's images.
     expected = g * (2 + 2) + d * (3 + 2 * 2 + 3 + 1)
     # LadaAttention needs fewer operations, and the first layers no input gradients.
     assert 0.85 * expected < count_step_flops(gan, 2) / 2 < 0.98 * expected
