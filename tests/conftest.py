@@ -22,6 +22,8 @@ LONG = {
     "test_lada_gan.py",
     "test_optimizer_step.py",
     "test_official_checkpoint.py",
+    "test_fit.py",
+    "test_rows.py",
 }
 
 
