@@ -43,10 +43,12 @@ def test_mistakes_exit_with_2_and_one_line(change, message, server):
 @pytest.mark.parametrize("source", ["run", "portraits", "file"])
 def test_a_generator_is_converted_and_served(source, generator, run_dir, tmp_path):
     file = tmp_path / "faces.keras"
-    if source == "file":
-        generator.save(file)
-    model = {"run": run_dir, "portraits": "portraits", "file": file}[source]
-    name = {"run": "small", "portraits": "portraits", "file": "faces.keras"}[source]
+    generator.save(file)
+    model, name = {
+        "run": (run_dir, "small"),
+        "portraits": ("portraits", "portraits"),
+        "file": (file, "faces.keras"),
+    }[source]
     rest_port, grpc_port = free_ports(2)
     command = [sys.executable, "-m", "lada_tf.serve", f"--model={model}"]
     command += [f"--rest_port={rest_port}", f"--grpc_port={grpc_port}"]
