@@ -101,15 +101,17 @@ def fill(page, label, value):
     page.keyboard.press("Tab")
 
 
-def wait_for_another(page, locator, before):
-    """Wait until an <img> shows another picture, and return it."""
+def wait_for(page, locator, condition):
+    """Wait until an <img> shows a picture for which the condition holds. Return it."""
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        now = pixels(page, locator)
-        if now.shape != before.shape or (now != before).any():
-            return now
+    while not condition(now := pixels(page, locator)):
+        assert time.monotonic() < deadline, locator
         page.wait_for_timeout(200)
-    raise AssertionError(f"{locator} did not change")
+    return now
+
+
+def wait_for_another(page, locator, before):
+    return wait_for(page, locator, lambda now: not np.array_equal(now, before))
 
 
 def test_gallery_shows_the_images_of_each_seed(page, run_dir):
@@ -120,8 +122,7 @@ def test_gallery_shows_the_images_of_each_seed(page, run_dir):
     wait_for_another(page, ".grid-wrap img", first)
     page.get_by_label("Seed").fill("0")
     page.keyboard.press("Tab")
-    page.wait_for_timeout(3000)
-    np.testing.assert_array_equal(pixels(page, ".grid-wrap img"), first)
+    wait_for(page, ".grid-wrap img", lambda now: np.array_equal(now, first))
     fill(page, "Images", 5)
     page.wait_for_function("document.querySelectorAll('.grid-wrap img').length == 5")
 
