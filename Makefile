@@ -1,9 +1,9 @@
 # make demo: train on the embedded portraits and print the path of the picture.
 # make check: lint, types and the fast tests, about 2 minutes on 2 cores.
-# make test: lint, types and all tests. These three make .venv first.
+# make test: lint, types and all tests. These three create .venv first.
 # make test-serving: test the REST and gRPC servers, after installing their packages.
-# make test-portable: test with what Windows lacks hidden, and with unusual paths.
-# make test-backends: test the layers and networks on PyTorch; make test does on JAX.
+# make test-portable: test without modules that Windows lacks, and with unusual paths.
+# make test-backends: test the layers and networks on PyTorch. make test does it on JAX.
 # make test-loggers: test train --logger with W&B and MLflow, without a network.
 # make test-browser: test the demo page in Chromium, which must be installed.
 # make test-notebooks: run the notebooks from top to bottom, minutes on 2 cores.
@@ -83,7 +83,7 @@ $(VENV)/serve: $(VENV)/test
 	$(INSTALL) ".[test,serve]"
 	touch $@
 
-# On Linux, pip takes PyTorch with CUDA, of several GB, unless it finds a smaller one.
+# On Linux, PyTorch from PyPI includes CUDA: several GB. Other indexes have smaller ones.
 $(VENV)/backends: $(VENV)/test
 	$(INSTALL) ".[test]" torch==2.13.0
 	touch $@

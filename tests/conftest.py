@@ -13,7 +13,7 @@ from lada_tf.runtime import without_grappler
 # The expected values were computed without TF32. This matters on GPUs only.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-# Files that take minutes start first, so that no process is left alone with them.
+# Start the files that take minutes first, so that none of them runs alone at the end.
 LONG = {
     "test_workers.py",
     "test_distribution.py",
@@ -22,6 +22,8 @@ LONG = {
     "test_lada_gan.py",
     "test_optimizer_step.py",
     "test_official_checkpoint.py",
+    "test_fit.py",
+    "test_rows.py",
 }
 
 
@@ -34,6 +36,14 @@ def as_traced():
     """Run graphs as they were traced, as training does on CPUs. They start sooner."""
     with without_grappler():
         yield
+
+
+@pytest.fixture
+def eagerly():
+    """Run no graphs. Tracing one takes longer than a few small steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,8 @@
-"""A Hugging Face Hub on this machine, with what huggingface_hub calls for a model.
+"""A local Hugging Face Hub with the endpoints that huggingface_hub calls for models.
 
 >>> def test(fake_hub):
 ...     fake_hub.add("user/repo", {"config.json": b"{}"})
 ...     huggingface_hub.snapshot_download("user/repo")
-
-Other processes use it with the environment `fake_hub.environment`.
 """
 
 import base64
@@ -41,7 +39,6 @@ class FakeHub(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.endpoint = f"http://127.0.0.1:{self.server_port}"
         self.cache = home / "hub"
-        self.environment = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home)}
         self.commits: dict[str, dict[str, bytes]] = {}
         self.branches: dict[tuple[str, str], str] = {}
         self.private: set[str] = set()

@@ -49,9 +49,9 @@ def imports_of(module: str) -> Iterator[tuple[int, str]]:
 
 
 def files_reached_by(module: str) -> set[str]:
-    """Return the files that an import of the module reads, in a reader's view.
+    """Return the modules that a reader of the module may need.
 
-    These are the module itself and what its import statements name, transitively. A
+    These are the module itself and those that import statements name, transitively. A
     package's `__init__.py` counts only if a statement names the package. The directory
     `lada_tf/kernels` counts as one file.
     """

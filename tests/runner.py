@@ -1,14 +1,16 @@
-"""Run commands and snippets in processes that have TensorFlow imported already.
+"""Run commands and snippets in processes in which TensorFlow is already imported.
 
-They are forks of a server process that imported the packages once, so they start at
-once. All have the same hash seeds and addresses. Tests that results do not depend on
-those start new processes: `experiments.kills`, `test_workers.py`.
+They start quickly, because they are forks of a server process that imported the
+packages once. They share hash seeds and addresses. `test_workers.py` and
+`experiments.kills` start new processes, to show that results do not depend on those.
 """
 
+import contextlib
 import multiprocessing
 import os
 import resource
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
@@ -105,6 +107,15 @@ def succeed(module, *arguments, **options) -> str:
 def succeed_with_source(source, directory) -> None:
     """Run Python source in the directory, and check that it succeeds."""
     Process(source, _source, (source,), directory).succeed()
+
+
+def free_ports(count) -> list[int]:
+    """Return ports of this machine that are not in use."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 def _prepared(directory, file_size, logs, function, arguments):

@@ -4,7 +4,10 @@
 >>> succeed("lada_tf.train", *SMALL_FLAGS, f"--run_dir={run_dir}")
 """
 
+from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 
 def as_flags(changes: dict[str, Any]) -> tuple[str, ...]:
@@ -27,3 +30,9 @@ SMALL: dict[str, Any] = {
     "batch_size": 4,
 }
 SMALL_FLAGS = ("--preset=tiny", *as_flags(SMALL))
+
+
+def assert_equal(first: Iterable, second: Iterable) -> None:
+    """Check that two lists have the same arrays or variables, bit for bit."""
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,4 +1,4 @@
-"""The guard of all commands, output streams, and flagfiles."""
+"""Error reporting, output streams and flagfiles of all commands."""
 
 import ast
 import errno
@@ -39,7 +39,7 @@ from tests.imports import MODULES
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
-def test_errors_that_are_no_defects_end_with_one_line(error, code, line, capsys):
+def test_expected_errors_end_with_one_line(error, code, line, capsys):
     with pytest.raises(SystemExit) as end, one_line_errors(["data", "seed"]):
         raise error
     assert end.value.code == code

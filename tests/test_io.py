@@ -131,6 +131,20 @@ def test_a_missing_lock_is_not_a_held_one(
     assert ("cannot be locked (reason)" in caplog.text) == locked
 
 
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_two_writers_of_one_path_do_not_meet(tmp_path):
     path = tmp_path / "file"
     with replacing(path) as first, replacing(path) as second:

@@ -20,15 +20,6 @@ def clean(text):
     return module.clean(text)
 
 
-def test_all_four_are_there():
-    assert [path.stem for path in NOTEBOOKS] == [
-        "explore_latents",
-        "lada_attention",
-        "train_portraits",
-        "your_own_images",
-    ]
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_holds_no_output_and_nothing_of_a_machine(path):
     assert path.read_text() == clean(path.read_text()), (

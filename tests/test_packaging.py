@@ -39,6 +39,14 @@ def git(*arguments, cwd):
     )
 
 
+def commit(sources, *names):
+    """Make a git repository of some of the files, with a tag."""
+    git("init", "--quiet", cwd=sources)
+    git("add", *names, cwd=sources)
+    git("commit", "--quiet", "--message=one", cwd=sources)
+    git("tag", "v1.2.3", cwd=sources)
+
+
 def copy_sources(folder):
     """Copy the files that a build needs, without git."""
     folder.mkdir()
@@ -67,7 +75,7 @@ def read_metadata(wheel):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Build a wheel without git, which tells the version and the files otherwise."""
+    """Build a wheel without git, which would determine the version and files."""
     return build("wheel", copy_sources(tmp_path_factory.mktemp("wheel") / "sources"))
 
 
@@ -117,18 +125,18 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert names == expected
 
 
-def test_wheel_carries_its_licences(wheel):
+def test_wheel_has_its_licenses(wheel):
     metadata = read_metadata(wheel)
     assert metadata["License"] == "MIT AND Apache-2.0"
     with zipfile.ZipFile(wheel) as archive:
-        licences = {
+        licenses = {
             name.partition(".dist-info/licenses/")[2]: archive.read(name).decode()
             for name in archive.namelist()
             if ".dist-info/licenses/" in name
         }
-    assert set(metadata.get_all("License-File")) == set(licences)
-    assert "Apache License" in licences["lada_tf/data/embedded/APACHE-2.0"]
-    assert "Noto Emoji" in licences["lada_tf/data/embedded/NOTICE"]
+    assert set(metadata.get_all("License-File")) == set(licenses)
+    assert "Apache License" in licenses["lada_tf/data/embedded/APACHE-2.0"]
+    assert "Noto Emoji" in licenses["lada_tf/data/embedded/NOTICE"]
 
 
 def test_version_without_git_is_the_fallback(wheel):
@@ -138,14 +146,9 @@ def test_version_without_git_is_the_fallback(wheel):
 
 
 @pytest.mark.slow
-def test_version_is_the_tag_and_a_shallow_clone_builds(tmp_path):
+def test_a_shallow_clone_without_tags_builds(tmp_path):
     sources = copy_sources(tmp_path / "sources")
-    git("init", "--quiet", cwd=sources)
-    git("add", ".", cwd=sources)
-    git("commit", "--quiet", "--message=one", cwd=sources)
-    git("tag", "v1.2.3", cwd=sources)
-    wheel = build("wheel", sources)
-    assert wheel.name == "lada_tf-1.2.3-py3-none-any.whl"
+    commit(sources, ".")
     git("commit", "--quiet", "--allow-empty", "--message=two", cwd=sources)
     shallow = tmp_path / "shallow"
     git("clone", "--depth=1", sources.as_uri(), shallow, cwd=tmp_path)
@@ -158,10 +161,7 @@ def test_sdist_makes_the_same_wheel(wheel, tmp_path):
     (sources / "tests").mkdir()
     (sources / "tests" / "test_a.py").write_text("")
     (sources / "stray.txt").write_text("not git's")
-    git("init", "--quiet", cwd=sources)
-    git("add", *NEEDED, "tests", cwd=sources)
-    git("commit", "--quiet", "--message=one", cwd=sources)
-    git("tag", "v1.2.3", cwd=sources)
+    commit(sources, *NEEDED, "tests")
     shutil.unpack_archive(build("sdist", sources), tmp_path, filter="data")
     unpacked = tmp_path / "lada_tf-1.2.3"
     assert (unpacked / "tests" / "test_a.py").exists()
@@ -246,14 +246,6 @@ def test_a_checkout_that_is_not_installed_has_a_version(tmp_path):
     sources = copy_sources(tmp_path / "sources")
     result = run("-S", "-m", "lada_tf", "--version", cwd=sources)
     assert result == (0, "lada_tf 0+unknown\n", "")
-
-
-@pytest.mark.slow
-def test_help_of_train_lists_the_fields_of_a_preset(installed):
-    status, printed, _ = run("-m", "lada_tf", "train", "--help", cwd=installed)
-    assert status == 0
-    for flag in ("--run_dir", "--preset", "--data", "--batch_size"):
-        assert f"\n  {flag}\n" in printed
 
 
 def test_extras_in_messages_and_pages_are_quoted_and_exist():

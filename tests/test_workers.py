@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
+from tests.runner import free_ports
 from tests.test_apps import TINY
 
 pytestmark = pytest.mark.slow
@@ -18,7 +18,7 @@ WORKERS = (*TINY, "--total_images=160", "--checkpoint_images=8")
 
 def start(run_dirs, *arguments):
     """Start two workers. Return a (process, log file) for each."""
-    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     workers = []
     for index, run_dir in enumerate(run_dirs):
         task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
@@ -33,17 +33,6 @@ def start(run_dirs, *arguments):
             )
         workers.append((process, log))
     return workers
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind(("localhost", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 def finish(workers):

@@ -2,7 +2,7 @@
 
 import sys
 
-# Other packages look at the platform, and this one is POSIX. So they come first.
+# These look at the platform, which is POSIX here, so import them first.
 import portalocker  # noqa: F401
 
 import tests.conftest  # noqa: F401  imports Keras and TensorFlow

@@ -1,4 +1,4 @@
-"""A worker without TensorFlow: adds to the number that it is started with."""
+"""A worker without TensorFlow. It adds numbers to its start value."""
 
 from benchmarks.worker import serve, timed
 

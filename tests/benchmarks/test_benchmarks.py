@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that need no long run."""
+"""Parts of the benchmarks that run in seconds."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import types
 import pytest
 import tensorflow as tf
 
-from benchmarks import gpu_session, launches, peer
+from benchmarks import gpu_session, launches
 from benchmarks.attention import slope
 from benchmarks.ours import start
 from benchmarks.report import print_markdown, ratio
@@ -76,12 +76,12 @@ def test_tables_are_markdown(capsys):
     assert capsys.readouterr().out == "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n"
 
 
-def test_the_slope_is_that_of_large_numbers_of_tokens():
+def test_the_slope_leaves_out_small_numbers_of_tokens():
     rows = [{"tokens": n, "ms": max(1e6, n**2)} for n in (64, 1024, 2048, 4096)]
     assert slope(rows, "ms") == pytest.approx(2.0)
 
 
-def test_presets_in_the_authors_names():
+def test_a_preset_as_a_configuration_of_the_authors():
     config = official_config(get_preset("ffhq128"))
     assert config["g_heads"] == (4, 4, 4)
     assert config["dec_dim"] == (128, 64)
@@ -103,43 +103,6 @@ def test_sides_take_turns_of_whole_rounds():
     assert asked == [*warm_ups, *[("quick", 20), ("slow", 4)] * 2]
     assert found["quick"] == {"steps_a_turn": 20, "seconds": [0.25] * 2, "peak_mb": 20}
     assert found["slow"] == {"steps_a_turn": 4, "seconds": [2.0] * 2, "peak_mb": 4}
-
-
-def test_lines_of_two_sides_and_of_ours_alone():
-    ours = {"seconds": [0.5, 0.5], "peak_mb": 1000.4}
-    theirs = {"seconds": [4.0, 6.0], "peak_mb": 2000.0}
-    both = {"ours": ours, "lightweight": theirs}
-    (line,) = peer.cells("celeba64", {"train": {"8": both}, "sample": {}})
-    assert line == {
-        "what": "training, `celeba64`, batch 8",
-        "ours, images/s": "16",
-        "lightweight-gan, images/s": "1.6",
-        "images/s ×": "10.00 (8.00-12.00)",
-        "ours, peak MB": "1,000",
-        "lightweight-gan, peak MB": "2,000",
-    }
-    alone = {"train": {"8": {"ours": ours}}, "sample": {}}
-    assert "images/s ×" not in peer.cells("celeba64", alone)[0]
-
-
-def test_lines_of_a_gpu():
-    common = {"preset": "cifar10", "batch_size": 128, "start_seconds": 100.4}
-    ours = {"way": "TF32", "seconds": [0.1, 0.1], "device_mb": 3000.4}
-    theirs = {"way": "official", "seconds": [0.2, 0.3], "device_mb": 6000.0}
-    failed = {"preset": "tiny", "way": "TF32", "batch_size": 16, "error": "over 60 s"}
-    rows = [ours | common, theirs | common, failed]
-    assert gpu_session.cells(rows[0], rows) == {
-        "preset (batch)": "cifar10 (128)",
-        "way": "TF32",
-        "images/s": "1,280",
-        "the paper's": "417",
-        "first step, s": "100",
-        "GPU MB": "3,000",
-        "images/s ×": "2.50 (2.00-3.00)",
-        "GPU memory ×": "0.50",
-    }
-    line = gpu_session.cells(failed, rows)
-    assert (line["images/s"], line["first step, s"]) == ("", "over 60 s")
 
 
 @pytest.mark.slow

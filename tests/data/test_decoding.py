@@ -41,8 +41,9 @@ def test_webp_lossless():
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_jpeg_modes(mode):
-    data = encode(picture(mode=mode), "JPEG", quality=95)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_modes(mode, progressive):
+    data = encode(picture(mode=mode), "JPEG", quality=95, progressive=progressive)
     decoded = decode(data)
     # Pillow uses the same libjpeg-turbo arithmetic.
     np.testing.assert_array_equal(decoded, rgb(Image.open(io.BytesIO(data))))
@@ -50,11 +51,6 @@ def test_jpeg_modes(mode):
     # them by about 100.
     error = decoded.astype(int) - rgb(picture(mode=mode))
     assert np.abs(error).mean() < 4
-
-
-def test_progressive_jpeg():
-    data = encode(picture(), "JPEG", progressive=True)
-    np.testing.assert_array_equal(decode(data), rgb(Image.open(io.BytesIO(data))))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])

@@ -35,12 +35,8 @@ def bedroom(tmp_path):
     pixels = np.random.default_rng(3).integers(0, 256, (40, 16, 20, 3), np.uint8)
     keys = sorted(f"{number * 7919:040x}".encode() for number in range(40))
     path = tmp_path / "bedroom_train_lmdb"
-    environment = lmdb.open(str(path), map_size=10**7)
-    with environment.begin(write=True) as transaction:
-        for key, image in zip(keys, pixels, strict=True):
-            webp = encode(Image.fromarray(image), "WEBP", lossless=True)
-            transaction.put(key, webp)
-    environment.close()
+    files = [encode(Image.fromarray(p), "WEBP", lossless=True) for p in pixels]
+    write_lmdb(path, dict(zip(keys, files, strict=True)))
     return path, pixels
 
 
@@ -76,11 +72,7 @@ def test_a_damaged_lmdb_is_a_user_error(tmp_path):
 def test_identity_of_an_lmdb_covers_the_values(bedroom):
     path, _ = bedroom
     before = open_reader(str(path)).identity
-    environment = lmdb.open(str(path), map_size=10**7)
-    with environment.begin(write=True) as transaction:
-        key, _ = next(iter(transaction.cursor()))
-        transaction.put(key, encode(picture(), "PNG"))
-    environment.close()
+    write_lmdb(path, {b"0" * 40: encode(picture(), "PNG")})
     assert open_reader(str(path)).identity != before
 
 

@@ -120,34 +120,24 @@ def test_fingerprint_depends_on_data_and_preprocessing_but_not_on_the_path(tmp_p
 
 
 def test_invalid_data_raises_a_user_error(tmp_path):
-    def file(name: str, content: bytes = b"") -> str:
+    def file(name: str, content: bytes) -> str:
         (tmp_path / name).write_bytes(content)
         return str(tmp_path / name)
 
     (tmp_path / "empty").mkdir()
     np.save(tmp_path / "float.npy", np.zeros((2, 8, 8, 3), np.float32))
     np.save(tmp_path / "none.npy", np.zeros((0, 8, 8, 3), np.uint8))
-    np.save(tmp_path / "object.npy", np.array([{}]), allow_pickle=True)
     np.savez(tmp_path / "two.npz", a=np.zeros(1), b=np.zeros(1))
     with zipfile.ZipFile(tmp_path / "text.zip", "w") as archive:
         archive.writestr("readme.txt", "no image")
-    idx_header = b"\0\0\x08\x03\0\0\0\x02\0\0\0\x08\0\0\0\x08"
     cases = {
         str(tmp_path / "absent"): "not found",
         str(tmp_path / "empty"): "no images found",
         str(tmp_path / "float.npy"): "float32",
         str(tmp_path / "none.npy"): "no images found",
-        str(tmp_path / "object.npy"): "cannot read",
         str(tmp_path / "two.npz"): "a, b",
         str(tmp_path / "text.zip"): "no images found",
-        file("empty.zip"): "cannot read the zip",
-        file("empty.npy"): "cannot read",
-        file("empty.npz"): "cannot read",
-        file("empty-ubyte"): "not an IDX file",
-        file("cut-ubyte", idx_header[:9]): "not an IDX file",
-        file("short-ubyte", idx_header + bytes(100)): "size 100 into shape",
         file("labels-ubyte", b"\0\0\x08\x01\0\0\0\x01\0"): "not an IDX file of images",
-        file("broken-ubyte.gz", b"\x1f\x8b\x08\0"): "not an IDX file",
         file("music.mp3", b"ID3"): "unsupported data source",
         "fashion_mnist:validation": "train and test",
     }

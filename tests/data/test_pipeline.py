@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from lada_tf.data import batches, open_source
+from lada_tf.data import batches
 from lada_tf.data.source import MemorySource
 from lada_tf.errors import UserError
 
@@ -118,11 +118,3 @@ next(iterator)
 """
     finished = subprocess.run([sys.executable, "-c", program], timeout=120)
     assert finished.returncode == 0
-
-
-def test_batches_of_portraits():
-    source = open_source("portraits", 32)
-    batch = take(batches(source, 64, seed=0), 1)[0]
-    assert batch.shape == (64, 32, 32, 3)
-    # The background is white, so the corners of nearly all images are white.
-    assert np.mean(batch[:, 0, 0] == 1.0) > 0.9

@@ -28,37 +28,44 @@ def prepare(
     )
 
 
+@pytest.fixture
+def directory(image_directory):
+    return image_directory[0]
+
+
+@pytest.fixture
+def out(tmp_path):
+    """The path of records that do not exist yet."""
+    return tmp_path / "out"
+
+
 def contents(directory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def test_records_have_the_fingerprint_of_their_source(image_directory, tmp_path):
-    directory, _ = image_directory
-    prepare(directory, tmp_path / "out", size=6, resize="lsun")
-    records = open_source(str(tmp_path / "out"), 6)
+def test_records_have_the_fingerprint_of_their_source(directory, out):
+    prepare(directory, out, size=6, resize="lsun")
+    records = open_source(str(out), 6)
     decoded = open_source(str(directory), 6, resize="lsun")
     assert records.fingerprint == decoded.fingerprint
     every = np.arange(50)
     np.testing.assert_array_equal(records.images(every), decoded.images(every))
 
 
-def test_manifest(image_directory, tmp_path):
-    directory, _ = image_directory
+def test_manifest(directory, out):
     (directory / "13.png").write_bytes(b"")
-    prepare(directory, tmp_path / "out", on_bad_image="skip")
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    prepare(directory, out, on_bad_image="skip")
+    manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["count"] == 49
     assert manifest["images_in_source"] == 50
     assert manifest["resize"] == "plain"
     assert [shard["count"] for shard in manifest["shards"]] == [8, 7, 8, 8, 8, 8, 2]
     (bad,) = manifest["shards"][1]["bad_images"]
     assert bad == {"name": str(directory / "13.png"), "reason": "the file is empty"}
-    assert verify(str(tmp_path / "out")) == 49
+    assert verify(str(out)) == 49
 
 
-def test_finished_records_are_not_written_again(image_directory, tmp_path):
-    directory, _ = image_directory
-    out = tmp_path / "out"
+def test_finished_records_are_not_written_again(directory, out):
     prepare(directory, out)
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     prepare(directory, out)
@@ -66,11 +73,7 @@ def test_finished_records_are_not_written_again(image_directory, tmp_path):
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_records_with_other_settings_are_not_overwritten(
-    image_directory, tmp_path, finished
-):
-    directory, _ = image_directory
-    out = tmp_path / "out"
+def test_records_with_other_settings_are_not_overwritten(directory, out, finished):
     if finished:
         prepare(directory, out)
     else:
@@ -87,9 +90,7 @@ def test_records_with_other_settings_are_not_overwritten(
     assert contents(out) == before
 
 
-def test_a_directory_with_other_files_is_rejected(image_directory, tmp_path):
-    directory, _ = image_directory
-    out = tmp_path / "out"
+def test_a_directory_with_other_files_is_rejected(directory, out):
     out.mkdir()
     (out / "thesis.doc").write_text("precious")
     with pytest.raises(UserError, match=r"thesis\.doc"):
@@ -99,9 +100,7 @@ def test_a_directory_with_other_files_is_rejected(image_directory, tmp_path):
         prepare(directory, out / "thesis.doc")
 
 
-def test_two_runs_do_not_write_to_the_same_directory(image_directory, tmp_path):
-    directory, _ = image_directory
-    out = tmp_path / "out"
+def test_two_runs_do_not_write_to_the_same_directory(directory, out):
     out.mkdir()
     with (out / "lock").open("a") as lock:
         assert try_lock(lock)
@@ -131,48 +130,45 @@ def test_a_second_start_waits_for_the_records_of_the_first(
     np.testing.assert_array_equal(source.images(np.arange(50)), pixels)
 
 
-def test_a_file_system_without_locks(image_directory, tmp_path, monkeypatch):
+def test_a_file_system_without_locks(directory, out, monkeypatch):
     def flock(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("portalocker.portalocker.LOCKER", flock)
-    out = tmp_path / "out"
     out.mkdir()
     # It can belong to a process that is writing it now.
     (out / ".images-00000-of-00007.9.partial").write_text("half")
-    prepare(image_directory[0], out)
+    prepare(directory, out)
     assert verify(str(out)) == 50
     assert (out / ".images-00000-of-00007.9.partial").exists()
 
 
-def test_an_empty_file_system_is_an_empty_directory(image_directory, tmp_path):
-    out = tmp_path / "out"
+def test_an_empty_file_system_is_an_empty_directory(directory, out):
     (out / "lost+found").mkdir(parents=True)
     (out / ".DS_Store").write_text("")
     before = out.stat().st_ino
-    prepare(image_directory[0], out)
+    prepare(directory, out)
     assert verify(str(out)) == 50
     assert out.stat().st_ino == before
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "progress.json"])
 @pytest.mark.parametrize("content", ["[]", "{", "null", '{"format": []}'])
-def test_damaged_state_is_a_user_error(image_directory, tmp_path, name, content):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / name).write_text(content)
+def test_damaged_state_is_a_user_error(directory, out, name, content):
+    out.mkdir()
+    (out / name).write_text(content)
     with pytest.raises(UserError, match=r"\.json|settings"):
-        prepare(image_directory[0], tmp_path / "out")
+        prepare(directory, out)
 
 
-def test_an_interrupted_run_resumes_with_skip(image_directory, tmp_path):
-    directory, _ = image_directory
+def test_an_interrupted_run_resumes_with_skip(directory, out, tmp_path):
     good = (directory / "20.png").read_bytes()
     (directory / "20.png").write_bytes(bytes(len(good)))
     with pytest.raises(UserError, match=r"20\.png.*on_bad_image=skip"):
-        prepare(directory, tmp_path / "out")
-    resumed = prepare(directory, tmp_path / "out", on_bad_image="skip")
+        prepare(directory, out)
+    resumed = prepare(directory, out, on_bad_image="skip")
     assert resumed == prepare(directory, tmp_path / "again", on_bad_image="skip")
-    assert contents(tmp_path / "out") == contents(tmp_path / "again")
+    assert contents(out) == contents(tmp_path / "again")
 
 
 def test_images_above_the_memory_limit_are_cached_on_disk(image_directory, tmp_path):
@@ -192,8 +188,7 @@ def test_images_above_the_memory_limit_are_cached_on_disk(image_directory, tmp_p
     assert len(fingerprints) == 1
 
 
-def test_the_disk_cache_respects_on_bad_image(image_directory, tmp_path, caplog):
-    directory, _ = image_directory
+def test_the_disk_cache_respects_on_bad_image(directory, tmp_path, caplog):
     (directory / "3.png").write_bytes(b"")
     arguments = {"cache_dir": str(tmp_path / "cache"), "memory_limit": 0}
     for _ in range(2):
@@ -205,9 +200,7 @@ def test_the_disk_cache_respects_on_bad_image(image_directory, tmp_path, caplog)
         open_source(str(directory), 12, **arguments)
 
 
-def test_leftovers_of_a_killed_run_are_removed(image_directory, tmp_path):
-    directory, _ = image_directory
-    out = tmp_path / "out"
+def test_leftovers_of_a_killed_run_are_removed(directory, out):
     prepare(directory, out)
     finished = contents(out)
     (out / "manifest.json").rename(out / "progress.json")  # killed before this rename
@@ -217,9 +210,7 @@ def test_leftovers_of_a_killed_run_are_removed(image_directory, tmp_path):
     assert contents(out) == finished
 
 
-def test_a_full_disk_is_one_line_and_the_run_can_be_repeated(image_directory, tmp_path):
-    directory, _ = image_directory
-    out = tmp_path / "out"
+def test_a_full_disk_is_one_line_and_the_run_can_be_repeated(directory, out):
     resource = pytest.importorskip("resource", reason="Windows cannot limit files")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
@@ -233,11 +224,7 @@ def test_a_full_disk_is_one_line_and_the_run_can_be_repeated(image_directory, tm
     assert verify(str(out)) == 50
 
 
-def test_a_damaged_shard_of_an_interrupted_run_is_written_again(
-    image_directory, tmp_path
-):
-    directory, _ = image_directory
-    out = tmp_path / "out"
+def test_a_damaged_shard_of_an_interrupted_run_is_written_again(directory, out):
     prepare(directory, out)
     finished = contents(out)
     (out / "manifest.json").rename(out / "progress.json")
@@ -251,20 +238,17 @@ def test_a_damaged_shard_of_an_interrupted_run_is_written_again(
     "shards", [3, [3], [{"file": "images-00000-of-00007.tfrecord"}]]
 )
 @pytest.mark.parametrize("name", ["manifest.json", "progress.json"])
-def test_damaged_entries_of_shards_are_a_user_error(
-    image_directory, tmp_path, name, shards
-):
-    out = tmp_path / "out"
-    prepare(image_directory[0], out)
+def test_damaged_entries_of_shards_are_a_user_error(directory, out, name, shards):
+    prepare(directory, out)
     manifest = json.loads((out / "manifest.json").read_text())
     (out / "manifest.json").rename(out / name)
     (out / name).write_text(json.dumps(manifest | {"shards": shards}))
     with pytest.raises(UserError, match=f"{name}: is damaged"):
-        prepare(image_directory[0], out)
+        prepare(directory, out)
 
 
-def test_a_fifo_as_lock_does_not_block(image_directory, tmp_path):
-    (tmp_path / "out").mkdir()
-    os.mkfifo(tmp_path / "out" / "lock")
+def test_a_fifo_as_lock_does_not_block(directory, out):
+    out.mkdir()
+    os.mkfifo(out / "lock")
     with pytest.raises(UserError, match="cannot write to the directory"):
-        prepare(image_directory[0], tmp_path / "out")
+        prepare(directory, out)

@@ -10,29 +10,57 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-POOLED = {"Mixed_5b": 32, "Mixed_5c": 64, "Mixed_5d": 64}
-MIDDLE = {"Mixed_6b": 128, "Mixed_6c": 160, "Mixed_6d": 160, "Mixed_6e": 192}
 SPATIAL = "Mixed_6d"  # `mixed_6` in the graph
+# Branches of a block: name, channels and kernel of each convolution.
+BLOCK_A = (
+    "branch1x1 64 1x1",
+    "branch5x5_1 48 1x1, branch5x5_2 64 5x5",
+    "branch3x3dbl_1 64 1x1, branch3x3dbl_2 96 3x3, branch3x3dbl_3 96 3x3",
+)
+BLOCK_B = (
+    "branch3x3 384 3x3",
+    "branch3x3dbl_1 64 1x1, branch3x3dbl_2 96 3x3, branch3x3dbl_3 96 3x3",
+)
+BLOCK_C = (
+    "branch1x1 192 1x1",
+    "branch7x7_1 {0} 1x1, branch7x7_2 {0} 1x7, branch7x7_3 192 7x1",
+    "branch7x7dbl_1 {0} 1x1, branch7x7dbl_2 {0} 7x1, branch7x7dbl_3 {0} 1x7, "
+    "branch7x7dbl_4 {0} 7x1, branch7x7dbl_5 192 1x7",
+)
+BLOCK_D = (
+    "branch3x3_1 192 1x1, branch3x3_2 320 3x3",
+    "branch7x7x3_1 192 1x1, branch7x7x3_2 192 1x7, branch7x7x3_3 192 7x1, "
+    "branch7x7x3_4 192 3x3",
+)
+BLOCK_E = (
+    "branch1x1 320 1x1",
+    "branch3x3_1 384 1x1, branch3x3_2a 384 1x3",
+    "branch3x3_1 384 1x1, branch3x3_2b 384 3x1",
+    "branch3x3dbl_1 448 1x1, branch3x3dbl_2 384 3x3, branch3x3dbl_3a 384 1x3",
+    "branch3x3dbl_1 448 1x1, branch3x3dbl_2 384 3x3, branch3x3dbl_3b 384 3x1",
+)
+HALVING = {"pool": "MaxPool", "stride": 2, "padding": "VALID"}
 
 
 @functools.cache
 def serialized() -> bytes:
     builder = _Builder()
     x = builder.stem()
-    for scope, width in POOLED.items():
-        x = builder.block_a(x, scope, width)
-    x = builder.block_b(x, "Mixed_6a")
-    for scope, width in MIDDLE.items():
-        x = builder.block_c(x, scope, width)
-    x = builder.block_d(x, "Mixed_7a")
-    x = builder.block_e(x, "Mixed_7b", "AvgPool")
-    x = builder.block_e(x, "Mixed_7c", "MaxPool")
+    for scope, pooled in (("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)):
+        x = builder.block(x, scope, BLOCK_A, pooled)
+    x = builder.block(x, "Mixed_6a", BLOCK_B, **HALVING)
+    for letter, width in (("b", 128), ("c", 160), ("d", 160), ("e", 192)):
+        branches = [branch.format(width) for branch in BLOCK_C]
+        x = builder.block(x, f"Mixed_6{letter}", branches, 192)
+    x = builder.block(x, "Mixed_7a", BLOCK_D, **HALVING)
+    x = builder.block(x, "Mixed_7b", BLOCK_E, 192)
+    x = builder.block(x, "Mixed_7c", BLOCK_E, 192, pool="MaxPool")
     builder.head(x)
     return builder.graph.SerializeToString()
 
 
 def weights(name, shape):
-    """The golden cases' weights, by the PyTorch port's names (kernels OIHW)."""
+    """Return weights of the golden cases, named as in the PyTorch port (OIHW)."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     if name.endswith("conv.weight"):
         values = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
@@ -61,18 +89,16 @@ class _Builder:
             attribute = node.attr[key]
             if isinstance(value, tf.DType):
                 attribute.type = value.as_datatype_enum
-            elif isinstance(value, bool):
-                attribute.b = value
-            elif isinstance(value, float):
-                attribute.f = value
-            elif isinstance(value, int):
-                attribute.i = value
             elif isinstance(value, list):
                 attribute.list.i.extend(value)
+            elif isinstance(value, np.ndarray):
+                attribute.tensor.CopyFrom(tf.make_tensor_proto(value))
             elif isinstance(value, str):
                 attribute.s = value.encode()
             else:
-                attribute.tensor.CopyFrom(tf.make_tensor_proto(value))
+                setattr(
+                    attribute, {bool: "b", int: "i", float: "f"}[type(value)], value
+                )
         return name
 
     def constant(self, name, value):
@@ -99,6 +125,9 @@ class _Builder:
         return self.pool(x, "MaxPool", "pool_1", stride=2, padding="VALID")
 
     def conv(self, x, scope, width, rows, columns, stride=1, padding="SAME"):
+        output = "mixed_6/conv" if scope == f"{SPATIAL}.branch1x1" else scope
+        if output in self.channels:  # two branches begin with it
+            return output
         shape = (width, self.channels[x], rows, columns)
         kernel = weights(f"{scope}.conv.weight", shape).transpose(2, 3, 1, 0)
         mean, variance, beta, gamma = (
@@ -122,10 +151,8 @@ class _Builder:
             variance_epsilon=1e-3,
             scale_after_normalization=True,
         )
-        name = "mixed_6/conv" if scope == f"{SPATIAL}.branch1x1" else scope
-        y = self.add("Relu", name, y, T=tf.float32)
-        self.channels[y] = width
-        return y
+        self.channels[output] = width
+        return self.add("Relu", output, y, T=tf.float32)
 
     def pool(self, x, op, name, stride=1, padding="SAME", size=3):
         y = self.add(
@@ -140,10 +167,13 @@ class _Builder:
         self.channels[y] = self.channels[x]
         return y
 
-    def chain(self, x, scope, *layers, **last):
-        """Convolutions in a row: (suffix, width, rows, columns)."""
-        for index, (suffix, *shape) in enumerate(layers):
-            options = last if index == len(layers) - 1 else {}
+    def chain(self, x, scope, branch, **last):
+        """Add the convolutions of a branch. `last` has options of the last one."""
+        convolutions = branch.split(", ")
+        for convolution in convolutions:
+            suffix, width, kernel = convolution.split()
+            shape = int(width), *map(int, kernel.split("x"))
+            options = last if convolution is convolutions[-1] else {}
             x = self.conv(x, f"{scope}.{suffix}", *shape, **options)
         return x
 
@@ -153,100 +183,12 @@ class _Builder:
         self.channels[y] = sum(self.channels[branch] for branch in branches)
         return y
 
-    def block_a(self, x, scope, pooled):
-        pool = self.pool(x, "AvgPool", f"{scope}/pool")
-        return self.join(
-            f"{scope}/join",
-            self.chain(x, scope, ("branch1x1", 64, 1, 1)),
-            self.chain(x, scope, ("branch5x5_1", 48, 1, 1), ("branch5x5_2", 64, 5, 5)),
-            self.chain(
-                x,
-                scope,
-                ("branch3x3dbl_1", 64, 1, 1),
-                ("branch3x3dbl_2", 96, 3, 3),
-                ("branch3x3dbl_3", 96, 3, 3),
-            ),
-            self.chain(pool, scope, ("branch_pool", pooled, 1, 1)),
-        )
-
-    def block_b(self, x, scope):
-        halving = {"stride": 2, "padding": "VALID"}
-        return self.join(
-            f"{scope}/join",
-            self.chain(x, scope, ("branch3x3", 384, 3, 3), **halving),
-            self.chain(
-                x,
-                scope,
-                ("branch3x3dbl_1", 64, 1, 1),
-                ("branch3x3dbl_2", 96, 3, 3),
-                ("branch3x3dbl_3", 96, 3, 3),
-                **halving,
-            ),
-            self.pool(x, "MaxPool", f"{scope}/pool", **halving),
-        )
-
-    def block_c(self, x, scope, width):
-        pool = self.pool(x, "AvgPool", f"{scope}/pool")
-        return self.join(
-            f"{scope}/join",
-            self.chain(x, scope, ("branch1x1", 192, 1, 1)),
-            self.chain(
-                x,
-                scope,
-                ("branch7x7_1", width, 1, 1),
-                ("branch7x7_2", width, 1, 7),
-                ("branch7x7_3", 192, 7, 1),
-            ),
-            self.chain(
-                x,
-                scope,
-                ("branch7x7dbl_1", width, 1, 1),
-                ("branch7x7dbl_2", width, 7, 1),
-                ("branch7x7dbl_3", width, 1, 7),
-                ("branch7x7dbl_4", width, 7, 1),
-                ("branch7x7dbl_5", 192, 1, 7),
-            ),
-            self.chain(pool, scope, ("branch_pool", 192, 1, 1)),
-        )
-
-    def block_d(self, x, scope):
-        halving = {"stride": 2, "padding": "VALID"}
-        return self.join(
-            f"{scope}/join",
-            self.chain(
-                x,
-                scope,
-                ("branch3x3_1", 192, 1, 1),
-                ("branch3x3_2", 320, 3, 3),
-                **halving,
-            ),
-            self.chain(
-                x,
-                scope,
-                ("branch7x7x3_1", 192, 1, 1),
-                ("branch7x7x3_2", 192, 1, 7),
-                ("branch7x7x3_3", 192, 7, 1),
-                ("branch7x7x3_4", 192, 3, 3),
-                **halving,
-            ),
-            self.pool(x, "MaxPool", f"{scope}/pool", **halving),
-        )
-
-    def block_e(self, x, scope, pool):
-        once = self.chain(x, scope, ("branch3x3_1", 384, 1, 1))
-        twice = self.chain(
-            x, scope, ("branch3x3dbl_1", 448, 1, 1), ("branch3x3dbl_2", 384, 3, 3)
-        )
-        pooled = self.pool(x, pool, f"{scope}/pool")
-        return self.join(
-            f"{scope}/join",
-            self.chain(x, scope, ("branch1x1", 320, 1, 1)),
-            self.chain(once, scope, ("branch3x3_2a", 384, 1, 3)),
-            self.chain(once, scope, ("branch3x3_2b", 384, 3, 1)),
-            self.chain(twice, scope, ("branch3x3dbl_3a", 384, 1, 3)),
-            self.chain(twice, scope, ("branch3x3dbl_3b", 384, 3, 1)),
-            self.chain(pooled, scope, ("branch_pool", 192, 1, 1)),
-        )
+    def block(self, x, scope, branches, pooled=None, pool="AvgPool", **last):
+        outputs = [self.chain(x, scope, branch, **last) for branch in branches]
+        y = self.pool(x, pool, f"{scope}/pool", **last)
+        if pooled:
+            y = self.chain(y, scope, f"branch_pool {pooled} 1x1")
+        return self.join(f"{scope}/join", *outputs, y)
 
     def head(self, x):
         x = self.pool(x, "AvgPool", "pool_3", padding="VALID", size=8)

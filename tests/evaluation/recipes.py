@@ -7,6 +7,21 @@ import numpy as np
 
 DATA = pathlib.Path(__file__).parents[1] / "data/evaluation"
 GOLDEN = json.loads((DATA / "golden.json").read_text())
+# Arguments of `features` for real and generated images.
+FRECHET = {
+    "d64": ((0, 500, 64), (1, 600, 64, 0.1, 1.2)),
+    "d2048": ((2, 2500, 2048), (3, 3000, 2048, 0.02, 1.05)),
+    "d2048_singular": ((4, 1000, 2048), (5, 800, 2048, 0.02, 1.05)),
+    "d64_singular": ((6, 32, 64), (7, 40, 64, 0.1, 1.2)),
+    "big_n": ((20, 50000, 64), (21, 50000, 64, 0.001, 1.0)),
+}
+MANIFOLDS = {
+    "d16": ((30, 200, 16), (31, 300, 16, 0.05, 0.8)),
+    "d64": ((32, 1000, 64), (33, 1500, 64, 0.02, 0.9)),
+    "d2048": ((34, 1000, 2048), (35, 1200, 2048, 0.01, 0.95)),
+    "d2048_close": ((34, 1000, 2048), (36, 1000, 2048, 0.0, 0.99)),
+    "n4": ((40, 4, 16), (41, 4, 16)),
+}
 
 
 def normal(seed, rows, columns):
@@ -33,34 +48,21 @@ def images(seed, count, size):
 def frechet_case(name):
     if name.endswith("_f32"):
         return tuple(x.astype(np.float32) for x in frechet_case(name[:-4]))
-    pair = features(0, 500, 64), features(1, 600, 64, 0.1, 1.2)
-    z = normal(8, 500, 64)
+    if name in FRECHET:
+        return tuple(features(*arguments) for arguments in FRECHET[name])
+    pair, z = frechet_case("d64"), normal(8, 500, 64)
     if name == "dead_channels":
         for x in pair:
             x[:, :8] = 0.25
     return {
-        "d64": lambda: pair,
-        "d2048": lambda: (
-            features(2, 2500, 2048),
-            features(3, 3000, 2048, 0.02, 1.05),
-        ),
-        "d2048_singular": lambda: (
-            features(4, 1000, 2048),
-            features(5, 800, 2048, 0.02, 1.05),
-        ),
-        "d64_singular": lambda: (features(6, 32, 64), features(7, 40, 64, 0.1, 1.2)),
-        "identical_d64": lambda: (pair[0], pair[0]),
-        "mean_shift": lambda: (z, z + 0.5),
-        "scaled": lambda: (z, 2.0 * z),
-        "zero_cov": lambda: (np.ones((10, 64)), 2 * np.ones((10, 64))),
-        "dead_channels": lambda: pair,
-        "duplicates": lambda: (np.repeat(features(0, 100, 64), 5, axis=0), pair[1]),
-        "big_n": lambda: (
-            features(20, 50000, 64),
-            features(21, 50000, 64, 0.001, 1.0),
-        ),
-        "disjoint": lambda: (z, z + 100.0),
-    }[name]()
+        "identical_d64": (pair[0], pair[0]),
+        "mean_shift": (z, z + 0.5),
+        "scaled": (z, 2.0 * z),
+        "zero_cov": (np.ones((10, 64)), 2 * np.ones((10, 64))),
+        "dead_channels": pair,
+        "duplicates": (np.repeat(features(0, 100, 64), 5, axis=0), pair[1]),
+        "disjoint": (z, z + 100.0),
+    }[name]
 
 
 def logits_case(name):
@@ -78,25 +80,13 @@ def logits_case(name):
 
 
 def manifold_case(name):
-    base = features(32, 1000, 64)
-    reference = features(39, 500, 32)
+    if name in MANIFOLDS:
+        return tuple(features(*arguments) for arguments in MANIFOLDS[name])
+    base, few = features(32, 1000, 64), features(39, 500, 32)
+    repeated = np.repeat(features(37, 100, 16), 5, axis=0)
     return {
-        "d16": lambda: (features(30, 200, 16), features(31, 300, 16, 0.05, 0.8)),
-        "d64": lambda: (base, features(33, 1500, 64, 0.02, 0.9)),
-        "d2048": lambda: (
-            features(34, 1000, 2048),
-            features(35, 1200, 2048, 0.01, 0.95),
-        ),
-        "d2048_close": lambda: (
-            features(34, 1000, 2048),
-            features(36, 1000, 2048, 0.0, 0.99),
-        ),
-        "identical": lambda: (base, base.copy()),
-        "disjoint": lambda: (base, base + 100.0),
-        "dup_vs_other": lambda: (
-            np.repeat(features(37, 100, 16), 5, axis=0),
-            features(38, 300, 16, 0.05, 0.8),
-        ),
-        "collapse": lambda: (reference, np.repeat(reference[:5], 100, axis=0)),
-        "n4": lambda: (features(40, 4, 16), features(41, 4, 16)),
-    }[name]()
+        "identical": (base, base.copy()),
+        "disjoint": (base, base + 100.0),
+        "dup_vs_other": (repeated, features(38, 300, 16, 0.05, 0.8)),
+        "collapse": (few, np.repeat(few[:5], 100, axis=0)),
+    }[name]

@@ -65,18 +65,18 @@ def train(tmp_path):
     return train
 
 
-def test_every_so_many_images_and_at_the_end(train):
+def test_it_runs_at_each_interval_and_at_the_end(train):
     logged, _, _ = train()
     assert [images for images, _ in logged] == [24, 48, 72, 80]
 
 
-def test_batch_ends_that_skip_the_threshold(train):
+def test_it_runs_at_the_first_batch_end_after_an_interval(train):
     # Batch ends come at 32, 64 and 80 images only.
     logged, _, _ = train(steps_per_execution=4)
     assert [images for images, _ in logged] == [32, 64, 80]
 
 
-def test_a_resumed_run_keeps_the_rhythm(train):
+def test_a_resumed_run_keeps_the_interval(train):
     gan = FakeGan()
     gan.steps.assign(5)  # 40 images
     logged, _, _ = train(steps=3, gan=gan)
@@ -110,7 +110,7 @@ def test_the_real_images_are_read_once_for_all_runs(train):
 
 
 class GrowingContrast(FakeGan):
-    """From nearly grey towards the data's uniform noise."""
+    """Starts nearly gray, and approaches the contrast of the data."""
 
     def __init__(self):
         super().__init__()
@@ -125,7 +125,7 @@ class GrowingContrast(FakeGan):
         return super().train_step(data)
 
 
-def test_the_generator_of_today_is_scored(train):
+def test_the_current_generator_is_scored(train):
     logged, best, _ = train(gan=GrowingContrast())
     distances = [values["FID"] for _, values in logged]
     assert distances == sorted(distances, reverse=True)

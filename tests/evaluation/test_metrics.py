@@ -129,7 +129,7 @@ def test_an_unlimited_set_needs_a_number(image_set, protocol):
 
 
 def test_the_spread_is_that_over_seeds(protocol, tmp_path):
-    """Halves of one set estimate what many sets show."""
+    """Random halves of one set estimate the spread over seeds."""
     protocol = dataclasses.replace(protocol, num_generated=400)
     images = generated_images(fake_generator())
     options = {"cache_dir": str(tmp_path / "cache")}
@@ -194,7 +194,7 @@ def test_kid_is_that_of_subsets_of_1000():
 
 
 @pytest.mark.parametrize("repeats", [1, 2])
-def test_memorization_needs_no_other_pass(protocol, tmp_path, repeats):
+def test_memorization_extracts_no_features_twice(protocol, tmp_path, repeats):
     extractor, taken = FakeExtractor(), []
     extract = extractor.extract
     extractor.extract = lambda images: taken.append(len(images)) or extract(images)

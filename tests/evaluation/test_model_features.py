@@ -97,7 +97,7 @@ def test_a_keras_json_of_another_project_changes_no_features(size):
         ("folder", "directory", "features=.*loaded"),
     ],
 )
-def test_what_cannot_be_loaded(tmp_path, name, content, message):
+def test_models_that_cannot_be_loaded(tmp_path, name, content, message):
     path = tmp_path / name
     if content == "directory":
         path.mkdir()

@@ -143,7 +143,7 @@ def test_the_identity_covers_all_that_changes_features(tmp_path):
         ({"metadata": {"Image.NominalPixelRange": "x"}}, None, "unknown pixel range x"),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path, model, settings, message):
+def test_settings_that_do_not_fit_are_refused(tmp_path, model, settings, message):
     with pytest.raises(UserError, match=message):
         open_extractor(save(tmp_path, **model), features_input=settings)
 

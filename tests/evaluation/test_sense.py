@@ -1,4 +1,4 @@
-"""Does the distance change as a person would expect?"""
+"""The distance rises with noise, blur and lost classes."""
 
 import pathlib
 

@@ -8,7 +8,7 @@ from tests.evaluation.recipes import features
 
 
 @pytest.mark.parametrize("batch", [1, 7, 5000])
-def test_equals_numpy_whatever_the_batches(batch):
+def test_equals_numpy_for_any_batch_size(batch):
     values = features(0, 5000, 24) + 1e4
     streaming = StreamingStatistics()
     for start in range(0, 5000, batch):

@@ -1,4 +1,4 @@
-"""Figure 5, from the run directory of a small run."""
+"""Figure 5: its curves and its picture."""
 
 import json
 
@@ -7,23 +7,15 @@ from PIL import Image
 
 from experiments.figure5 import read_curves, read_runs
 from lada_tf.errors import UserError
+from tests.imports import ROOT
 from tests.runner import succeed
-from tests.small import SMALL_FLAGS
-
-
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory):
-    path = tmp_path_factory.mktemp("runs") / "run-0"
-    flags = "--total_images=16 --log_images=4 --sample_images=8 --eval_images=8"
-    flags += f" --eval_samples=32 --run_dir={path}"
-    succeed("lada_tf.train", *SMALL_FLAGS, *flags.split())
-    return path
 
 
 @pytest.mark.slow
-def test_figure5(run_dir, tmp_path):
+def test_figure5(tmp_path):
+    runs = [f"--runs=experiments/results/study/lada-{seed}.jsonl" for seed in (0, 1)]
     output = tmp_path / "figure5.png"
-    succeed("experiments.figure5", f"--runs={run_dir}", f"--output={output}")
+    succeed("experiments.figure5", *runs, f"--output={output}", directory=ROOT)
     assert Image.open(output).size == (1300, 400)
 
 
@@ -34,15 +26,16 @@ def test_curves_are_what_was_logged(tmp_path):
             {"images": 4, "FD (small classifier)": 9.0},
             {"images": 8, "g_grad_norm": 2.0, "d_grad_norm": 6.0},
         ]
-        text = "\n".join(map(json.dumps, lines))
-        (tmp_path / f"lada-{seed}.jsonl").write_text(text)
-    curves = read_curves(tmp_path / "lada-1.jsonl")
+        run = tmp_path / f"lada-{seed}"
+        run.mkdir()
+        (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    curves = read_curves(run / "metrics.jsonl")
     assert {name: curve.tolist() for name, curve in curves.items()} == {
         "g_grad_norm": [[4, 8], [2, 2]],
         "d_grad_norm": [[4, 8], [5, 6]],
         "distance": [[4], [9]],
     }
-    runs = read_runs([f"{tmp_path}/lada-*.jsonl"])
+    runs = read_runs([f"{tmp_path}/lada-*"])
     assert list(runs) == ["lada"]
     assert len(runs["lada"]["g_grad_norm"]) == 2
     with pytest.raises(UserError, match="no such run"):

@@ -1,4 +1,4 @@
-"""Commands that are killed at their operations on files, and started again."""
+"""Commands are killed at their file operations, and started again."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The rows of the paper's tables: all there, of the paper's cost, and they run."""
+"""The rows of the paper's tables are complete, have the paper's costs, and run."""
 
 import dataclasses
 import json

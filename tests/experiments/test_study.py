@@ -1,4 +1,4 @@
-"""The study of docs/ablations.md compares what is comparable."""
+"""The variants of the study in docs/ablations.md are comparable."""
 
 import re
 
@@ -45,12 +45,12 @@ def test_the_authors_configuration_is_ours():
     left_out = {"data", "resize", "total_images", "g_heads", "g_mlp_dim"}
     for field in set(vars(preset)) - left_out:
         assert getattr(again, field) == getattr(preset, field), field
-    # They name each stage's, we may name one for all.
+    # The authors give one value per stage. We may give one for all stages.
     assert set(again.g_heads) == set(preset.g_heads)
     assert set(again.g_mlp_dim) == set(preset.g_mlp_dim)
 
 
-def test_table_has_ends_of_distances_and_means_of_second_halves():
+def test_table_has_final_distances_and_means_of_second_halves():
     runs = {
         "lada": {
             "distance": [np.array([[4, 8], [9, 2]]), np.array([[4, 8], [9, 4]])],
@@ -65,7 +65,7 @@ def test_table_has_ends_of_distances_and_means_of_second_halves():
     ]
 
 
-def test_the_page_has_the_tables_of_what_was_logged():
+def test_tables_of_the_page_match_the_logs():
     page = (HERE.parents[1] / "docs/ablations.md").read_text()
     runs = read_runs([f"{RESULTS}/*.jsonl"])
     assert table(runs, VARIANTS, OURS) in page

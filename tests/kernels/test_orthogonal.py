@@ -13,7 +13,7 @@ from lada_tf.layers._common import initializer_config
 
 @pytest.mark.parametrize("shape", [(40, 7), (7, 40), (3, 3, 5, 8), (1, 1, 2, 32)])
 @pytest.mark.parametrize("traced", [False, True])
-def test_values_are_kerass(shape, traced):
+def test_values_equal_those_of_keras(shape, traced):
     ours = Orthogonal(gain=2.0, seed=3)
     draw = tf.function(ours) if traced else ours
     expected = keras.initializers.Orthogonal(gain=2.0, seed=3)(shape)

@@ -13,7 +13,7 @@ SHAPES = [(7, 3), (3,), (2, 2, 3)] * 2
 
 @pytest.fixture
 def as_on_gpu(monkeypatch):
-    """Take the kernels of a GPU, on the CPU."""
+    """Use the kernels for GPUs on the CPU."""
     monkeypatch.setattr(switch, "cpu_only_with_xla", lambda: False)
 
 

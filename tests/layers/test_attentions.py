@@ -32,7 +32,7 @@ def tokens(count=TOKENS):
 
 
 def built(layer, count=TOKENS):
-    """The layer with random weights: biases too, which Keras starts at zero."""
+    """Build the layer with random weights. Keras would start biases at zero."""
     layer.build((None, count, WIDTH))
     for weight in layer.weights:
         weight.assign(tf.random.normal(weight.shape) / 2)
@@ -114,7 +114,7 @@ def test_linformer_attends_to_projected_keys_and_values():
 
 
 def fastformer_equations(layer, x):
-    """The paper's equations, a head and a token at a time, in float64."""
+    """Compute the paper's equations per head and per token, in float64."""
     weights = {
         w.path.split("/", 1)[1]: w.numpy().astype(np.float64) for w in layer.weights
     }
@@ -200,7 +200,7 @@ class MeanAttention(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("name", [f"{__name__}:MeanAttention", "tests>MeanAttention"])
-def test_ones_own_attention_by_import_path_or_registered_name(name):
+def test_a_users_attention_by_import_path_or_registered_name(name):
     block = Ladaformer(HEADS, 16, norm="layer_norm", attention=name)
     assert block(tokens()).shape == (BATCH, TOKENS, WIDTH)
     assert type(block.attention).__name__ == "MeanAttention"
@@ -208,7 +208,7 @@ def test_ones_own_attention_by_import_path_or_registered_name(name):
 
 @pytest.fixture
 def payload(tmp_path, monkeypatch):
-    """A module that can be imported, and leaves a file when it is."""
+    """An importable module that creates a file when it is imported."""
     (tmp_path / "payload.py").write_text(
         "import pathlib, keras\n"
         "pathlib.Path(__file__).with_name('ran').touch()\n"
@@ -303,7 +303,7 @@ def test_masked_tokens_have_the_weight_0(name):
     np.testing.assert_allclose(output * kept, other * kept, **CLOSE)
     if name != "linformer":  # its number of tokens is fixed
         np.testing.assert_allclose(output[:, :5], layer(x[:, :5]), **CLOSE)
-    # Keras passes on the mask of the layer before, and the layer passes it on as well.
+    # Keras passes the mask of the previous layer, and the layer passes it on.
     masked = keras.layers.Masking()(x * kept)
     np.testing.assert_array_equal(layer(masked), layer(x * kept, mask=mask))
     assert layer(masked)._keras_mask is not None
@@ -375,7 +375,7 @@ def test_sizes_are_positive_integers(size):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("floatx", ["float16", "float64"])
 def test_other_floatx(name, floatx):
-    """Layers follow Keras' dtype, as its own layers do."""
+    """Layers have the dtype that Keras is set to, like Keras' own layers."""
     layer = make_attention(name, HEADS, "joint", "orthogonal", floatx)
     output, maps = layer(tokens(), return_attention_maps=True)
     assert (output.dtype, maps.dtype) == (floatx, "float32")

@@ -27,7 +27,7 @@ def test_common_behavior(tmp_path):
         {"trainable": False},
     ],
 )
-def test_it_is_kerass_with_leaky_relu_after_it(arguments, enabled):
+def test_it_equals_batch_normalization_and_leaky_relu_of_keras(arguments, enabled):
     """Outputs of three training steps, moving statistics, and inference after them."""
     ours = BatchNormLeakyReLU(**arguments)
     again = BatchNormLeakyReLU.from_config(ours.get_config())

@@ -35,7 +35,7 @@ def test_common_behavior(layer, input_shapes, expected_shape, tmp_path):
         {"kernel_size": (5, 3), "padding": "valid"},
     ],
 )
-def test_every_argument_means_what_it_means_in_keras(arguments, enabled, monkeypatch):
+def test_arguments_mean_the_same_as_in_keras(arguments, enabled, monkeypatch):
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 1)
     ours = FastConv2D(6, bias_initializer="random_normal", **arguments)
     keras_arguments = {"kernel_size": 3, "padding": "same", **arguments}
@@ -53,7 +53,7 @@ def test_every_argument_means_what_it_means_in_keras(arguments, enabled, monkeyp
 
 
 @pytest.mark.parametrize("name", ["strides", "dilation_rate", "groups", "padding"])
-def test_upsampling_refuses_what_it_would_ignore(name):
+def test_upsampling_refuses_arguments_that_it_does_not_support(name):
     with pytest.raises(TypeError, match=name):
         UpSamplingConv2D(4, **{name: 2})
 
@@ -63,7 +63,7 @@ def test_channels_first_is_refused():
         FastConv2D(4, data_format="channels_first")
 
 
-def test_upsampling_convolution_is_both_layers_in_sequence():
+def test_upsampling_convolution_equals_both_layers_in_sequence():
     layer = UpSamplingConv2D(5, bias_initializer="random_normal")
     x = tf.random.normal((2, 4, 3, 6))
     layer(x)

@@ -26,7 +26,7 @@ def test_a_pixel_shuffle_starts_as_nearest_upsampling(factor):
         ({"image_size": 32, "output_head": "patch"}, [2, 2]),
     ],
 )
-def test_each_layer_in_front_of_a_pixel_shuffle_of_a_generator(arguments, factors):
+def test_generators_use_icnr_before_each_pixel_shuffle(arguments, factors):
     generator = Generator(**SMALL, **arguments, icnr=True)
     generator.build()
     for block, factor in zip(generator.blocks, factors, strict=True):

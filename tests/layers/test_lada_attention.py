@@ -12,7 +12,7 @@ SIZE = WIDTH // HEADS
 
 
 def equations(layer, x):
-    """Equations 1-4, one head and one token at a time, in float64."""
+    """Compute equations 1-4 per head and per token, in float64."""
     weights = {
         w.path.split("/", 1)[1]: w.numpy().astype(np.float64) for w in layer.weights
     }
@@ -56,21 +56,14 @@ def test_equations(layer):
     np.testing.assert_array_equal(layer(x), output)
 
 
-def test_any_number_of_tokens(layer):
-    for tokens in (1, 5, 300):
+def test_any_number_of_tokens_in_one_graph(layer):
+    call = tf.function(layer, input_signature=[tf.TensorSpec((None, None, WIDTH))])
+    for tokens in (1, 3, 300):
         x = tf.random.normal((BATCH, tokens, WIDTH))
         output, maps = layer(x, return_attention_maps=True)
-        assert output.shape == x.shape
-        np.testing.assert_allclose(
-            tf.reduce_sum(maps, -1), np.ones((BATCH, HEADS)), 1e-5
-        )
-
-
-def test_unknown_number_of_tokens_in_a_graph(layer):
-    call = tf.function(layer, input_signature=[tf.TensorSpec((None, None, WIDTH))])
-    for tokens in (3, 17):
-        x = tf.random.normal((BATCH, tokens, WIDTH))
-        np.testing.assert_allclose(call(x), layer(x), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(call(x), output, rtol=1e-4, atol=1e-4)
+        sums = tf.reduce_sum(maps, -1)
+        np.testing.assert_allclose(sums, np.ones((BATCH, HEADS)), 1e-5)
 
 
 def test_permuting_tokens_permutes_the_output(layer):

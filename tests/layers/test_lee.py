@@ -22,7 +22,7 @@ def test_common_behavior(layer, input_shapes, expected_shape, tmp_path):
     run_layer_test(layer, input_shapes, expected_shape, tmp_path)
 
 
-def test_pixel_shuffle_is_tensorflows():
+def test_pixel_shuffle_equals_tensorflow():
     x = tf.random.normal(GRID)
     np.testing.assert_array_equal(PixelShuffle(2)(x), tf.nn.depth_to_space(x, 2))
 

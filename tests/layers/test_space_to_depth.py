@@ -14,7 +14,7 @@ def test_common_behavior(tmp_path):
     run_layer_test(SpaceToDepth(2), [GRID], (3, 3, 2, 64), tmp_path)
 
 
-def test_it_is_tensorflows():
+def test_it_equals_tensorflow():
     x = tf.random.normal(GRID)
     np.testing.assert_array_equal(SpaceToDepth(2)(x), tf.nn.space_to_depth(x, 2))
 

@@ -1,4 +1,4 @@
-"""Small networks of every kind, and what each of them must do."""
+"""Small networks of every kind, and checks that each must pass."""
 
 import keras
 import numpy as np

@@ -40,8 +40,3 @@ def test_the_example_of_its_card_runs():
     card = (BUNDLED / "portraits" / "README.md").read_text("utf-8")
     (variables,) = run_python_blocks(card)
     assert variables["images"].shape == (16, 32, 32, 3)
-
-
-def test_presets_without_weights_name_those_that_have_them():
-    with pytest.raises(ValueError, match="tiny"):
-        LadaGAN.from_preset("cifar10", load_weights=True)

@@ -1,4 +1,4 @@
-"""The cost table: parameters to the last one, FLOPs to 1 %, as the authors' code."""
+"""Costs equal those of the authors' code: parameters exactly, FLOPs within 1 %."""
 
 import pytest
 
@@ -41,14 +41,15 @@ def test_cost(preset, changes, g_count, g_flops, d_count, d_flops):
 
 @pytest.mark.slow
 def test_a_step_costs_what_its_passes_cost():
-    """G: forward twice, backward once; D: forward and backward, R1's as well."""
+    """Count the forward and backward passes of both networks, with R1's."""
     gan = LadaGAN.from_preset("tiny")
     gan.compile()
     g, d = count_flops(gan.generator), count_flops(gan.discriminator)
-    # D: real, fake, generated forward; back to the weights, for real and fake alone; to
-    # the images, twice as R1 goes through it, and for generated ones to G.
+    # Relative to a forward pass, gradients of the input cost 1 and of weights 1 more.
+    # G: 2 forward passes and a backward pass. D: 3 forward passes, a backward pass for
+    # real images and for fake ones, 1 + 2 for R1, and 1 for gradients of G's images.
     expected = g * (2 + 2) + d * (3 + 2 * 2 + 3 + 1)
-    # Less what LadaAttention saves on its equations, and the first layers' way back.
+    # LadaAttention needs fewer operations, and the first layers no input gradients.
     assert 0.85 * expected < count_step_flops(gan, 2) / 2 < 0.98 * expected
 
 

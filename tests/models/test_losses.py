@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lada_tf.models.losses import LOSSES, consistency, r1_penalty, total
+from lada_tf.models.losses import LOSSES, consistency, r1_penalty
 
 
 def test_adversarial_losses():
@@ -29,7 +29,3 @@ def test_consistency_is_the_mean_squared_difference():
     one, other = np.random.normal(size=(2, 3, 25)).astype("float32")
     expected = ((one - other) ** 2).mean()
     assert float(consistency(one, other)) == pytest.approx(expected, rel=1e-5)
-
-
-def test_total_adds_tensors_and_numbers():
-    assert float(total([np.float32(1.5), 0.0, np.float32(2.0)])) == 3.5

@@ -18,7 +18,7 @@ NAMES += ["directory"]
 
 
 class FakeExport:
-    """Linear in the latents."""
+    """Generates images that are linear in the latents."""
 
     latent_dim, image_size = 3, 8
 
@@ -79,7 +79,7 @@ def test_images_of_seeds_are_named_by_seed(generator, tmp_path):
     np.testing.assert_allclose(images["seed0007.png"], seventh, atol=1)
 
 
-def test_a_tar_says_what_an_image_is(generator, tmp_path):
+def test_a_tar_has_the_seed_of_each_image(generator, tmp_path):
     samples = Samples.of_seed(3, 2, truncation=0.5)
     write_samples(generator, samples, tmp_path / "a.tar")
     with tarfile.open(tmp_path / "a.tar") as archive:

@@ -189,7 +189,7 @@ def test_endings_of_other_formats_are_refused(name, format, export, tmp_path):
 
 @pytest.mark.parametrize("name", ["model", "model.keras"])
 def test_leftovers_of_killed_exports_are_removed(name, export, tmp_path):
-    """But not those of an export to a longer name."""
+    """Leftovers of an export to a longer name are kept."""
     left = tmp_path / f".{name}.0123456789ab.partial"
     (left / "variables").mkdir(parents=True)
     (tmp_path / f".{name}.md.0123456789ab.partial").write_text("")

@@ -1,4 +1,4 @@
-"""What strangers can reach of the demo page, without Gradio."""
+"""The guard in front of the demo page, without Gradio."""
 
 import asyncio
 import json
@@ -149,7 +149,7 @@ def test_only_numbers_and_names_reach_the_page(page):
     assert len(page.bodies) == 1
 
 
-def test_a_body_that_does_not_come_is_refused(page, monkeypatch):
+def test_a_missing_body_is_refused(page, monkeypatch):
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.01)
     assert page.status("POST", JOIN) == 408
 
@@ -175,7 +175,7 @@ def test_one_visitor_cannot_keep_others_out(page):
     assert page.status("POST", JOIN, CALL, client="5.6.7.8") == 200
 
 
-def test_the_rate_limit_does_not_believe_the_client(tmp_path):
+def test_the_rate_limit_ignores_forwarding_headers(tmp_path):
     page = Page(tmp_path, per_minute=3)
     forwarded = [{"x-forwarded-for": f"9.9.9.{i}"} for i in range(4)]
     assert [page.status("POST", JOIN, CALL, **h) for h in forwarded] == [200] * 3 + [

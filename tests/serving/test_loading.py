@@ -16,7 +16,7 @@ LATENTS = np.random.default_rng(0).standard_normal((2, 6)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def folder(gan, run_dir, tmp_path_factory):
-    """A directory with the same generator in every place; the run has it as best."""
+    """The same generator in every kind of source; in the run, as the best one."""
     folder = tmp_path_factory.mktemp("places")
     run = RunDirectory(folder / "run")
     run.start(RunDirectory(run_dir).read_preset(), {"seed": 0})
@@ -38,7 +38,7 @@ def folder(gan, run_dir, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def places(folder, gan, monkeypatch):
-    """Names of other places lead to the directory."""
+    """Find bundled models and those of the Hub in the directory."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(pretrained, "BUNDLED", folder / "bundled")
     hubs = {"hf://user/repo@v1": folder / "bundled" / "faces"}

@@ -1,4 +1,4 @@
-"""Facts about a served model; the tests of the servers send requests."""
+"""Versions and inputs of a served model. Tests of the servers send requests."""
 
 import shutil
 

@@ -23,6 +23,20 @@ def handlers():
     return [signal.getsignal(number) for number in SIGNALS]
 
 
+@pytest.fixture(autouse=True)
+def default_handlers():
+    """Set Python's handlers, since a shell ignores signals in the background."""
+    before = handlers()
+    for number in SIGNALS:
+        interrupts = number == signal.SIGINT
+        signal.signal(
+            number, signal.default_int_handler if interrupts else signal.SIG_DFL
+        )
+    yield
+    for number, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def saved():
     """Numbers of images at which a checkpoint was saved."""

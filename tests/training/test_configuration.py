@@ -112,7 +112,7 @@ def test_without_a_preset_every_field_is_needed():
         preset_from_settings({}, "flags.cfg")
 
 
-def test_a_folder_of_before_the_ablations_has_their_defaults():
+def test_a_run_of_an_earlier_version_has_the_defaults_of_new_fields():
     preset = get_preset("tiny", ema_decay=0.9)
     settings = parse_settings(flagfile_text(dataclasses.asdict(preset)))
     for name in ("g_attention", "g_norm", "g_mlp_residual", "lee_convolution"):

@@ -1,4 +1,4 @@
-"""More than one device: the same global batch is the same step."""
+"""Several devices: the same global batch gives the same step."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def test_replicas_make_the_steps_of_one_device():
     start, expected, metrics = in_process(1, True, 2)
     _, weights, first = in_process(2, True, 2)
     np.testing.assert_allclose(first, metrics, rtol=1e-5)
-    # Rounding, and what becomes of it where it decides a LeakyReLU's sign.
+    # Rounding errors grow where they change the sign at a LeakyReLU.
     np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-4)
     assert np.abs(expected - start).max() > 0.1
 

@@ -1,4 +1,4 @@
-"""Runs of strangers: `load_run` and `load_run_generator`."""
+"""Untrusted runs in `load_run` and `load_run_generator`."""
 
 import re
 
@@ -84,7 +84,7 @@ class Own(LadaAttention):
 
 
 @LOADERS
-def test_ways_to_load_an_own_attention(run, edit, load):
+def test_ways_to_load_a_users_attention(run, edit, load):
     name = f"{__name__}:Own"
     edit("g_attention", name)
     with pytest.raises(UserError, match=name):

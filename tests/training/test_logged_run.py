@@ -1,4 +1,4 @@
-"""What a run directory has logged is read as the diagnosis expects it."""
+"""The logs of a run directory, as the diagnosis reads them."""
 
 import json
 
@@ -43,12 +43,12 @@ def test_the_images_of_a_subset_are_counted(tmp_path):
     assert read_run(tmp_path).training_images == 50
 
 
-def test_a_run_with_an_attention_of_its_own_imports_nothing(tmp_path):
+def test_a_run_with_a_users_attention_imports_nothing(tmp_path):
     write_run(tmp_path, "", g_attention="absent_module:Attention")
     assert read_run(tmp_path).images_seen == 0
 
 
-def test_the_images_of_a_grid_are_split_like_they_were_tiled():
+def test_the_images_of_a_grid_are_split_as_they_were_tiled():
     images = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), np.uint8)
     picture = Image.fromarray(tile(images, columns=GRID_COLUMNS))
     np.testing.assert_array_equal(split_grid(picture), images)

@@ -180,8 +180,8 @@ def test_adam_continues_from_the_checkpoint(run):
         for slots in ("_momentums", "_velocities"):
             for a, b in zip(getattr(ours, slots), getattr(loaded, slots), strict=True):
                 difference = np.linalg.norm(np.asarray(a) - np.asarray(b))
-                # Two updates of Adam have magnified rounding to some 6 %; an order or a
-                # slot that is wrong gives a difference of the size of the moments.
+                # Two updates of Adam magnify rounding errors to about 6 %. A wrong
+                # order or slot gives a difference as large as the moments.
                 assert difference <= 0.2 * np.linalg.norm(b) + 1e-7
 
 

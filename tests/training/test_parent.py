@@ -65,13 +65,10 @@ def train(run_dir, init_from, **changes):
     preset = Parent.load(init_from).preset(**changes) if changes else PRESET
     options = TrainingOptions(seed=3, log_images=4, checkpoint_images=8)
     source = open_source("portraits", 32)
-    tf.config.run_functions_eagerly(True)  # tracing takes longer than the few steps
-    try:
-        return trainer.train(preset, source, run_dir, options, init_from=init_from)
-    finally:
-        tf.config.run_functions_eagerly(False)
+    return trainer.train(preset, source, run_dir, options, init_from=init_from)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("kind", ["run", "pretrained"])
 def test_a_run_starts_from_the_weights_of_its_parent(
     run, pretrained, tmp_path, monkeypatch, kind
@@ -107,6 +104,7 @@ def test_a_run_starts_from_the_weights_of_its_parent(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eagerly")
 def test_a_killed_fine_tune_resumes_bit_for_bit_without_its_parent(
     run, tmp_path, monkeypatch
 ):
@@ -129,15 +127,34 @@ def test_a_killed_fine_tune_resumes_bit_for_bit_without_its_parent(
     options = TrainingOptions(seed=3, log_images=4, checkpoint_images=8)
     shutil.rmtree(parent)
     source = open_source("portraits", 32)
-    tf.config.run_functions_eagerly(True)
-    try:
-        gan = trainer.train(preset, source, killed, options, init_from=parent)
-    finally:
-        tf.config.run_functions_eagerly(False)
+    gan = trainer.train(preset, source, killed, options, init_from=parent)
     assert gan.steps == 4
     whole = tmp_path / "whole"
     assert read_state(killed) == read_state(whole)
     assert (killed / "flags.cfg").read_bytes() == (whole / "flags.cfg").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["run", "pretrained"])
+def test_a_parent_of_bfloat16_has_the_weights_in_float32(tmp_path, kind):
+    gan = LadaGAN.from_preset(PRESET, precision="bfloat16")
+    if kind == "run":
+        gan.compile()
+        run = RunDirectory(tmp_path)
+        run.start(PRESET, {"seed": 0, "precision": "bfloat16"}, "portraits:1")
+        run.release_lock()
+        Checkpoints(run.checkpoints, gan).save()
+    else:
+        gan.save_pretrained(tmp_path, overwrite=True)
+    parent = Parent.load(tmp_path)
+    parent.check_fits(PRESET)
+    new = LadaGAN.from_preset(PRESET)
+    parent.copy_to(new)
+    assert new.discriminator.compute_dtype == "float32"
+    for ours, theirs in zip(
+        new.discriminator.weights, gan.discriminator.weights, strict=True
+    ):
+        assert ours.dtype == theirs.dtype == "float32"
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.slow

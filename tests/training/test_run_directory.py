@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.errors import UserError, WorkerLost
-from lada_tf.io import replacing, write_atomically
 from lada_tf.models import PRESETS
 from lada_tf.training.run_directory import RunDirectory
 from lada_tf.training.run_log import RunLog
@@ -141,7 +140,7 @@ def test_a_directory_with_other_files_is_unchanged(tmp_path):
 
 
 def test_a_first_start_that_was_interrupted_is_repeated(tmp_path, monkeypatch):
-    """Whatever it left behind, flags.cfg comes first."""
+    """flags.cfg is written first, so an interrupted start can be repeated."""
     path = tmp_path / "run"
 
     def fail(*_, **__):
@@ -150,7 +149,7 @@ def test_a_first_start_that_was_interrupted_is_repeated(tmp_path, monkeypatch):
     for function in ("os.replace", "pathlib.Path.mkdir", "os.fsync"):
         with monkeypatch.context() as patch:
             patch.setattr(function, fail)
-            failed = RunDirectory(path)  # as a traceback keeps it in a notebook
+            failed = RunDirectory(path)  # kept, as by a traceback in a notebook
             with pytest.raises(UserError, match=r"cannot be written \(No space"):
                 failed.start(PRESET, OPTIONS)
         if path.exists():
@@ -187,12 +186,6 @@ def test_check_finds_what_start_finds_and_writes_nothing(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=r"cannot be written \("):
             method(PRESET, OPTIONS)
     assert before == sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
-
-
-def test_settings_that_are_not_text_are_one_line(tmp_path):
-    (tmp_path / "flags.cfg").write_bytes(b"\xff\xfe--data=\n")
-    with pytest.raises(UserError, match=r"flags\.cfg: "):
-        RunDirectory(tmp_path).read_preset()
 
 
 def torn_flags(text, how):
@@ -310,28 +303,3 @@ def test_temporary_files_of_a_killed_process_are_deleted(tmp_path):
         path.touch()
     start_and_release(tmp_path, PRESET, OPTIONS)
     assert not any(path.exists() for path in left)
-
-
-def test_writers_of_one_path_do_not_share_a_temporary_file(tmp_path):
-    path = tmp_path / "file"
-    with replacing(path) as first, replacing(path) as second:
-        assert first != second
-        for temporary in (first, second):
-            with open(temporary, "w") as file:
-                file.write("content")
-    assert path.read_text() == "content"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, "old")
-
-    def fail(*_):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

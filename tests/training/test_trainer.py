@@ -18,9 +18,10 @@ from lada_tf.training.callbacks import ProgressBar
 from lada_tf.training.configuration import TrainingOptions
 from lada_tf.training.run import SEED_STRIDE
 from lada_tf.training.run_directory import RunDirectory, read_metrics
-from tests.small import SMALL
+from tests.small import SMALL, assert_equal
 from tests.training.run_state import read_state
 
+pytestmark = pytest.mark.usefixtures("eagerly")
 BAD_STEP = 3
 
 
@@ -33,13 +34,6 @@ def train(run_dir, total_images=32, **options):
     )
     preset = get_preset("tiny", **SMALL, total_images=total_images)
     return trainer.train(preset, open_source("portraits", 32), run_dir, options)
-
-
-@pytest.fixture(autouse=True)
-def _eagerly():
-    tf.config.run_functions_eagerly(True)  # tracing takes longer than the few steps
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture
@@ -84,8 +78,7 @@ def test_rollback_continues_with_another_seed_and_resumes(tmp_path, bad_seeds):
     bad_seeds.clear()
     resumed = train(tmp_path / "run", on_nonfinite="rollback")
     assert resumed.seed == SEED_STRIDE
-    for a, b in zip(straight.get_weights(), resumed.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_equal(straight.get_weights(), resumed.get_weights())
     metrics = [
         (tmp_path / n / "metrics.jsonl").read_text() for n in ("straight", "run")
     ]
@@ -231,8 +224,7 @@ def test_a_run_killed_in_an_evaluation_resumes_bit_for_bit(tmp_path, monkeypatch
 
     expected = train(tmp_path / "whole", 16, **options)
     plain = train(tmp_path / "plain", 16)  # measurements change no step
-    for one, other in zip(expected.weights, plain.weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_equal(expected.weights, plain.weights)
     lines = read_metrics(tmp_path / "whole" / "metrics.jsonl")
     assert sum("KID (small classifier)" in line for line in lines) == 4
     settings = RunDirectory(tmp_path / "whole").settings()

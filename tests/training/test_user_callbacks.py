@@ -1,11 +1,10 @@
-"""Callbacks of the user in `train`, and the loggers of other projects."""
+"""User callbacks in `train`, and loggers of other projects."""
 
 import json
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from lada_tf.data import open_source
 from lada_tf.errors import UserError
@@ -16,15 +15,8 @@ from lada_tf.training.configuration import TrainingOptions
 from lada_tf.training.user_callbacks import check_loggers, make_callback
 from tests.small import SMALL
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eagerly")]
 OPTIONS = TrainingOptions(log_images=8, sample_images=64, checkpoint_images=16)
-
-
-@pytest.fixture(autouse=True)
-def _eagerly():
-    tf.config.run_functions_eagerly(True)  # tracing takes longer than the few steps
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def train(run_dir, total_images=32, **arguments):

@@ -17,7 +17,8 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Playwright runs an event loop in this thread, where other tests call asyncio.run().
+@pytest.fixture(scope="package")
 def browser():
     program = shutil.which("chromium")
     assert program, "no chromium: apt install chromium"

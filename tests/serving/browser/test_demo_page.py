@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from PIL import Image
 
 from lada_tf.serving.saved_model import write_saved_model
+from tests.runner import free_ports
 
 # Records every address that the server's process connects to.
 WATCH = """
@@ -35,15 +35,13 @@ def demo(run_dir, generator, tmp_path_factory):
     (folder / "sitecustomize.py").write_text(WATCH)
     exported = folder / "model" / "7"
     write_saved_model(generator, exported)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     (folder / "tmp").mkdir()
     log = folder / "log"
     command = [sys.executable, "-m", "lada_tf.demo", f"--run_dir={run_dir}"]
     command += [f"--model={exported}", f"--port={port}", "--requests_per_minute=200"]
     environment = os.environ | {
-        # These must not open anything.
+        # The page must ignore these settings of Gradio.
         "GRADIO_ALLOWED_PATHS": "/",
         "GRADIO_SHARE": "True",
         "GRADIO_MCP_SERVER": "True",
@@ -69,8 +67,8 @@ def demo(run_dir, generator, tmp_path_factory):
     assert process.wait(timeout=30) == 0
     assert not list((folder / "tmp").glob("*lada_tf*"))
     assert not (folder / "connections").exists()
-    # Gradio prints a traceback for each rejected request, and if it writes an image to
-    # its cache again while it sends the same file. There must be no others.
+    # Gradio prints a traceback when it rejects a request, and when it rewrites a cached
+    # image that it is sending. There must be no others.
     lines = log.read_text().splitlines()
     known = ("gradio.exceptions.Error", "h11._util.LocalProtocolError: Too much data")
     expected = [line for line in lines if line.startswith(known)]
@@ -103,18 +101,20 @@ def fill(page, label, value):
     page.keyboard.press("Tab")
 
 
-def wait_for_another(page, locator, before):
-    """Wait until an <img> shows another picture, and return it."""
+def wait_for(page, locator, condition):
+    """Wait until an <img> shows a picture for which the condition holds. Return it."""
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        now = pixels(page, locator)
-        if now.shape != before.shape or (now != before).any():
-            return now
+    while not condition(now := pixels(page, locator)):
+        assert time.monotonic() < deadline, locator
         page.wait_for_timeout(200)
-    raise AssertionError(f"{locator} did not change")
+    return now
 
 
-def test_gallery_shows_the_images_of_a_seed_and_of_another(page, run_dir):
+def wait_for_another(page, locator, before):
+    return wait_for(page, locator, lambda now: not np.array_equal(now, before))
+
+
+def test_gallery_shows_the_images_of_each_seed(page, run_dir):
     screenshot(page, "gallery")
     first = pixels(page, ".grid-wrap img")
     assert first.shape == (128, 128, 3)
@@ -122,8 +122,7 @@ def test_gallery_shows_the_images_of_a_seed_and_of_another(page, run_dir):
     wait_for_another(page, ".grid-wrap img", first)
     page.get_by_label("Seed").fill("0")
     page.keyboard.press("Tab")
-    page.wait_for_timeout(3000)
-    np.testing.assert_array_equal(pixels(page, ".grid-wrap img"), first)
+    wait_for(page, ".grid-wrap img", lambda now: np.array_equal(now, first))
     fill(page, "Images", 5)
     page.wait_for_function("document.querySelectorAll('.grid-wrap img').length == 5")
 
@@ -140,7 +139,7 @@ def test_other_models_are_named_by_their_folders(page):
     assert np.abs(again - first).max() <= 1
 
 
-def test_two_clicks_choose_the_ends_of_a_way(page):
+def test_two_clicks_choose_the_images_to_interpolate(page):
     page.locator(".grid-wrap button.thumbnail-item").nth(4).click()
     page.wait_for_timeout(2000)
     page.keyboard.press("Escape")
@@ -185,7 +184,7 @@ def test_attention_of_each_stage_and_head(page):
     screenshot(page, "attention")
 
 
-def test_files_of_a_gallery(page, generator):
+def test_downloads_are_a_picture_and_its_record(page, generator):
     page.get_by_role("button", name="Prepare files").click()
     links = page.locator("a[download]")
     links.nth(1).wait_for()
@@ -203,7 +202,7 @@ def test_files_of_a_gallery(page, generator):
 
 
 @pytest.mark.parametrize("seed", ["-1", "99999999999"])
-def test_a_seed_that_is_none_is_refused_in_words(page, seed):
+def test_an_invalid_seed_shows_a_message(page, seed):
     page.get_by_label("Seed").fill(seed)
     page.keyboard.press("Tab")
     page.get_by_text("Seed").first.wait_for()
@@ -235,7 +234,7 @@ def answer(demo, path, data=None, **headers):
         "openapi.json",
     ],
 )
-def test_routes_that_the_page_does_not_use(demo, path):
+def test_routes_that_the_page_does_not_use_are_absent(demo, path):
     assert answer(demo, path)[0] == 404
 
 
@@ -245,7 +244,7 @@ def test_nothing_can_be_uploaded(demo):
     assert answer(demo, "gradio_api/upload", body, **kind)[0] == 404
 
 
-def test_a_call_of_the_page_from_elsewhere(demo):
+def test_calls_from_pages_of_other_hosts_are_refused(demo):
     call = {"data": ["small", 0, 3], "fn_index": 1, "session_hash": "a"}
     run, kind = "gradio_api/queue/join", {"Content-Type": "application/json"}
     body = json.dumps(call).encode()

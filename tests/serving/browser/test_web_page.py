@@ -59,7 +59,7 @@ def check(shown, generator, latent):
     assert np.abs(shown - expected).mean() < 1
 
 
-def test_the_browser_makes_the_generators_images(page, generator):
+def test_the_browser_generates_the_same_images(page, generator):
     screenshot(page, "web")
     assert page.locator("#gallery canvas").count() == 24
     drawn = latents(page, 0, 24)
@@ -93,7 +93,7 @@ def test_other_seeds_are_refused(page):
 
 
 @pytest.mark.parametrize("arc", [True, False])
-def test_two_clicks_and_the_way_between_them(page, generator, arc):
+def test_two_clicks_choose_the_images_to_interpolate(page, generator, arc):
     page.locator("#gallery canvas").nth(3).click()
     page.locator("#gallery canvas").nth(9).click()
     page.get_by_label("along an arc").set_checked(arc)

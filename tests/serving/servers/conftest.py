@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from lada_tf.serving.grpc_service import PredictionService, grpc_server
 from lada_tf.serving.rest import RestService, rest_server
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.serving.served_model import PredictionQueue
+from tests.runner import free_ports
 
 
 @pytest.fixture(scope="session")
@@ -48,16 +48,6 @@ def server(generator, tmp_path_factory):
 def free_port():
     (port,) = free_ports(1)
     return port
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def wait_until_ready(process, url):
@@ -124,7 +114,7 @@ class FakePredictor:
 
 @pytest.fixture
 def fake(monkeypatch):
-    """Return a server of a `FakePredictor` in a thread: 1 of at most 4 requests runs.
+    """Serve a `FakePredictor` in a thread, with a queue of 4 requests that run in turn.
 
     Clients have 0.5 s for each step, and a stop takes at most 1 s.
     """

@@ -1,4 +1,4 @@
-"""Slow and departed clients, a full queue, and the end, on a server in this process."""
+"""Slow clients, a full queue and shutdown, on a server in this process."""
 
 import socket
 import threading
@@ -72,7 +72,7 @@ def test_slow_clients_are_disconnected(data, answer, fake, connect):
 @pytest.mark.parametrize(
     "start", [HEADER + b"a: ", HEADER + b"Content-Length: 999\r\n\r\n"]
 )
-def test_a_byte_now_and_then_does_not_help(start, fake, connect):
+def test_slow_senders_are_disconnected(start, fake, connect):
     slow = connect(start)
 
     def is_disconnected():
@@ -86,7 +86,7 @@ def test_a_byte_now_and_then_does_not_help(start, fake, connect):
 
 @pytest.mark.parametrize("count", [1, 4])
 def test_slow_readers_are_disconnected(count, fake, connect):
-    """Also those that send more requests and read no answer."""
+    """Also clients that send several requests and read no answer."""
     fake.model.size = 4 * 10**6
     fake.model.go_on.set()
     client = connect(WHOLE * count)

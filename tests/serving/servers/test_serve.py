@@ -1,4 +1,4 @@
-"""Errors of the serve command."""
+"""The serve command as a process: sources, mistakes and signals."""
 
 import asyncio
 import json
@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from lada_tf.serving.grpc_service import PredictionService, grpc_server
-from tests.serving.servers.conftest import free_ports, wait_until_ready
+from tests.runner import free_ports
+from tests.serving.servers.conftest import wait_until_ready
 
 
 @pytest.mark.parametrize(
@@ -39,18 +40,26 @@ def test_mistakes_exit_with_2_and_one_line(change, message, server):
     assert "Traceback" not in result.stderr
 
 
-def test_a_run_is_converted_and_served(run_dir, tmp_path):
+@pytest.mark.parametrize("source", ["run", "portraits", "file"])
+def test_a_generator_is_converted_and_served(source, generator, run_dir, tmp_path):
+    file = tmp_path / "faces.keras"
+    generator.save(file)
+    model, name = {
+        "run": (run_dir, "small"),
+        "portraits": ("portraits", "portraits"),
+        "file": (file, "faces.keras"),
+    }[source]
     rest_port, grpc_port = free_ports(2)
-    command = [sys.executable, "-m", "lada_tf.serve", f"--run_dir={run_dir}"]
+    command = [sys.executable, "-m", "lada_tf.serve", f"--model={model}"]
     command += [f"--rest_port={rest_port}", f"--grpc_port={grpc_port}"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     process = subprocess.Popen(command, env=environment)
     try:
         url = f"http://127.0.0.1:{rest_port}"
         wait_until_ready(process, url)
-        body = {"signature_name": "generate", "inputs": {"seed": 1, "num_images": 2}}
-        body["inputs"]["truncation"] = 1.0
-        path = f"{url}/v1/models/small:predict"
+        inputs = {"seed": 1, "num_images": 2, "truncation": 1.0}
+        body = {"signature_name": "generate", "inputs": inputs}
+        path = f"{url}/v1/models/{name}:predict"
         answer = json.load(urllib.request.urlopen(path, json.dumps(body).encode()))
         assert np.shape(answer["outputs"]) == (2, 32, 32, 3)
         assert not list(tmp_path.glob("lada_tf*"))
@@ -71,7 +80,7 @@ def test_grpc_listens_on_an_ipv6_address(free_port):
     asyncio.run(serve())
 
 
-def test_the_second_signal_ends_it_at_once(server):
+def test_a_second_signal_ends_the_server_at_once(server):
     rest_port, grpc_port = free_ports(2)
     ports = [f"--rest_port={rest_port}", f"--grpc_port={grpc_port}"]
     with subprocess.Popen([*server.command, *ports]) as process:
