@@ -58,8 +58,10 @@ def check_samples_output(
             f"output={output}: {len(samples):,} images are too many for a {ending} (at "
             f"most {MAX_IN_MEMORY:,}). Choose .mp4, .npz, .zip, .tar or a directory"
         )
-    if not ending and os.path.isdir(output):
-        others = [n for n in user_files(output) if not OUR_NAMES.fullmatch(n)]
+    if not ending and os.path.isdir(output) and user_files(output):
+        # The directory will be replaced, and its hidden files with it.
+        names = sorted(set(os.listdir(output)) - {".DS_Store"})
+        others = [name for name in names if not OUR_NAMES.fullmatch(name)]
         if others:
             raise UserError(
                 f"output={output}: contains {others[0]!r}, which is not a generated "

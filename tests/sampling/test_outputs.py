@@ -159,12 +159,13 @@ def test_interrupted_outputs_are_absent(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
-def test_files_of_the_user_in_a_directory_are_kept(generator, tmp_path):
-    for name in ("notes.txt", "000007.png"):
-        (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"contains 'notes\.txt'"):
+@pytest.mark.parametrize("name", ["notes.txt", ".git"])
+def test_files_of_the_user_in_a_directory_are_kept(generator, tmp_path, name):
+    for file in (name, "000007.png"):
+        (tmp_path / file).touch()
+    with pytest.raises(UserError, match=f"contains '{name}'"):
         write_samples(generator, Samples.of_seed(0, 2), tmp_path, overwrite=True)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["000007.png", "notes.txt"]
+    assert {p.name for p in tmp_path.iterdir()} == {"000007.png", name}
 
 
 @pytest.mark.parametrize(
