@@ -86,6 +86,11 @@ def check(
     if parent := open_parent(init_from, directory, options.seed):
         parent.check_fits(preset)
     check_sizes(preset)
+    if preset.freeze_d and not init_from:
+        raise UserError(
+            f"freeze_d={preset.freeze_d}: without init_from, random stages would be "
+            "frozen. Set init_from, or freeze_d=0"
+        )
     if distribution.is_chief(strategy):
         _open_extractor(_choose_features(options, preset), source)
         fingerprint = source.fingerprint if source is not None else ""
