@@ -40,7 +40,8 @@ TILE, COLUMNS, ROWS = 96, 12, 2  # side of an image in the picture, and their nu
 RULE = (
     f"Near duplicates, mirrored or not, differ in at most {MAX_HASH_DISTANCE} of "
     f"{HASH_BITS} bits of their pHash and by an RMS of at most {MAX_RMS} levels as "
-    f"gray images of {GRAY_SIDE}x{GRAY_SIDE} without their mean brightness."
+    f"gray images of {GRAY_SIDE}x{GRAY_SIDE} without their mean brightness. Their mean "
+    f"brightness differs by at most {MAX_BRIGHTNESS} levels."
 )
 
 
