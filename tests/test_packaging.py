@@ -252,7 +252,7 @@ def test_extras_in_messages_and_pages_are_quoted_and_exist():
     """Shells such as zsh expand unquoted brackets."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    known = set(config["options.extras_require"]) | {"{form.extra}"}
+    known = set(config["options.extras_require"]) | {"{form.extra}", "{name}"}
     paths = [
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/**/*.md"),
