@@ -1,9 +1,10 @@
-"""Train LadaGAN as any Keras model: images of a directory, callbacks, save, export.
+"""Train LadaGAN with Keras: a directory of images, callbacks, save, export.
 
-    python examples/keras_fit.py --images=photos --output=trained
+    python examples/keras_fit.py --images=photos --output=trained --epochs=50
 
-The directory has images, of any size, or a directory of images for each class. For a
-longer run that survives interruptions bit for bit, use `lada-tf train`.
+The directory or its subdirectories contain images of any size. The `tiny` preset needs
+about 40,000 images seen, for example 50 epochs of 800. For long runs, use
+`lada-tf train`.
 """
 
 import argparse
@@ -22,7 +23,16 @@ def main(
     batch_size: int = 16,
     **changes,
 ) -> dict[str, float]:
-    """Train, and return the values of the best epoch. `changes` are of the preset."""
+    """Train, and return the metrics of the best epoch.
+
+    Args:
+        images: directory of images; a fifth of them is for validation.
+        output: directory for the best model, its export, 16 images and the log.
+        preset: name of a preset.
+        epochs: number of passes over the training images.
+        batch_size: images per step.
+        **changes: fields of the preset to replace.
+    """
     output = pathlib.Path(output)
     output.mkdir(parents=True, exist_ok=True)
     gan = lada_tf.LadaGAN.from_preset(preset, **changes)
@@ -41,7 +51,7 @@ def main(
     rescale = keras.layers.Rescaling(1 / 127.5, -1)  # [0, 255] to [-1, 1]
     train, validation = train.map(rescale), validation.map(rescale)
 
-    gan.compile(features="small_classifier")  # of val_kid and val_fd
+    gan.compile(features="small_classifier")  # features for val_kid and val_fd
     best_file = output / "best.keras"
     gan.fit(
         train,
@@ -59,7 +69,7 @@ def main(
     )
 
     best = keras.saving.load_model(best_file)
-    best.export(output / "generator")  # a SavedModel, latents to images
+    best.export(output / "generator")  # a SavedModel: latents in, images out
     samples = best.predict(best.sample_latents(16))
     for i, image in enumerate(samples):
         keras.utils.save_img(output / f"{i:02}.png", (image.clip(-1, 1) + 1) * 127.5)
