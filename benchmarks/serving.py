@@ -237,8 +237,8 @@ def tables(report: dict) -> list[list[dict[str, str]]]:
             "export": name,
             "MB": f"{export['megabytes']:.1f}",
             "start, s": f"{export['start_seconds']:.1f}",
-            "max error": f"{export['max_error']:.1e}",
-            "mean error": f"{export['mean_error']:.1e}",
+            "max error": f"{export['max_error']:.2g}",
+            "mean error": f"{export['mean_error']:.2g}",
             "FD (small classifier)": (
                 "" if export["distance"] is None else f"{export['distance']:.4f}"
             ),
