@@ -241,8 +241,8 @@ class ImageTrainer(keras.Model):
         Args:
             x: array, `tf.data.Dataset`, or another source of batches. Labels are
                 ignored.
-            callbacks: Keras callbacks. A callback that sets the learning rate scales
-                the learning rates of both optimizers.
+            callbacks: Keras callbacks. Those that change the learning rate change it in
+                each of the two optimizers.
             validation_data: images to `evaluate` after each epoch. They do not change
                 the random numbers of training.
             **kwargs: the other arguments of `keras.Model.fit`.
