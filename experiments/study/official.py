@@ -5,8 +5,8 @@
     official/bin/pip install tensorflow==2.13.1 pillow scipy tqdm
     python -m experiments.study.official --checkout=LadaGAN --python=official/bin/python
 
-Trains the authors' networks with their step and the settings of `lada.cfg`, with three
-seeds. Evaluates their images as our training does. Writes the metrics to
+Train the authors' networks with their step and the settings of `lada.cfg`, with three
+seeds. Evaluate their images as our training does. Write the metrics to
 experiments/results/study, next to ours.
 
 Cost: 1,000 steps of 16 images, about six minutes per seed on one CPU core.
