@@ -7,9 +7,10 @@
         --ways="TF32 graph"              # a trial on a CPU
 
 The first preset runs in each way of `WAYS`, the others in the fastest of these ways.
-Each row has its own time limit, so a slow compilation cannot use the time of the other
-rows. The report is written after each row. A row that fails or exceeds its limit has an
-`error`. The last rows are left out if no time is left.
+With `--official`, the authors' code follows. The last row trains the first preset with
+`--strategy=mirrored`. Each row has its own time limit, so a slow compilation cannot use
+the time of the other rows. The report is written after each row. A row that fails or
+exceeds its limit has an `error`. The last rows are left out if no time is left.
 
 "untuned" is XLA without its search for the fastest kernels. "warm" starts the previous
 way again, with the compiled programs in the cache that XLA keeps on disk. "first step"
@@ -164,8 +165,10 @@ def cells(row: dict, rows: list[dict]) -> dict[str, str]:
 
 if __name__ == "__main__":
     define_official_flags()
-    flags.DEFINE_list("presets", ["cifar10", "ffhq128", "celeba64"], "Presets.")
-    flags.DEFINE_list("ways", list(WAYS), "Ways of the first preset, see WAYS.")
+    flags.DEFINE_list(
+        "presets", ["cifar10", "ffhq128", "celeba64"], "Train these presets."
+    )
+    flags.DEFINE_list("ways", list(WAYS), "Train the first preset in these ways.")
     flags.DEFINE_integer("batch_size", None, "Batch size. Default: the preset's.")
     flags.DEFINE_float("seconds", 690.0, "Time for everything.")
     flags.DEFINE_float("turn_seconds", 2.0, "Minimum length of a turn.")

@@ -11,9 +11,10 @@ the images.
 
 Our side is the preset of the same image size. Each step trains both networks with R1
 and updates the EMA generator. `ffhq128` also has bCR; `bedroom128` has the same
-networks without bCR. Their side is its `Trainer` with the options of its command and
-one batch of our size per step: hinge loss, reconstruction of the real images, a
-gradient penalty every fourth step, and an EMA update every tenth.
+networks without bCR. The other side is the `Trainer` of lightweight-gan, with the
+options of its command and one batch of our size per step. It has the hinge loss,
+reconstruction of the real images, a gradient penalty every fourth step, and an EMA
+update every tenth.
 """
 
 from lada_tf import app  # first: it imports TensorFlow without its log lines

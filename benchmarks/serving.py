@@ -8,8 +8,8 @@ its own runtime and timed on the same latents. The server is `lada-tf serve`, an
 process on this machine. All take turns, and "×" compares the medians: below 1 is faster
 than TensorFlow.
 
-"start" is the time from the start of a process to its first image, with imports, and
-without lada_tf except for Keras files. The server's start ends when it is ready.
+"start" is the time from the start of a process to its first image, with imports. Only
+Keras files need lada_tf. The server's start ends when it is ready.
 """
 
 from lada_tf import app  # first: it imports TensorFlow without its log lines
@@ -268,6 +268,6 @@ def tables(report: dict) -> list[list[dict[str, str]]]:
 
 if __name__ == "__main__":
     flags.DEFINE_string("preset", "cifar10", "Preset, with random weights.")
-    flags.DEFINE_integer("turns", 7, "Turns.", lower_bound=1)
+    flags.DEFINE_integer("turns", 7, "Turns per model.", lower_bound=1)
     flags.DEFINE_string("output", None, "JSON file to write.")
     app.run(main)

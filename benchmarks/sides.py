@@ -12,9 +12,9 @@ from lada_tf.training.official_checkpoint import LOSSES
 
 def define_flags(presets: list[str], turns: int, seconds: float) -> None:
     """Define the flags of a benchmark whose sides take turns, with these defaults."""
-    flags.DEFINE_list("presets", presets, "Presets.")
+    flags.DEFINE_list("presets", presets, "Measure these presets.")
     flags.DEFINE_integer("turns", turns, "Turns per side.", lower_bound=1)
-    flags.DEFINE_float("seconds", seconds, "Minimum length of a turn.")
+    flags.DEFINE_float("seconds", seconds, "Minimum length of a turn in seconds.")
     flags.DEFINE_string("output", None, "JSON file to write.")
 
 

@@ -92,6 +92,9 @@ if __name__ == "__main__":
     define_official_flags()
     flags.DEFINE_bool("jit_compile", False, "Compile our step with XLA.")
     flags.DEFINE_enum(
-        "precision", "float32", ["float32", "bfloat16"], "Arithmetic of our networks."
+        "precision",
+        "float32",
+        ["float32", "bfloat16"],
+        "Compute in this dtype.",
     )
     app.run(main)

@@ -21,8 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
+from lada_tf import app
 from tests.small import SMALL, SMALL_FLAGS
 
 KILLS = flags.DEFINE_integer("kills", 50, "Number of kills.", lower_bound=1)
@@ -32,8 +33,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Seed of the random moments.")
 INTERVALS = ("--log_images=8", "--sample_images=80", "--checkpoint_images=12")
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     moments = random.Random(SEED.value)
     with tempfile.TemporaryDirectory() as directory:
         uninterrupted = Path(directory) / "uninterrupted"

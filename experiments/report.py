@@ -46,7 +46,7 @@ def report(rows: list[Row], runs: Path, smoke: bool) -> str:
     ]
     for row in rows:
         for protocol, paper in row.metrics.items():
-            measured = _measured(runs / row.name / f"{protocol}.json")
+            measured = measured_metrics(runs / row.name / f"{protocol}.json")
             # A distance over features other than FID's has another name.
             distance = next(
                 (name for name in measured if name.startswith(("FID", "FD"))), "FID"
@@ -59,10 +59,11 @@ def report(rows: list[Row], runs: Path, smoke: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _measured(path: Path) -> dict[str, float]:
-    return (
-        json.loads(path.read_text(encoding="utf-8"))["metrics"] if path.exists() else {}
-    )
+def measured_metrics(path: Path) -> dict[str, float]:
+    """Return the metrics in a file of `experiments.run`; empty if it does not exist."""
+    if not path.exists():
+        return {}
+    return json.loads(path.read_text(encoding="utf-8"))["metrics"]
 
 
 def _cell(measured: float | None, paper: float | None, name: str = "") -> str:

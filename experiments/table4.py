@@ -10,11 +10,11 @@ from lada_tf import app  # first: it imports TensorFlow without its log lines
 
 # isort: split
 import csv
-import json
 from pathlib import Path
 
 from absl import flags
 
+from experiments.report import measured_metrics
 from experiments.rows import EXPERIMENTS, rows_named
 
 DATA = {
@@ -45,10 +45,8 @@ def table(runs: Path) -> str:
             source = f"arXiv:2401.09596, {protocol}"
             lines.append(f"| {data} | LadaGAN | {figures['FID']:.2f} | {source} |")
             scores = runs / row.name / f"{protocol}.json"
-            ours = "—"
-            if scores.exists():
-                metrics = json.loads(scores.read_text(encoding="utf-8"))["metrics"]
-                ours = f"{metrics['FID']:.2f}" if "FID" in metrics else "—"
+            metrics = measured_metrics(scores)
+            ours = f"{metrics['FID']:.2f}" if "FID" in metrics else "—"
             lines.append(f"| {data} | lada_tf | {ours} | {scores} |")
     return "\n".join(lines)
 

@@ -2,18 +2,21 @@
 
     python scripts/bundle_portraits.py --output=runs
 
-The first run trains with the settings of `tiny`. The second run starts from the weights
-of the first, with translated images, half the learning rates and a slower EMA. This
-removes most of the noise. We chose its length by the KID of 5,000 images (`lada-tf
-evaluate --all_checkpoints`): later checkpoints were no better. Run it again to resume.
+The first run trains with the settings of `tiny`. The second run starts from these
+weights, with translated images, half the learning rates and a slower EMA. It removes
+most of the noise from the images. We chose its length by the KID of 5,000 images
+(`lada-tf evaluate --all_checkpoints`): later checkpoints were no better.
+
+Run the command again to resume.
 """
 
 import subprocess
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
+from lada_tf import app
 from lada_tf.models.pretrained import BUNDLED
 from lada_tf.serving.model_card import describe_model
 from lada_tf.training import load_run
@@ -37,8 +40,7 @@ lada-tf sample --model=portraits --output=grid.png
 OUTPUT = flags.DEFINE_string("output", "runs", "Directory of the two runs.")
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main() -> None:
     start = Path(OUTPUT.value, "portraits-start")
     final = Path(OUTPUT.value, "portraits")
     run("train", "--preset=tiny", "--total_images=48000", f"--run_dir={start}")

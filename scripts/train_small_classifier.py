@@ -5,8 +5,8 @@ python -m scripts.train_small_classifier --labels=train-labels-idx1-ubyte.gz \
 
 Needs Debian's package `dataset-fashion-mnist`. Two tasks share the features. The first
 is Fashion-MNIST's ten classes, in random colors. The second is to recognize each of the
-997 portraits under shifts, flips and scaling. This needs color. Each portrait is a
-class (Dosovitskiy et al. 2014).
+997 portraits under shifts, flips and scaling, so that the features see color. Each
+portrait is a class (Dosovitskiy et al. 2014).
 """
 
 import gzip

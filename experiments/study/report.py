@@ -9,11 +9,11 @@ the authors'. Figures are means over the seeds, with their range.
 
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 from PIL import Image
 
 from experiments.figure5 import PANELS, plot, read_runs
+from experiments.seeds import mean_and_range
 from experiments.study.train import ATTENTIONS, RESULTS, VARIANTS
 from lada_tf import app
 
@@ -65,15 +65,11 @@ def table(runs, variants, metrics: dict[str, str]) -> str:
         for metric in metrics:
             curves = [curve[1] for curve in runs[name][metric]]
             if metric == "distance":
-                cells.append(_spread([curve[-1] for curve in curves]))
+                cells.append(mean_and_range([curve[-1] for curve in curves]))
             else:
-                cells.append(_spread([c[len(c) // 2 :].mean() for c in curves]))
+                cells.append(mean_and_range([c[len(c) // 2 :].mean() for c in curves]))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _spread(values: list[float]) -> str:
-    return f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def _plot_grids(output: Path) -> None:

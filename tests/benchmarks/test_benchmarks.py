@@ -61,10 +61,7 @@ def test_launches_count_operations_that_move_data():
         return tf.reshape(tf.exp(tf.matmul(x, x)), (-1,))
 
     x = tf.ones((4, 4))
-    row = launches.count_graph(tf.function(function, autograph=False), x)
-    assert (row["graph_ops"], row["xla_clusters"]) == (2, 0)
-    hlo = launches.count_hlo(tf.function(function, jit_compile=True), x)
-    assert hlo["entry"] == {"fusions": 1, "library_calls": 1}
+    assert launches.count_operations(tf.function(function, autograph=False), x) == 2
 
 
 def test_ratios_are_of_medians_with_the_extremes_of_the_turns():
