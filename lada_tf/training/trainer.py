@@ -237,9 +237,7 @@ def train(
     return gan
 
 
-def _check_freeze(
-    preset: Preset, init_from: str | os.PathLike | Parent | None
-) -> None:
+def _check_freeze(preset: Preset, init_from: str | os.PathLike | Parent | None) -> None:
     """Raise a UserError if `freeze_d` would freeze random stages."""
     if preset.freeze_d and not init_from:
         raise UserError(
