@@ -305,7 +305,7 @@ def _open_training_images(
         _check_data_of_run(run.path, data)
     if not data or is_reference(data):
         raise UserError(
-            f"real={data}: memorization needs the training images. Set real to their "
+            "memorization needs the training images. Set real=SOURCE to their "
             "directory or file, not to statistics"
         )
     with naming_argument(name):

@@ -56,7 +56,7 @@ GRACE_SECONDS = 6
 
 def main() -> None:
     try:
-        from lada_tf.serving import grpc_service, rest  # noqa: F401
+        from lada_tf.serving import grpc_service, rest_server  # noqa: F401
     except ImportError as error:
         raise UserError(f"{error}. Run: pip install 'lada_tf[serve]'") from error
 
@@ -99,7 +99,8 @@ def _open(source: str) -> ServedModel:
 async def _serve(model: ServedModel, name: str, host: str) -> NoReturn:
     """Serve until a signal arrives, and exit."""
     from lada_tf.serving.grpc_service import PredictionService, grpc_server
-    from lada_tf.serving.rest import RestService, rest_server
+    from lada_tf.serving.rest import RestService
+    from lada_tf.serving.rest_server import rest_server
 
     max_bytes = FLAGS.max_request_mb * 2**20
     url_host = f"[{host}]" if ":" in host else host  # an IPv6 address

@@ -83,6 +83,7 @@ class _DownloadBar(tqdm):
     def __init__(self, *args: Any, **kwargs: Any):
         from huggingface_hub.utils import are_progress_bars_disabled
 
+        kwargs.pop("name", None)  # some versions pass it, but tqdm does not accept it
         kwargs |= {"disable": are_progress_bars_disabled() or None, "leave": False}
         super().__init__(*args, **kwargs)
 

@@ -82,7 +82,7 @@ class OptimizerStep:
         activations of all micro-batches would be in memory at once.
         """
         if self.num_shards > 1:
-            _check_divisible(batch, self.num_micro_batches)
+            batch = _divisible(batch, self.num_micro_batches)
         for i, rows in enumerate(tf.split(batch, self.num_micro_batches)):
             shard = Shard(self.replica * self.num_micro_batches + i, self.num_shards)
             with tf.control_dependencies(self.gradients):
@@ -156,13 +156,15 @@ def indivisible_batch(num_micro_batches: int) -> str:
     )
 
 
-def _check_divisible(batch, num_micro_batches):
-    """Refuse a batch that is empty or cannot be split evenly, also in the graph."""
+def _divisible(batch, num_micro_batches):
+    """Return the batch. Refuse it if it is empty or cannot be split evenly."""
     message = indivisible_batch(num_micro_batches)
     size = batch.shape[0]
     if size is None:
         size = tf.shape(batch)[0]
         is_valid = (size > 0) & (size % num_micro_batches == 0)
-        tf.debugging.Assert(is_valid, [message])
-    elif size == 0 or size % num_micro_batches:
+        with tf.control_dependencies([tf.debugging.Assert(is_valid, [message])]):
+            return tf.identity(batch)
+    if size == 0 or size % num_micro_batches:
         raise ValueError(f"{message} (here {size})")
+    return batch

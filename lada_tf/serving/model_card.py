@@ -9,6 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 import lada_tf
 from lada_tf.errors import UserError
 from lada_tf.evaluation.metrics import DEVIATION
@@ -140,19 +142,24 @@ def describe_model(
 
     The card describes the run that the model was loaded from. If there is no run, or
     the model was trained after loading, the card has only what the model itself knows.
+    If the run cannot be read anymore, a warning is logged.
 
     Args:
         gan: the model.
         evaluation, data_license: see `describe_run`.
 
     Raises:
-        UserError: if the evaluation or the run cannot be read.
+        UserError: if the evaluation cannot be read.
     """
+    results = _read_evaluation(evaluation) if evaluation else NOT_EVALUATED
     if gan.origin and gan.origin[1] == gan.images_seen:
-        return describe_run(gan.origin[0], gan, evaluation, data_license)
+        try:
+            return describe_run(gan.origin[0], gan, evaluation, data_license)
+        except UserError as error:  # it was deleted, or names code to import
+            logging.warning("the model card does not describe the run: %s", error)
     return _card(
         gan,
-        _read_evaluation(evaluation) if evaluation else NOT_EVALUATED,
+        results,
         UNKNOWN,
         data_license,
         data_text=UNKNOWN,

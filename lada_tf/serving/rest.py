@@ -1,4 +1,4 @@
-"""REST server: TensorFlow Serving's protocol (v1), and Open Inference (v2) in JSON.
+"""REST endpoints: TensorFlow Serving's protocol (v1), and Open Inference (v2) in JSON.
 
     GET  /v1/models/NAME            state; also .../metadata and .../versions/N
     POST /v1/models/NAME:predict    also .../versions/N:predict
@@ -9,29 +9,21 @@
         {"inputs": [{"name": "latents", "shape": […], "datatype": "FP32", "data": […]}],
          "parameters": {"signature_name": "attention"}}
 
-There are no other paths. Invalid requests get a 4xx status and a message. The second
-half of this file protects the server from slow clients and from pages of other sites.
+There are no other paths. Invalid requests get a 4xx status and a message.
 """
 
 import asyncio
-import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
-import h11
 import numpy as np
 import orjson
-import uvicorn
 from google.protobuf.json_format import MessageToDict
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lada_tf.serving.grpc_service import signature_defs
-from lada_tf.serving.guard import cross_site_reason
 from lada_tf.serving.predictor import (
     DEFAULT_SIGNATURE,
     BadRequest,
@@ -40,9 +32,7 @@ from lada_tf.serving.predictor import (
 from lada_tf.serving.served_model import PredictionQueue, ServedModel
 
 IDLE_SECONDS = 10  # maximum time for a request's header, and between requests
-REQUEST_SECONDS = 600  # maximum time from a request's header to its answer
 MIN_BYTES_PER_SECOND = 500_000  # slower clients are disconnected
-MAX_CONNECTIONS = 4096
 MAX_UNREAD_BYTES = 2**29  # answers that clients have not read yet, in total
 
 _DATATYPES = {"uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32"}
@@ -148,9 +138,9 @@ class RestService:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 if tasks[0].done():
                     return Response(tasks[0].result(), media_type="application/json")
-                return _error(503, "the client has disconnected")
+                return error_response(503, "the client has disconnected")
             except (ClientDisconnect, asyncio.CancelledError):  # uvicorn is stopping
-                return _error(503, "the server is stopping")
+                return error_response(503, "the server is stopping")
             finally:
                 for task in tasks:
                     task.cancel()
@@ -186,7 +176,7 @@ class RestService:
         """Read a request's body, with limits of size and time."""
         body, length = bytearray(), 0
         try:
-            async with asyncio.timeout(_transfer_seconds(self._max_bytes)):
+            async with asyncio.timeout(transfer_seconds(self._max_bytes)):
                 parts = request.stream()
                 # Read up to 4 times as much as allowed: most clients read an answer
                 # only after they have sent the whole request.
@@ -201,7 +191,7 @@ class RestService:
         return bytes(body)
 
 
-def _transfer_seconds(num_bytes: int) -> float:
+def transfer_seconds(num_bytes: int) -> float:
     """Return the time limit of a transfer."""
     return IDLE_SECONDS + num_bytes / MIN_BYTES_PER_SECOND
 
@@ -297,106 +287,11 @@ def _json(content: dict, status: int = 200) -> Response:
     return Response(_dumps(content), status, headers, media_type="application/json")
 
 
-def _error(status: int, message: str) -> Response:
+def error_response(status: int, message: str) -> Response:
     return _json({"error": message}, status)
 
 
-async def _refuse(request: Request, error: Any) -> Response:
-    response = _error(error.status_code, error.detail)
+async def refuse(request: Request, error: Any) -> Response:
+    response = error_response(error.status_code, error.detail)
     response.headers.update(getattr(error, "headers", None) or {})
     return response
-
-
-class HostCheck:
-    """ASGI middleware that refuses requests of other sites, see `cross_site_reason`."""
-
-    def __init__(self, app, hosts: Collection[str]):
-        self._app = app
-        self._hosts = hosts
-
-    async def __call__(self, scope, receive, send):
-        reason = cross_site_reason(scope, self._hosts)
-        await (_error(403, reason) if reason else self._app)(scope, receive, send)
-
-
-class TimedProtocol(H11Protocol):
-    """uvicorn's HTTP protocol. It also closes the connections of slow clients.
-
-    uvicorn limits neither the time until a header arrives nor the time until an answer
-    is read.
-    """
-
-    def connection_made(self, transport) -> None:
-        super().connection_made(transport)
-        self._timer = self.loop.call_later(IDLE_SECONDS, transport.abort)
-
-    def handle_events(self) -> None:
-        try:
-            super().handle_events()
-        except h11.LocalProtocolError:  # malformed data after the start of an answer
-            self.transport.abort()
-        is_running = self.cycle and not self.cycle.response_complete
-        if is_running and not self.flow.write_paused:  # the last answer was read
-            self._restart_timer(REQUEST_SECONDS)
-
-    def on_response_complete(self) -> None:
-        self._restart_timer(_transfer_seconds(self.transport.get_write_buffer_size()))
-        super().on_response_complete()  # may start the next request
-
-    def connection_lost(self, exc) -> None:
-        self._timer.cancel()
-        super().connection_lost(exc)
-
-    def _restart_timer(self, seconds: float) -> None:
-        self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, self.transport.abort)
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server. The second signal ends the process at once."""
-
-    should_exit: bool
-
-    def handle_exit(self, sig, frame) -> None:
-        if self.should_exit:
-            os._exit(128 + sig)
-        self.should_exit = True  # unlike uvicorn, do not raise the signal again later
-
-    def unread_bytes(self) -> int:
-        """Return the size of the answers that clients have not read yet."""
-        connections = list(self.server_state.connections)
-        return sum(c.transport.get_write_buffer_size() for c in connections)
-
-
-def rest_server(
-    service: RestService,
-    host: str,
-    port: int,
-    allowed_hosts: Collection[str],
-    grace: int,
-) -> Server:
-    """Return a server of one model. Its `serve()` runs until `should_exit` is True."""
-    app = Starlette(
-        routes=service.routes(),
-        exception_handlers={HTTPException: _refuse, BadRequest: _refuse},
-    )
-    app.router.redirect_slashes = False
-    app.add_middleware(HostCheck, hosts=allowed_hosts)
-    config = uvicorn.Config(
-        app,
-        host,
-        port,
-        http=TimedProtocol,
-        ws="none",
-        lifespan="off",
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=grace,
-    )
-    server = Server(config)
-    service.unread_bytes = server.unread_bytes
-    return server

@@ -86,11 +86,7 @@ def check(
     if parent := open_parent(init_from, directory, options.seed):
         parent.check_fits(preset)
     check_sizes(preset)
-    if preset.freeze_d and not init_from:
-        raise UserError(
-            f"freeze_d={preset.freeze_d}: without init_from, random stages would be "
-            "frozen. Set init_from, or freeze_d=0"
-        )
+    _check_freeze(preset, init_from)
     if distribution.is_chief(strategy):
         _open_extractor(_choose_features(options, preset), source)
         fingerprint = source.fingerprint if source is not None else ""
@@ -208,6 +204,7 @@ def train(
     directory = RunDirectory(run_dir)
     if parent := open_parent(init_from, directory, options.seed):
         parent.check_fits(preset)
+    _check_freeze(preset, init_from)
     with strategy.scope(), reporting_lost_workers(strategy):
         gan = build(preset, options)
         if parent:
@@ -238,6 +235,15 @@ def train(
     finally:
         directory.release_lock()
     return gan
+
+
+def _check_freeze(preset: Preset, init_from: str | os.PathLike | Parent | None) -> None:
+    """Raise a UserError if `freeze_d` would freeze random stages."""
+    if preset.freeze_d and not init_from:
+        raise UserError(
+            f"freeze_d={preset.freeze_d}: without init_from, random stages would be "
+            "frozen. Set init_from, or freeze_d=0"
+        )
 
 
 def _as_setting(init_from: str | os.PathLike | Parent | None) -> dict[str, str]:

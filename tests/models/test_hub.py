@@ -70,6 +70,12 @@ def test_only_downloads_on_a_terminal_show_progress(fake_hub, monkeypatch):
     assert not pipe
 
 
+def test_the_progress_bar_suits_older_versions_of_the_client(monkeypatch):
+    # huggingface_hub 1.4 to 1.6 pass a name, which tqdm does not accept.
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    hub._DownloadBar(total=0, unit="B", name="huggingface_hub.snapshot_download")
+
+
 def test_keras_loads_the_generator(gan, fake_hub):
     gan.push_to_hub("user/repo")
     generator = keras.saving.load_model("hf://user/repo")

@@ -11,6 +11,7 @@ from lada_tf.models.losses import (
     logits_and_input_gradients,
     r1_penalty,
 )
+from lada_tf.models.optimizer_step import OptimizerStep, indivisible_batch
 from tests.models.step_flops import count_step_flops
 from tests.small import SMALL
 
@@ -65,6 +66,20 @@ def real_batches(count):
 def weights(gan):
     networks = (gan.generator, gan.discriminator)
     return np.concatenate([np.ravel(w) for n in networks for w in n.get_weights()])
+
+
+def test_a_batch_that_cannot_be_split_is_always_reported_by_its_cause():
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    step = OptimizerStep(network, None, keras.random.SeedGenerator(0), 2)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 1))])
+    def split(batch):
+        return [rows for _, rows in step.micro_batches(batch)]
+
+    for _ in range(50):  # operations of a graph can run in any order
+        with pytest.raises(tf.errors.InvalidArgumentError) as error:
+            split(tf.ones((3, 1)))
+        assert indivisible_batch(2) in str(error.value)
 
 
 @pytest.mark.parametrize("changes", [{}, BCR])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 from huggingface_hub import ModelCard
@@ -92,4 +93,11 @@ def test_a_model_of_a_run_has_the_card_of_the_run(run_dir):
     gan = load_run(run_dir)
     assert describe_model(gan) == describe_run(run_dir, gan)
     gan.image_counter.assign_add(1)  # it was trained, perhaps on other data
+    assert "portraits" not in describe_model(gan)
+
+
+def test_a_model_can_be_described_after_its_run_is_deleted(run_dir, tmp_path):
+    copy = shutil.copytree(run_dir, tmp_path / "run")
+    gan = load_run(copy)
+    shutil.rmtree(copy)
     assert "portraits" not in describe_model(gan)

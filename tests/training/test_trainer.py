@@ -164,6 +164,13 @@ def test_a_preset_that_cannot_be_built_is_refused_by_its_field(tmp_path, change)
         assert "2 stages" in str(error.value)
 
 
+def test_training_does_not_freeze_random_stages(tmp_path):
+    preset = get_preset("tiny", **SMALL, total_images=16, freeze_d=1)
+    with pytest.raises(UserError, match=r"^freeze_d=1: .*init_from"):
+        trainer.train(preset, open_source("portraits", 32), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("function", ["build", "distribution.check_same_state"])
 def test_a_worker_lost_before_the_first_step_is_reported(
     tmp_path, monkeypatch, function

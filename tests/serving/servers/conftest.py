@@ -16,7 +16,8 @@ import pytest
 import tensorflow as tf
 
 from lada_tf.serving.grpc_service import PredictionService, grpc_server
-from lada_tf.serving.rest import RestService, rest_server
+from lada_tf.serving.rest import RestService
+from lada_tf.serving.rest_server import rest_server
 from lada_tf.serving.saved_model import write_saved_model
 from lada_tf.serving.served_model import PredictionQueue
 from tests.runner import free_ports
@@ -118,7 +119,8 @@ def fake(monkeypatch):
 
     Clients have 0.5 s for each step, and a stop takes at most 1 s.
     """
-    monkeypatch.setattr("lada_tf.serving.rest.IDLE_SECONDS", 0.5)
+    for module in ("rest", "rest_server"):
+        monkeypatch.setattr(f"lada_tf.serving.{module}.IDLE_SECONDS", 0.5)
     monkeypatch.setattr("lada_tf.serving.rest.MIN_BYTES_PER_SECOND", 10**8)
     monkeypatch.setattr("lada_tf.serving.grpc_service.REQUEST_SECONDS", 0.5)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
