@@ -289,11 +289,11 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
         (["--images=a.npz"], "protocol=NAME, or real=SOURCE"),
         (
             ["--real=real.npz", "--images=a.npz", "--all_checkpoints"],
-            "needs --model=RUN",
+            "needs a run. Set --model=RUN",
         ),
         (["--real=real.npz", "--images=a.npz", "--plot=a.png"], "--all_checkpoints"),
         (["--run_dir=runs/x", "--all_checkpoints", "--plot=a.gif"], "plot=a.gif"),
-        (["--run_dir=runs/x", "--all_checkpoints", "--best"], "without --best"),
+        (["--run_dir=runs/x", "--all_checkpoints", "--best"], "leave out --best"),
         (
             ["--run_dir=runs/x", "--all_checkpoints", "--memorization"],
             "leave out --all_checkpoints",
