@@ -312,7 +312,7 @@ def test_mistakes(run, real, run_dir, tmp_path, arguments, message):
 
 @pytest.mark.slow
 def test_a_mistake_ends_the_command_with_2_and_one_line(tmp_path):
-    arguments = ("--images=missing", "--real=x")
+    arguments = ("--images=missing", "--real=x", "--features=small_classifier")
     result = runner.run("lada_tf.evaluate", *arguments, directory=tmp_path)
     assert result.returncode == 2
     assert result.stdout == ""
