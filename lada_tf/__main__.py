@@ -20,7 +20,10 @@ COMMANDS = (
     "summary",
     "demo",
 )
-USAGE = "usage: lada-tf COMMAND --flag=value    (--help lists the flags of a command)"
+USAGE = """\
+usage: lada-tf COMMAND --flag=value
+
+`lada-tf COMMAND --help` lists the flags of a command. The commands are:"""
 
 
 def main() -> None:

@@ -25,8 +25,9 @@ from absl import app, flags, logging
 from lada_tf.io import read_text, user_path
 
 SOURCES = (
-    "a run directory RUN, RUN:best, hf://USER/REPO, official:NAME, a bundled name such "
-    "as portraits, or what save_pretrained wrote"
+    "a run directory RUN, its best checkpoint RUN:best, a directory that "
+    "save_pretrained wrote, hf://USER/REPO on the Hugging Face Hub, official:NAME (the "
+    "authors' weights), or a bundled model such as portraits"
 )
 HELP = {"-h", "--h", "-help", "--help", "-?"}
 
@@ -50,12 +51,16 @@ def DEFINE_paths(name: str, doc: str) -> None:
     flags.DEFINE_multi(_PathParser(), flags.ArgumentSerializer(), name, [], doc)
 
 
-def DEFINE_source(doc: str) -> None:
+def DEFINE_source(doc: str, others: str = "") -> None:
     """Define `--model`, its alias `--run_dir`, `--best`, and `--safe_mode`.
 
     `get_source` returns the model that they name.
+
+    Args:
+        doc: what the command does with the model.
+        others: kinds of models that the command accepts besides `SOURCES`.
     """
-    DEFINE_path("model", None, f"{doc}: {SOURCES}.")
+    DEFINE_path("model", None, f"{doc}: {others}{SOURCES}.")
     DEFINE_path("run_dir", None, "The same as --model.")
     flags.DEFINE_boolean(
         "best", False, "Use the best checkpoint of a run instead of the last one."
@@ -71,14 +76,14 @@ def get_source() -> str:
     """
     model, run_dir = flags.FLAGS.model, flags.FLAGS.run_dir
     if model and run_dir:
-        raise UserError("--run_dir is the same as --model: set one of them")
+        raise UserError("--run_dir means the same as --model. Set only one of them")
     source = model or run_dir
     if not source:
         raise UserError(f"no model given. Set --model to {SOURCES}")
     if not flags.FLAGS.best:
         return source
     if not os.path.exists(os.path.join(source, "flags.cfg")):
-        raise UserError(f"best=true: {source} is not a run directory. Leave out --best")
+        raise UserError(f"--best: {source} is not a run directory. Leave out --best")
     return f"{source}:best"
 
 

@@ -1,7 +1,7 @@
 """Explore trained generators on a page in the browser.
 
-    python -m lada_tf.demo --model=portraits
-    python -m lada_tf.demo --model=runs/a --model=runs/b:best --model=models/c10/1
+    lada-tf demo --model=portraits
+    lada-tf demo --model=runs/a --model=runs/b:best --model=models/c10/1
 
 Install Gradio with `pip install 'lada_tf[demo]'`. By default, only this machine can
 open the page. The page loads nothing from other hosts.
@@ -20,7 +20,7 @@ from lada_tf.serving.explorer import Explorer
 from lada_tf.serving.loading import load_generator
 
 app.DEFINE_paths(
-    "model", f"Show this exported model or other generator: {app.SOURCES}. Repeatable."
+    "model", f"Show this model: an exported model, {app.SOURCES}. Can be repeated."
 )
 app.DEFINE_paths("run_dir", "The same as --model.")
 app.DEFINE_safe_mode()
@@ -41,7 +41,10 @@ flags.DEFINE_list(
     "all visitors behind a proxy share one request limit.",
 )
 flags.DEFINE_integer(
-    "requests_per_minute", 240, "Refuse more requests per visitor and minute.", 1
+    "requests_per_minute",
+    240,
+    "Refuse more than this many requests per visitor and minute.",
+    1,
 )
 FLAGS = flags.FLAGS
 

@@ -1,7 +1,7 @@
-"""Name the condition of a run, print the evidence, and suggest the next command.
+"""Diagnose a run: print its condition, the evidence, and the next command.
 
-python -m lada_tf.doctor runs/photos
-python -m lada_tf.doctor --run_dir=runs/photos
+lada-tf doctor runs/photos
+lada-tf doctor --run_dir=runs/photos
 
 The command reads flags.cfg, metrics.jsonl, the newest sample grid, and the reports of
 losses or gradients that are not finite. It does not change the run.

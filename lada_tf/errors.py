@@ -50,7 +50,7 @@ def one_line_errors(flag_names: Container[str] = ()) -> Iterator[None]:
 
     Args:
         flag_names: names of the command's flags. `name=value` in a message becomes
-            `--name=value` if there is such a flag.
+            `--name=value` if there is such a flag, and `name=True` becomes `--name`.
     """
     _repair_streams()
     try:
@@ -81,9 +81,11 @@ def _exit_with(message: str, code: int) -> NoReturn:
 
 def _with_dashes(message: str, flag_names: Container[str]) -> str:
     def name(match: re.Match) -> str:
-        return f"--{match[0]}" if match[1] in flag_names else match[0]
+        if match[1] not in flag_names:
+            return match[0]
+        return f"--{match[1]}" if match[2] else f"--{match[0]}"
 
-    return re.sub(r"(?<![^\s(])(\w+)=", name, message)
+    return re.sub(r"(?<![^\s(])(\w+)=(True\b)?", name, message)
 
 
 def _repair_streams() -> None:

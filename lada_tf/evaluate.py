@@ -1,15 +1,17 @@
 """Score a trained generator, or images of any origin, against real images.
 
-    python -m lada_tf.evaluate --model=runs/c10 --protocol=cifar10_50k
-    python -m lada_tf.evaluate --images=samples.npz --real=photos/ --num_generated=10000
-    python -m lada_tf.evaluate --model=runs/demo --real=portraits \\
+    lada-tf evaluate --model=runs/c10 --protocol=cifar10_50k
+    lada-tf evaluate --images=samples.npz --real=photos/ --num_generated=10000
+    lada-tf evaluate --model=runs/demo --real=portraits \\
         --num_generated=1000 --features=small_classifier
-    python -m lada_tf.evaluate --model=runs/demo --num_generated=1000 \\
+    lada-tf evaluate --model=runs/demo --num_generated=1000 \\
         --features=small_classifier --all_checkpoints --plot=curve.png
 
-The command prints one JSON line on stdout, and a table with the paper's metrics on
-stderr. With --all_checkpoints it prints one line per checkpoint. The real images of a
-run are read as the run read them, unless the command's flags say otherwise.
+The default features need a file that you download once. The small classifier is part of
+the package. The command prints one JSON line on stdout, and a table on stderr. With
+--protocol, the table has the paper's values, too. With --all_checkpoints, the command
+prints one line per checkpoint. A run's real images are by default its training data,
+resized in the same way.
 """
 
 import dataclasses
@@ -56,7 +58,11 @@ app.DEFINE_path(
     "Score these images instead of those of a model: a directory, .zip, .npz or .npy.",
 )
 flags.DEFINE_integer(
-    "num_generated", None, "Score this many images. The default is all of --images.", 2
+    "num_generated",
+    None,
+    "Score this many images. A model needs this flag or --protocol; 50000 is usual. "
+    "The default is all of --images.",
+    2,
 )
 flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, MAX_SEED)
 flags.DEFINE_integer("batch_size", 64, "Process this many images at once.", 1)
@@ -110,13 +116,16 @@ flags.DEFINE_string(
     "metadata of the file.",
 )
 app.DEFINE_path(
-    "inception_graph", None, "Read the 2015 Inception graph from this path."
+    "inception_graph",
+    None,
+    "Read the 2015 Inception graph from this path. The default is "
+    "classify_image_graph_def.pb in ~/.cache/lada_tf.",
 )
 flags.DEFINE_string(
-    "inception_sha256", None, "Accept an Inception graph with this checksum."
+    "inception_sha256", None, "Accept an Inception graph with this SHA-256."
 )
 flags.DEFINE_integer(
-    "splits", 10, "Compute the Inception score of N equal parts too.", 1
+    "splits", 10, "Also compute the Inception score as a mean over N equal parts.", 1
 )
 flags.DEFINE_integer(
     "repeats", 1, "Score N seeds, and report means and standard deviations.", 1
@@ -164,12 +173,14 @@ flags.DEFINE_boolean(
 FLAGS = flags.FLAGS
 
 TOPICS = {
-    "Images to score": "model run_dir best all_checkpoints images num_generated seed",
-    "Real images": "real num_real protocol resize on_bad_image download",
-    "Features": "features features_input inception_graph inception_sha256",
+    "Common flags": "model images real protocol num_generated features",
+    "Images to score": "best all_checkpoints seed run_dir safe_mode",
+    "Real images": "num_real resize on_bad_image download",
+    "Features": "features_input inception_graph inception_sha256",
     "Metrics": "repeats resamples splits precision_recall",
     "Copies of training images": "memorization held_out memorization_picture",
     "Files": "plot export_reference overwrite cache_dir",
+    "Memory": "batch_size memory_limit_mb",
 }
 OUTPUTS = {"plot": ".png", "memorization_picture": ".png", "export_reference": ".npz"}
 
@@ -241,13 +252,15 @@ def _check_flags() -> None:
         if path := FLAGS[name].value:
             check_output(name, path, (ending,), FLAGS.overwrite)
     if FLAGS.images and (FLAGS.model or FLAGS.run_dir):
-        raise UserError("--images and --model are mutually exclusive")
+        raise UserError("--images and --model are mutually exclusive. Set one of them")
     if FLAGS.plot:
         if not FLAGS.all_checkpoints:
-            raise UserError("--plot needs --all_checkpoints")
+            raise UserError(
+                "--plot needs --all_checkpoints. Set it, or leave out --plot"
+            )
         figure_class()  # raises if it is missing
     if FLAGS.all_checkpoints and _tests_memorization():
-        raise UserError("--memorization: leave out --all_checkpoints")
+        raise UserError("--memorization tests one model: leave out --all_checkpoints")
 
 
 def _tests_memorization() -> bool:
@@ -278,7 +291,8 @@ def _open_checkpoints(run: Run | None) -> Iterator[ImageSet]:
     """Yield the images of each whole checkpoint of the run, the oldest first."""
     if not run or run.best:
         raise UserError(
-            "--all_checkpoints needs --model=RUN without --best, :best or --images"
+            "--all_checkpoints needs a run. Set --model=RUN, and leave out --best, "
+            ":best and --images"
         )
     images = None
     for checkpoint, images_seen, generator in load_each_generator(run.path):

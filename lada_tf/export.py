@@ -1,10 +1,10 @@
 """Export a trained generator, to serve it or to run it elsewhere.
 
-python -m lada_tf.export --model=runs/c10 --output=models/c10/1
-python -m lada_tf.export --model=runs/c10 --format=onnx --precision=float16 \\
+lada-tf export --model=runs/c10 --output=models/c10/1
+lada-tf export --model=runs/c10 --format=onnx --precision=float16 \\
     --output=c10.onnx
-python -m lada_tf.export --model=runs/c10 --format=web --output=c10-page
-python -m lada_tf.export --model=runs/c10 --hub_layout --output=c10-hub
+lada-tf export --model=runs/c10 --format=web --output=c10-page
+lada-tf export --model=runs/c10 --hub_layout --output=c10-hub
 
 The command runs the exported model in its own runtime and compares the images with
 those of Keras. If they agree, it writes --output and a model card.
@@ -27,7 +27,13 @@ from lada_tf.serving.saved_model import MAX_BATCH
 from lada_tf.training.sources import load_source
 
 app.DEFINE_source("Export the EMA generator of this model")
-app.DEFINE_path("output", None, "Write this directory or file.", required=True)
+app.DEFINE_path(
+    "output",
+    None,
+    "Write to this directory. With the formats keras, onnx and litert, this can also "
+    "be a file that ends with .keras, .onnx or .tflite.",
+    required=True,
+)
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier export.")
 flags.DEFINE_enum("format", "savedmodel", list(FORMATS), "Write this format.")
 flags.DEFINE_enum(
@@ -41,20 +47,21 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "max_batch",
     MAX_BATCH,
-    "Let a SavedModel refuse requests for more images than this.",
+    "Limit the number of images per request to a SavedModel.",
     1,
 )
 flags.DEFINE_boolean(
     "jit_compile",
     False,
-    "Let XLA compile a SavedModel on the server, at the first request for each number "
-    "of images. Later small requests are faster. The server's TensorFlow needs XLA.",
+    "Compile a SavedModel with XLA on the server. The first request for each number of "
+    "images is slow, later small requests are faster. The server's TensorFlow needs "
+    "XLA.",
 )
 app.DEFINE_path(
     "evaluation",
     None,
-    "Add the results in this file to the model card: the JSON line that `evaluate` "
-    "prints.",
+    "Add metrics to the model card from this file, which contains the JSON line that "
+    "`lada-tf evaluate` prints on stdout.",
 )
 flags.DEFINE_string(
     "data_license", None, "Name this license of the training data in the model card."
@@ -66,6 +73,14 @@ flags.DEFINE_boolean(
     "networks and the model card.",
 )
 FLAGS = flags.FLAGS
+
+TOPICS = {
+    "Common flags": "model output format precision overwrite",
+    "Model card": "evaluation data_license",
+    "SavedModel": "max_batch jit_compile",
+    "Hugging Face Hub": "hub_layout",
+    "Model": "best run_dir safe_mode",
+}
 
 
 def main() -> None:
@@ -98,11 +113,11 @@ def main() -> None:
             FLAGS.jit_compile,
             FLAGS.overwrite,
         )
-        note = f"; {comparison}"
+        note = f"; compared with Keras: {comparison}"
     path = Path(FLAGS.output)
     sizes = [f.stat().st_size for f in (path, *path.rglob("*")) if f.is_file()]
     print(f"{path}: {sum(sizes) / 1e6:.1f} MB{note}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, TOPICS)

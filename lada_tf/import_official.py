@@ -1,7 +1,7 @@
 """Convert a checkpoint of the authors' TensorFlow code to a run directory.
 
-python -m lada_tf.import_official --checkpoint=official:cifar10 --run_dir=runs/c10
-python -m lada_tf.import_official --checkpoint=cifar10/best-training-checkpoints \\
+lada-tf import_official --checkpoint=official:cifar10 --run_dir=runs/c10
+lada-tf import_official --checkpoint=cifar10/best-training-checkpoints \\
     --config=cifar10/config.json --run_dir=runs/c10
 
 `official:` downloads the authors' weights from the Hugging Face Hub: cifar10,
@@ -32,7 +32,9 @@ app.DEFINE_path(
 )
 app.DEFINE_path("run_dir", None, "Create this run directory.", required=True)
 app.DEFINE_path(
-    "data", "", "Store this dataset, to continue training: see train --data."
+    "data",
+    "",
+    "Store this dataset in the run, to continue training: see `lada-tf train --help`.",
 )
 FLAGS = flags.FLAGS
 

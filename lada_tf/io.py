@@ -106,15 +106,16 @@ def check_output(
     is_file = not is_directory and re.fullmatch(r"\.[a-z]\w*", suffix)
     ending = suffix if is_file else ""
     if ending not in endings:
-        kinds = [e or "a directory, with / at its end" for e in endings]
-        raise UserError(f"{where}: expected {' or '.join(kinds)}")
+        *kinds, last = [e or "a directory (end it with /)" for e in endings]
+        expected = f"{', '.join(kinds)} or {last}" if kinds else last
+        raise UserError(f"{where}: expected {expected}")
     exists = user_files(path) if os.path.isdir(path) else os.path.lexists(path)
     if exists and not overwrite:
         raise UserError(
             f"{where}: already exists. Choose another path, or set overwrite=True"
         )
     if exists and not is_directory and not ending:
-        raise UserError(f"{where}: is a file. Choose another path")
+        raise UserError(f"{where}: is a file, not a directory. Choose another path")
     parent = os.path.abspath(path) if is_directory else os.path.abspath(path + "/..")
     while not os.path.lexists(parent):
         parent = os.path.dirname(parent)
@@ -283,11 +284,15 @@ def read_json(
         text = read_text(path, _MAX_JSON_BYTES)
         content = json.loads(text, parse_constant=int)  # NaN is a ValueError
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: cannot be read: {reason or error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: cannot be read: it is not a JSON object")
     if not has_fields(content, fields or {}):
-        raise UserError(f"{path}: is damaged, or another program wrote it")
+        raise UserError(
+            f"{path}: is damaged, or another program wrote it. Expected the fields "
+            f"{', '.join(fields or {})}"
+        )
     return content
 
 

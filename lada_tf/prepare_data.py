@@ -1,11 +1,11 @@
-"""Write a dataset to sharded records at the training size.
+"""Resize a dataset to the training size and write it to sharded records.
 
-    python -m lada_tf.prepare_data --source=ffhq/ --output=ffhq128 --image_size=128
+    lada-tf prepare_data --source=ffhq/ --output=ffhq128 --image_size=128
 
-The same command resumes an interrupted run. It never overwrites other files. Train on
-the records with --data=ffhq128.
+Run the same command again to resume. It never overwrites other files. To train on the
+records, run `lada-tf train --data=ffhq128`.
 
-    python -m lada_tf.prepare_data --source=ffhq/ --held_out=test/ --report
+    lada-tf prepare_data --source=ffhq/ --held_out=test/ --report
 
 This command writes a report on the images: sizes, damaged images and duplicates.
 Without --output, it writes nothing else.
@@ -62,8 +62,18 @@ app.DEFINE_path(
     "report",
     "Write report.txt, report.json and report.png to this directory.",
 )
-app.DEFINE_path("held_out", None, "For --report, also find these images in --source.")
+app.DEFINE_path(
+    "held_out",
+    None,
+    "With --report, also report which of these held-out images are in --source.",
+)
 FLAGS = flags.FLAGS
+
+TOPICS = {
+    "Common flags": "source output image_size resize on_bad_image download",
+    "Records": "images_per_shard verify",
+    "Report": "report report_dir held_out",
+}
 
 
 def main() -> None:
@@ -80,7 +90,7 @@ def main() -> None:
     bad_images = BadImages(FLAGS.on_bad_image)
     reader = _open("source", FLAGS.source)
     if FLAGS.held_out and not FLAGS.report:
-        raise UserError("--held_out needs --report")
+        raise UserError("--held_out needs --report. Set both, or leave out --held_out")
     if FLAGS.report:
         held_out = scan(_open("held_out", FLAGS.held_out)) if FLAGS.held_out else None
         report = write_report(FLAGS.report_dir, scan(reader), held_out)
@@ -106,4 +116,4 @@ def _open(flag: str, data: str) -> Reader:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, TOPICS)

@@ -1,9 +1,9 @@
 """Generate images with a trained generator.
 
-python -m lada_tf.sample --model=portraits --num_images=64 --output=grid.png
-python -m lada_tf.sample --model=runs/demo:best --seeds=0-99,205 --output=images/
-python -m lada_tf.sample --model=models/c10.onnx --num_images=50000 --output=c10.npz
-python -m lada_tf.sample --model=runs/demo --num_images=4 --interpolate=24 \\
+lada-tf sample --model=portraits --num_images=64 --output=grid.png
+lada-tf sample --model=runs/demo:best --seeds=0-99,205 --output=images/
+lada-tf sample --model=models/c10.onnx --num_images=50000 --output=c10.npz
+lada-tf sample --model=runs/demo --num_images=4 --interpolate=24 \\
     --output=loop.gif
 
 The ending of --output selects the format:
@@ -30,10 +30,15 @@ from lada_tf.sampling.video import write_progress
 from lada_tf.serving.loading import load_generator
 from lada_tf.training.load import find_run
 
-app.DEFINE_source("Use this exported model or other generator")
-app.DEFINE_path("output", None, "Write this file or directory.", required=True)
+app.DEFINE_source("Generate images with this model", "an exported model, ")
+app.DEFINE_path(
+    "output",
+    None,
+    "Write to this file or directory. Its ending selects the format, see above.",
+    required=True,
+)
 flags.DEFINE_boolean("overwrite", False, "Replace an existing output.")
-flags.DEFINE_integer("num_images", 64, "Generate this many images of --seed.", 1)
+flags.DEFINE_integer("num_images", 64, "Generate this many images from --seed.", 1)
 flags.DEFINE_integer("seed", 0, "Draw the latents from this seed.", 0, MAX_SEED)
 flags.DEFINE_string(
     "seeds", None, "Generate the first image of each of these seeds, such as 0-99,205."
@@ -41,7 +46,8 @@ flags.DEFINE_string(
 flags.DEFINE_float(
     "truncation",
     1.0,
-    "Multiply the latents by this. Below 1, images are more typical and less diverse.",
+    "Multiply the latents by this number, above 0 and at most 1. Below 1, images are "
+    "more typical and less diverse.",
     0,
     1,
 )
@@ -72,7 +78,7 @@ flags.DEFINE_integer(
     0,
 )
 flags.DEFINE_boolean("spherical", False, "Interpolate along arcs instead of lines.")
-flags.DEFINE_float("fps", 12, "Show this many frames of a video per second.", 1, 60)
+flags.DEFINE_float("fps", 12, "Show this many video frames per second.", 1, 60)
 flags.DEFINE_boolean(
     "progress",
     False,
@@ -83,7 +89,7 @@ FLAGS = flags.FLAGS
 TOPICS = {
     "Common flags": "model output num_images seed seeds truncation overwrite",
     "Pictures and videos": "attention_maps head interpolate spherical fps progress",
-    "Model and batches": "best precision batch_size run_dir",
+    "Model and batches": "best precision batch_size run_dir safe_mode",
 }
 
 
@@ -126,7 +132,7 @@ def _samples() -> Samples:
         return Samples.of_seed(FLAGS.seed, FLAGS.num_images, **options)
     if FLAGS["seed"].present or FLAGS["num_images"].present:
         raise UserError(
-            "--seeds cannot be combined with --seed or --num_images. Leave them out"
+            "--seeds cannot be combined with --seed or --num_images. Leave those out"
         )
     seeds = parse_seeds(FLAGS.seeds)
     return Samples(seeds, np.zeros_like(seeds), **options)

@@ -1,7 +1,7 @@
 """Serve a generator over REST and gRPC, like TensorFlow Serving.
 
-    python -m lada_tf.serve --model=portraits
-    python -m lada_tf.serve --model=models/c10
+    lada-tf serve --model=portraits
+    lada-tf serve --model=models/c10
 
 Install the servers with `pip install 'lada_tf[serve]'`. The REST server has TensorFlow
 Serving's protocol and Open Inference (v2). The gRPC server has TensorFlow Serving's
@@ -28,9 +28,12 @@ from lada_tf import app
 from lada_tf.errors import UserError
 from lada_tf.serving.served_model import PredictionQueue, ServedModel, find_versions
 
-app.DEFINE_source("Serve this SavedModel, directory of versions, or other generator")
+app.DEFINE_source("Serve this model", "a SavedModel, a directory of its versions, ")
 flags.DEFINE_string(
-    "name", None, "Serve the model under this name. The default comes from --model."
+    "name",
+    None,
+    "Serve the model under this name. The default comes from --model: c10 for "
+    "models/c10/1.",
 )
 flags.DEFINE_string(
     "host", "127.0.0.1", "Listen on this address. 0.0.0.0 means all addresses."
@@ -51,6 +54,12 @@ flags.DEFINE_integer(
 )
 FLAGS = flags.FLAGS
 
+TOPICS = {
+    "Common flags": "model name host rest_port grpc_port",
+    "Limits": "allowed_hosts max_request_mb max_queue",
+    "Model": "best run_dir safe_mode",
+}
+
 GRACE_SECONDS = 6
 
 
@@ -63,7 +72,8 @@ def main() -> None:
     host = FLAGS.host.strip("[]")
     if FLAGS.rest_port == FLAGS.grpc_port:
         raise UserError(
-            f"rest_port={FLAGS.rest_port}: is also the gRPC port. Choose another port"
+            f"rest_port={FLAGS.rest_port}, grpc_port={FLAGS.grpc_port}: both are the "
+            "same. Choose two ports"
         )
     app.check_port("rest_port", host, FLAGS.rest_port)
     app.check_port("grpc_port", host, FLAGS.grpc_port)
@@ -127,4 +137,4 @@ async def _serve(model: ServedModel, name: str, host: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, TOPICS)

@@ -1,9 +1,9 @@
 """Print parameters, FLOPs, memory and steps of the presets next to the paper's values.
 
-python -m lada_tf.summary                    # all presets
-python -m lada_tf.summary --preset=ffhq128   # one preset
-python -m lada_tf.summary --output=summary.json
-python -m lada_tf.summary --run_dir=runs/mine   # a run, its best distance, its parents
+lada-tf summary                    # all presets
+lada-tf summary --preset=ffhq128   # one preset
+lada-tf summary --output=summary.json
+lada-tf summary --run_dir=runs/mine   # a run, its best distance, its parents
 """
 
 from pathlib import Path
@@ -36,7 +36,8 @@ def main() -> None:
     if FLAGS.run_dir:
         if FLAGS.preset or FLAGS.output:
             raise UserError(
-                "--run_dir excludes --preset and --output. Leave out one or the other"
+                "--run_dir cannot be combined with --preset or --output. Leave those "
+                "out"
             )
         print(describe_lineage(FLAGS.run_dir))
         return

@@ -1,11 +1,11 @@
 """Train a LadaGAN.
 
-    python -m lada_tf.train --preset=tiny --run_dir=runs/demo
-    python -m lada_tf.train --preset=cifar10 --data=my_images/ --run_dir=runs/mine
+    lada-tf train --preset=tiny --run_dir=runs/demo
+    lada-tf train --preset=cifar10 --data=my_images/ --run_dir=runs/mine
 
-To resume from the last checkpoint, run the same command again, or set --run_dir alone.
-The settings of the run are then the defaults of the other flags. In a new run, flags
-without a default below have the value of the preset.
+A new run needs --run_dir, and --preset or --init_from. These two set all flags without
+a default below. To resume from the last checkpoint, run the same command again, or set
+--run_dir alone: the other flags then keep the values of the run.
 """
 
 from absl import flags
@@ -37,11 +37,13 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "memory_limit_mb",
     4096,
-    "Keep datasets of up to N MiB in memory, and larger ones on disk.",
+    "Keep datasets of up to N MiB in memory, and larger ones in --cache_dir.",
     0,
 )
 app.DEFINE_path(
-    "cache_dir", None, "Cache images here. The default is ~/.cache/lada_tf."
+    "cache_dir",
+    None,
+    "Store resized images in this directory. The default is ~/.cache/lada_tf.",
 )
 flags.DEFINE_boolean("download", False, "Let TFDS download a missing dataset.")
 app.DEFINE_safe_mode()
@@ -59,7 +61,10 @@ flags.DEFINE_enum(
     "With --strategy=multi_worker, find the other workers in this way.",
 )
 flags.DEFINE_integer(
-    "virtual_cpus", 1, "Split the CPU into N devices, to try mirrored without GPUs.", 1
+    "virtual_cpus",
+    1,
+    "Split the CPU into N devices, to try --strategy=mirrored without GPUs.",
+    1,
 )
 flags.DEFINE_list(
     "logger",

@@ -28,6 +28,7 @@ from tests.imports import MODULES
             2,
             "(--seed=1) or x=y, not /",
         ),
+        (UserError("set seed=True or data=Trueman"), 2, "--seed or --data=Trueman"),
         (TrainingDiverged("step 3"), 3, "step 3"),
         (PermissionError(errno.EACCES, "Permission denied", "a.png"), 2, "a.png: Perm"),
         (
@@ -83,8 +84,8 @@ def test_any_text_can_be_printed_on_an_ascii_terminal(monkeypatch):
         ({"run_dir": "run"}, "run"),
         ({"model": "run", "best": True}, "run:best"),
         ({}, "no model given"),
-        ({"model": "a", "run_dir": "b"}, "set one of them"),
-        ({"model": "portraits", "best": True}, "best=true: portraits is not a run"),
+        ({"model": "a", "run_dir": "b"}, "Set only one of them"),
+        ({"model": "portraits", "best": True}, "--best: portraits is not a run"),
     ],
 )
 def test_the_source_of_a_model(flags, source, tmp_path, monkeypatch):

@@ -196,7 +196,7 @@ def test_flags_cfg_repeats_the_run(trained, tmp_path):
         (["--preset=tiny", "batch_size=3"], "unexpected argument 'batch_size=3'"),
         (
             ["--preset=tiny", "--batch_size=0"],
-            "--batch_size=0: must be in [1,",
+            "--batch_size=0: must be at least 1",
         ),
         (["--preset=tiny", "--g_heads=5"], "g_heads=5 does not divide the width 96"),
         (["--preset=tiny", "--data=nowhere"], "nowhere"),

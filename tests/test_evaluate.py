@@ -289,11 +289,11 @@ def test_the_exported_reference_is_checked_before_work(path, run, real, opened):
         (["--images=a.npz"], "protocol=NAME, or real=SOURCE"),
         (
             ["--real=real.npz", "--images=a.npz", "--all_checkpoints"],
-            "needs --model=RUN",
+            "needs a run. Set --model=RUN",
         ),
         (["--real=real.npz", "--images=a.npz", "--plot=a.png"], "--all_checkpoints"),
         (["--run_dir=runs/x", "--all_checkpoints", "--plot=a.gif"], "plot=a.gif"),
-        (["--run_dir=runs/x", "--all_checkpoints", "--best"], "without --best"),
+        (["--run_dir=runs/x", "--all_checkpoints", "--best"], "leave out --best"),
         (
             ["--run_dir=runs/x", "--all_checkpoints", "--memorization"],
             "leave out --all_checkpoints",
@@ -312,7 +312,7 @@ def test_mistakes(run, real, run_dir, tmp_path, arguments, message):
 
 @pytest.mark.slow
 def test_a_mistake_ends_the_command_with_2_and_one_line(tmp_path):
-    arguments = ("--images=missing", "--real=x")
+    arguments = ("--images=missing", "--real=x", "--features=small_classifier")
     result = runner.run("lada_tf.evaluate", *arguments, directory=tmp_path)
     assert result.returncode == 2
     assert result.stdout == ""

@@ -88,8 +88,8 @@ def _images_key(path: str, names: list[str]) -> str:
     if len(names) == 1:
         return names[0]
     raise UserError(
-        f"data={path}: found the arrays {', '.join(names) or '(none)'}. Name the array "
-        "of images 'images'"
+        f"data={path}: expected an array named images or arr_0, or a single array. "
+        f"Found {', '.join(names) or 'none'}"
     )
 
 
@@ -121,7 +121,9 @@ def read_idx(path: str) -> ArrayReader:
             stream = gzip.GzipFile(fileobj=file) if is_gzip else file
             magic = stream.read(4)
             if magic not in _IDX_MAGIC:
-                raise ValueError(f"no unsigned bytes in 3 or 4 dimensions: {magic!r}")
+                raise ValueError(
+                    f"expected unsigned bytes in 3 or 4 dimensions, found {magic!r}"
+                )
             ndim = magic[3]
             shape = np.frombuffer(stream.read(4 * ndim), ">u4", ndim).tolist()
             check_expansion(math.prod(shape), os.path.getsize(path))

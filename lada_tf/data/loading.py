@@ -59,7 +59,7 @@ class BadImages:
         if self.enlarged:
             logging.warning(
                 "enlarged %d of %d images: they are smaller than image_size, so "
-                "generators learn their blur",
+                "the generator will make blurred images",
                 self.enlarged,
                 total,
             )

@@ -189,10 +189,10 @@ def _locked(output: str, argument: str, wait: bool) -> Iterator[None]:
     with lock:
         is_locked = try_lock(lock, unsupported=None)
         if is_locked is False and not wait:
-            raise UserError(f"{argument}: another process is preparing it")
+            raise UserError(f"{argument}: another process is writing here. Wait for it")
         if is_locked is False:
             logging.warning(
-                "%s: waiting for another process that prepares it", argument
+                "%s: waiting for another process that is writing here", argument
             )
         while is_locked is False:
             time.sleep(0.5)

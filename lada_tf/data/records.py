@@ -138,7 +138,8 @@ def read_manifest(path: str, fields: Mapping[str, type] = FIELDS) -> dict:
         )
     ):
         raise UserError(
-            f"{path}: is damaged, or of another version. Prepare the data again"
+            f"{path}: is damaged, or of another version of lada_tf. Delete the "
+            "directory, then prepare the data again"
         )
     return manifest
 
@@ -163,8 +164,8 @@ def verify(directory: str) -> int:
     path = os.path.join(directory, MANIFEST)
     if not os.path.exists(path):
         raise UserError(
-            f"{directory}: no finished records, because {MANIFEST} is missing. Prepare "
-            "the data first"
+            f"{directory}: no finished records, because {MANIFEST} is missing. Run "
+            "`lada-tf prepare_data` with this output to finish them"
         )
     manifest = read_manifest(path)
     with progress_bar(None, manifest["count"], "verifying") as bar:

@@ -63,8 +63,8 @@ def pad(image: np.ndarray, size: int) -> np.ndarray:
     height, width = image.shape[:2]
     if max(height, width) > size:
         raise BadImage(
-            f"{width}x{height} is larger than {size}x{size}, but resize=pad reduces no "
-            "images: use resize=center_crop or a larger image_size"
+            f"{width}x{height} is larger than {size}x{size}, but resize=pad cannot "
+            "shrink images: use resize=center_crop or a larger image_size"
         )
     top, left = (size - height) // 2, (size - width) // 2
     padded = np.zeros((size, size, 3), np.uint8)
@@ -77,8 +77,8 @@ def unchanged(image: np.ndarray, size: int) -> np.ndarray:
     height, width = image.shape[:2]
     if (height, width) != (size, size):
         raise BadImage(
-            f"is {width}x{height}, not {size}x{size}. Here, images are not resized "
-            "(resize=unchanged)"
+            f"is {width}x{height}, not {size}x{size}, and resize=unchanged does not "
+            "resize images: use another resize"
         )
     return image
 

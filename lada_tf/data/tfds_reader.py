@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
 from lada_tf.data.readers import Item, Reader
 from lada_tf.errors import UserError
@@ -76,12 +77,19 @@ class TfdsReader(Reader):
         yield from dataset.map(lambda example: example[self._feature]).prefetch(64)
 
     def _prepared_builder(self, name: str, download: bool):
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity(logging.ERROR)  # it warns if the dataset is missing
         try:
             builder = self._tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
+            is_prepared = builder.is_prepared()
         except ValueError as error:  # unknown dataset or configuration
-            first_line = str(error).strip().split("\n")[0]
-            raise UserError(f"data=tfds:{name}: {first_line}") from error
-        if builder.is_prepared():
+            first_line = str(error).strip().split("\n")[0].rstrip(".")
+            raise UserError(
+                f"data=tfds:{name}: {first_line}. Check the name"
+            ) from error
+        finally:
+            logging.set_verbosity(verbosity)
+        if is_prepared:
             return builder
         if not download:
             raise UserError(

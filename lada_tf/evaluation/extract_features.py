@@ -96,7 +96,8 @@ def open_extractor(
         return OnnxFeatures(features, features_input)
     if features_input:
         raise UserError(
-            f"features_input={features_input}: features={features} is no .onnx file"
+            f"features_input={features_input}: only for .onnx files, not for "
+            f"features={features}. Leave it out"
         )
     if features == "inception":
         from lada_tf.evaluation.inception_graph import InceptionGraph

@@ -262,10 +262,16 @@ def _of_seeds(images: ImageSet, repeats: int) -> list[ImageSet]:
     if repeats == 1:
         return [images]
     if images.of_seed is None:
-        raise UserError(f"repeats={repeats}: stored images have no other seeds")
+        raise UserError(
+            f"repeats={repeats}: only a model can generate images of other seeds. Set "
+            "repeats=1"
+        )
     seed = images.origin["seed"]
     if seed + repeats - 1 > MAX_SEED:
-        raise UserError(f"repeats={repeats}: seed={seed} is too large")
+        raise UserError(
+            f"repeats={repeats}: seed={seed} is too large, because the last seed must "
+            f"be at most {MAX_SEED}. Choose a smaller seed"
+        )
     return [images.of_seed(seed + number) for number in range(repeats)]
 
 
@@ -274,8 +280,8 @@ def _check_number(images: ImageSet, protocol: Protocol) -> int:
     number = protocol.num_generated or images.num_images
     if number is None:
         raise UserError(
-            "the number of images is unknown: set num_generated=N (50000 is usual), or "
-            "a protocol"
+            "a model needs the number of images to generate: set num_generated=N "
+            "(50000 is usual), or a protocol"
         )
     if number <= NEAREST_K:
         raise UserError(
@@ -284,8 +290,8 @@ def _check_number(images: ImageSet, protocol: Protocol) -> int:
         )
     if images.num_images is not None and number > images.num_images:
         raise UserError(
-            f"{number} generated images are needed, but there are only "
-            f"{images.num_images}: add images, or set another num_generated or protocol"
+            f"num_generated={number}: there are only {images.num_images} images. Add "
+            "images, or set a smaller num_generated or another protocol"
         )
     return number
 

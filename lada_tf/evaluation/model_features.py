@@ -140,7 +140,9 @@ def _load(path: str) -> tuple[Callable, list[int | None], tf.DType]:
     if path.lower().endswith((".keras", ".h5")):
         model = keras.models.load_model(path, compile=False)
         if len(model.inputs) != 1 or len(model.outputs) != 1:
-            raise UserError(f"features={path}: the model needs one input and output")
+            raise UserError(
+                f"features={path}: the model must have one input and one output"
+            )
         dtype = tf.as_dtype(keras.backend.standardize_dtype(model.inputs[0].dtype))
         return model.predict_on_batch, model.inputs[0].shape, dtype
     loaded = tf.saved_model.load(path)
@@ -148,15 +150,16 @@ def _load(path: str) -> tuple[Callable, list[int | None], tf.DType]:
     inputs = signature.structured_input_signature[1] if signature else {}
     if len(inputs) != 1:
         raise UserError(
-            f"features={path}: the model needs a signature serving_default of one input"
+            f"features={path}: the model must have a signature serving_default with "
+            "one input"
         )
     [(key, spec)] = inputs.items()
     outputs = list(signature.structured_outputs)
     output = "features" if "features" in outputs else outputs[0]
     if output != "features" and len(outputs) != 1:
         raise UserError(
-            f"features={path}: the model returns {', '.join(outputs)}; name one of its "
-            "outputs features"
+            f"features={path}: the model has the outputs {', '.join(outputs)}. Export "
+            "it with one output, or with one that has the name features"
         )
 
     def call(batch: tf.Tensor) -> tf.Tensor:

@@ -84,11 +84,14 @@ class OnnxFeatures(Extractor):
         self._mean = self._numbers(values, "mean", (0.0, 0.0, 0.0))
         self._std = self._numbers(values, "std", (1.0, 1.0, 1.0))
         if self._low == self._high or 0 in self._std:
-            raise UserError(f"{self._where}: range and std must not be 0")
+            raise UserError(
+                f"{self._where}: std must not be 0, and range needs two different "
+                "values"
+            )
         scaling = {"range", "mean", "std"} & values.keys()
         if self._dtype is np.uint8 and scaling:
             raise UserError(
-                f"{self._where}: a uint8 input has pixels of 0 to 255; leave out "
+                f"{self._where}: a uint8 input gets pixels from 0 to 255. Leave out "
                 f"{', '.join(sorted(scaling))}"
             )
         self._output = self._choose_output(values.get("output"))
@@ -115,7 +118,7 @@ class OnnxFeatures(Extractor):
         except Exception as error:  # the runtime's types have no common base
             raise UserError(
                 f"{self._where}: fails on {batch.dtype} images {batch.shape} "
-                f"({_first_line(error)}). Set its size in features_input"
+                f"({_first_line(error)}). Set size in features_input"
             ) from error
         values = np.asarray(values, np.float32)
         if values.ndim < 2 or len(values) != len(batch):
@@ -149,7 +152,10 @@ class OnnxFeatures(Extractor):
         if nominal in NOMINAL_RANGES:
             values.setdefault("range", NOMINAL_RANGES[nominal])
         elif nominal and "range" not in values:
-            raise UserError(f"{self._where}: unknown pixel range {nominal}; set range")
+            raise UserError(
+                f"{self._where}: unknown pixel range {nominal} in the metadata. Set "
+                "range in features_input"
+            )
         return values
 
     def _read_shape(self, shape: list[Any], values: Mapping[str, str]) -> None:
@@ -195,7 +201,7 @@ class OnnxFeatures(Extractor):
         if len(numbers) != len(default) or not np.isfinite(numbers).all():
             raise UserError(
                 f"{self._where}: {key}={values[key]}: expected {len(default)} numbers "
-                "with commas between"
+                "separated by commas"
             )
         return numbers
 
@@ -218,7 +224,7 @@ def _open(path: str) -> Any:
         raise UserError(f"features={path} does not exist")
     if not importlib.util.find_spec("onnxruntime"):
         raise UserError(
-            f"features={path} needs onnxruntime: pip install 'lada_tf[onnx]'"
+            f"features={path} requires onnxruntime. Run: pip install 'lada_tf[onnx]'"
         )
     import onnxruntime
 
@@ -240,8 +246,8 @@ def _parse(settings: str) -> dict[str, str]:
     values = dict(part.partition("=")[::2] for part in settings.split())
     if wrong := [key for key, value in values.items() if key not in KEYS or not value]:
         raise UserError(
-            f"features_input={settings}: {wrong[0]!r} is not one of {', '.join(KEYS)} "
-            "with a value. Write KEY=VALUE, with spaces between"
+            f"features_input={settings}: {wrong[0]!r} is not a known key with a value. "
+            f"Expected KEY=VALUE, separated by spaces, with the keys {', '.join(KEYS)}"
         )
     return values
 

@@ -107,8 +107,8 @@ def compute_reference(
     """
     if num_images is not None and num_images > len(source):
         raise UserError(
-            f"the reference needs {num_images} images, but {source.fingerprint} has "
-            f"only {len(source)}"
+            f"num_real={num_images}: {source.fingerprint} has only {len(source)} "
+            "images. Set a smaller num_real"
         )
     # In random order, the first images are a random sample for precision and recall.
     order = np.random.default_rng(SEED).permutation(len(source))[:num_images]
@@ -141,14 +141,16 @@ def cached_reference(
             stored = load_reference(path, extractor)
             return dataclasses.replace(stored, origin=source.fingerprint)
         except UserError as error:  # a damaged disk must not stop a run
-            logging.warning("the statistics are computed again: %s", error)
+            logging.warning(
+                "cannot use the cached statistics, computing them again: %s", error
+            )
     reference = compute_reference(
         source, extractor, num_images, batch_size, keep_images
     )
     try:
         save_reference(reference, path, extractor)
     except UserError as error:  # a read-only home directory, for example
-        logging.warning("the statistics are not cached: %s", error)
+        logging.warning("cannot cache the statistics: %s", error)
     return reference
 
 
@@ -202,14 +204,14 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
         kind, ndim = _ARRAYS[name]
         if not np.issubdtype(array.dtype, kind) or array.ndim != ndim:
             raise UserError(
-                f"{path}: {name} must have {ndim} dimensions of {kind.__name__}, not "
-                f"{array.dtype} {array.shape}"
+                f"{path}: the array {name} must have {ndim} dimensions and a dtype of "
+                f"the kind {kind.__name__}, not {array.dtype} {array.shape}"
             )
     for name in ("mu", "sigma", "mu_s", "sigma_s")[: 4 if "mu_s" in arrays else 2]:
         if name not in arrays:
             raise UserError(
                 f"{path} lacks the array {name} of an ADM reference batch. Choose "
-                "another file, or the images"
+                "another file, or compare with the images themselves"
             )
     # Published files do not name the extractor; it is always the 2015 graph.
     made_with = str(arrays.get("extractor", "inception_graph:"))
@@ -241,5 +243,7 @@ def load_reference(path: str, extractor: Extractor, batch_size: int = 64) -> Ref
     if features is not None:
         as_features(features, f"features in {path}")
         if images is not None and len(images) != len(features):
-            raise UserError(f"{path}: arr_0 and features differ in length")
+            raise UserError(
+                f"{path}: arr_0 and features differ in length, so the file is damaged"
+            )
     return Reference(pool, spatial, features, images, os.path.basename(path))

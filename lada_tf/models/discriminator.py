@@ -210,9 +210,15 @@ class Discriminator(keras.Model):
     def _check_sizes(self):
         blocks = len(self.widths) - 1
         if blocks < 1 or self.image_size != GRID * 2**blocks:
+            advice = "set at least 2 widths"
+            if blocks >= 1:
+                advice = (
+                    f"{blocks + 1} widths fit {GRID * 2**blocks} pixels. Add one width "
+                    "per doubling, or change image_size"
+                )
             raise ValueError(
                 f"image_size={self.image_size} does not fit widths={self.widths}: "
-                f"{blocks} down blocks must end at {GRID}×{GRID}"
+                f"{advice}"
             )
         if len(self.out_widths) != 2:
             raise ValueError(f"out_widths={self.out_widths} must be two widths")

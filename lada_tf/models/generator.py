@@ -301,7 +301,7 @@ class Generator(keras.Model):
     def _check_image_size(self):
         grid = self.resolutions[-1]
         if self.output_head == "patch":
-            fits = self.image_size % grid == 0
+            fits, expected = self.image_size % grid == 0, f"multiples of {grid}"
             patch = self.image_size // grid
             if fits and (patch < 1 or self.widths[-1] % patch**2):
                 raise ValueError(
@@ -309,14 +309,15 @@ class Generator(keras.Model):
                     f"divisible by {patch**2}"
                 )
         else:
-            fits = self.image_size == grid * 2 ** len(self.decoder_widths)
+            size = grid * 2 ** len(self.decoder_widths)
+            fits, expected = self.image_size == size, f"{size}"
         if not fits:
+            levels = f" and {len(self.decoder_widths)} decoder widths"
+            levels = levels if self.decoder_widths else ""
             raise ValueError(
-                f"image_size={self.image_size} does not fit: {len(self.widths)} stages "
-                f"from {self.base_resolution}×{self.base_resolution} end at "
-                f"{grid}×{grid}, and output_head={self.output_head!r} has "
-                f"{len(self.decoder_widths)} decoder levels. Each further stage or "
-                "level doubles the size"
+                f"image_size={self.image_size} does not fit: {len(self.widths)} widths"
+                f"{levels} from base_resolution={self.base_resolution} fit {expected} "
+                "pixels. Add one width per doubling, or change image_size"
             )
 
     @property

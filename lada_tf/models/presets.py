@@ -41,7 +41,8 @@ def setting_error(field: dataclasses.Field, value: Any) -> str | None:
         return None if value in choices else f"expected one of {', '.join(choices)}"
     if parts := limits.get("parts"):
         known = {*parts, ""}.issuperset(value.split(","))
-        return None if known else f"expected {', '.join(parts)}, or some of them"
+        expected = f"expected some of {', '.join(parts)}, separated by commas"
+        return None if known else expected
     if kind in (str, bool):
         return None
     types = typing.get_args(kind)  # (int, ...) or (float, float), or () for a number
@@ -58,7 +59,10 @@ def setting_error(field: dataclasses.Field, value: Any) -> str | None:
         above = low <= number if interval[0] == "[" else low < number
         below = number <= high if interval[-1] == "]" else number < high
         if not (above and below):
-            return f"must be in {interval}"
+            if high < 1e18:
+                return f"must be in {interval}"
+            bound = "at least" if interval[0] == "[" else "above"
+            return f"must be {bound} {interval[1:].partition(',')[0]}"
     return None
 
 
@@ -74,7 +78,10 @@ def check_settings(settings: Any) -> None:
 class Preset:
     """One configuration. Each field is a flag of `lada-tf train` with the same name."""
 
-    data: str = setting("Train on this dataset: a path or a name, see docs/data.md.")
+    data: str = setting(
+        "Train on this dataset: a directory, .zip, LMDB, IDX, .npy, .npz, portraits, "
+        "fashion_mnist or tfds:NAME[:SPLIT]."
+    )
     image_size: int = setting("Train at this width and height, in pixels.")
     g_widths: tuple[int, ...] = setting(
         "Set the generator's token width for each stage, such as 1024,256,64."
@@ -97,20 +104,21 @@ class Preset:
         interval="[0, 1e18]",
     )
     resize: str = setting(
-        "Resize images by this method: center_crop, plain, lsun, pad, or unchanged, "
-        "see docs/data.md. Empty selects the default of the dataset.",
+        "Resize images by this method: center_crop, plain (squash), lsun, pad (black "
+        "borders), or unchanged. Empty selects the default of the dataset, center_crop "
+        "for most.",
         "",
     )
     subset: float = setting(
         "Train on this fraction of the images, such as 0.1.", 1.0, interval="(0, 1]"
     )
     decoder_widths: tuple[int, ...] = setting(
-        "Set the channels of each level of the decoder head.", ()
+        "Set the channels of each level of the decoder head, such as 64,32.", ()
     )
     base_resolution: int = setting(
         "Set the side of the generator's first grid of tokens.", 8
     )
-    latent_dim: int = setting("Set the length of a latent.", 128)
+    latent_dim: int = setting("Set the number of values in a latent.", 128)
     g_heads: tuple[int, ...] = setting(
         "Set the generator's attention heads: one number, or one per stage.", (4,)
     )
@@ -167,21 +175,27 @@ class Preset:
     loss: str = setting(
         "Train with this adversarial loss.", "non_saturating", choices=tuple(LOSSES)
     )
-    r1_gamma: float = setting("Set the weight of the R1 gradient penalty.", 1e-4)
+    r1_gamma: float = setting(
+        "Set the weight of the R1 gradient penalty. 0 turns it off.", 1e-4
+    )
     r1_interval: int = setting("Apply R1 every N steps (lazy R1). The paper uses 1.", 1)
     bcr_real: float = setting(
-        "Set the weight of consistency on real images (bCR).", 0.0
+        "Set the weight of consistency on real images (bCR). 0 turns it off.", 0.0
     )
     bcr_fake: float = setting(
-        "Set the weight of consistency on generated images (bCR).", 0.0
+        "Set the weight of consistency on generated images (bCR). 0 turns it off.", 0.0
     )
     g_learning_rate: float = setting("Set the generator's learning rate.", 2e-4)
     d_learning_rate: float = setting("Set the discriminator's learning rate.", 2e-4)
     g_betas: tuple[float, float] = setting(
-        "Set β₁ and β₂ of the generator's Adam.", (0.5, 0.99), interval="[0, 1)"
+        "Set β₁ and β₂ of the generator's Adam, such as 0.5,0.99.",
+        (0.5, 0.99),
+        interval="[0, 1)",
     )
     d_betas: tuple[float, float] = setting(
-        "Set β₁ and β₂ of the discriminator's Adam.", (0.5, 0.99), interval="[0, 1)"
+        "Set β₁ and β₂ of the discriminator's Adam, such as 0.5,0.99.",
+        (0.5, 0.99),
+        interval="[0, 1)",
     )
     ema_decay: float = setting(
         "Set the decay of the EMA generator per step.", 0.999, interval="[0, 1]"

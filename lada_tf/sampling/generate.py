@@ -228,11 +228,13 @@ def parse_seeds(text: str) -> np.ndarray:
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not first <= last <= MAX_SEED:
-            raise UserError(f"seeds={text}: expected numbers and ranges: 0-99,205")
+            raise UserError(
+                f"seeds={text}: expected numbers and ranges, such as 0-99,205"
+            )
         if last - first >= 10**8:
             raise UserError(f"seeds={text}: {part} has more than 100 million seeds")
         ranges.append(first + np.arange(last - first + 1))
     seeds = np.concatenate(ranges)
     if len(np.unique(seeds)) < len(seeds):
-        raise UserError(f"seeds={text}: lists a seed twice")
+        raise UserError(f"seeds={text}: lists a seed twice. List each seed once")
     return seeds

@@ -51,7 +51,8 @@ def check_samples_output(
         video.check_encoder(ending)
     if attention_maps and ending not in PICTURES:
         raise UserError(
-            f"output={output}: only {', '.join(PICTURES)} show attention maps"
+            f"output={output}: attention maps need an output that ends with one of "
+            f"{', '.join(PICTURES)}"
         )
     if ending in (".png", ".gif") and len(samples) > MAX_IN_MEMORY:
         raise UserError(

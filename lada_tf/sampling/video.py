@@ -26,8 +26,8 @@ def check_encoder(ending: str) -> None:
             import imageio_ffmpeg  # noqa: F401
         except ImportError as error:
             raise UserError(
-                "output=….mp4: needs pip install 'lada_tf[video]'. A .gif needs no "
-                "other package"
+                "output=….mp4: requires imageio-ffmpeg. Run: pip install "
+                "'lada_tf[video]'. Or choose .gif, which needs no other package"
             ) from error
 
 
@@ -65,7 +65,10 @@ def write_progress(
     directory = Path(run_dir) / "samples"
     grids = sorted(directory.glob("grid-*.png"))
     if not grids:
-        raise UserError(f"run_dir={run_dir}: no sample grids in {directory}")
+        raise UserError(
+            f"run_dir={run_dir}: no sample grids in {directory} yet. Training writes "
+            "them there"
+        )
 
     def frames() -> Iterator[np.ndarray]:
         size = None
@@ -73,7 +76,9 @@ def write_progress(
             with open_file(grid) as file, Image.open(file, formats=("PNG",)) as image:
                 size = size or image.size
                 if image.size != size:
-                    raise UserError(f"{grid}: has another size than the first grid")
+                    raise UserError(
+                        f"{grid}: has another size than {grids[0]}. Move it away"
+                    )
                 yield np.asarray(image.convert("RGB"))
 
     Path(output).parent.mkdir(parents=True, exist_ok=True)

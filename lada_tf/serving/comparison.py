@@ -39,12 +39,15 @@ class Comparison:
 
     def __str__(self) -> str:
         text = (
-            f"largest pixel error {self.max_error:.1e}, mean {self.mean_error:.1e}, "
-            f"attention maps {self.map_error:.1e}; {self.time_ratio:.2f}x TensorFlow's "
-            f"time at batch {BATCH}"
+            f"largest pixel error {self.max_error:.1e} (pixels are in [-1, 1]), mean "
+            f"{self.mean_error:.1e}, largest error of attention maps "
+            f"{self.map_error:.1e}; {BATCH} images take {self.time_ratio:.2f} times as "
+            "long as with Keras"
         )
         if self.distance is not None:
-            text += f"; FD (small classifier) to Keras' images {self.distance:.4f}"
+            text += (
+                f"; FD (small classifier) to the images of Keras: {self.distance:.4f}"
+            )
         return text
 
 

@@ -95,7 +95,7 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
     def check(model, seed, *numbers) -> tuple[Any, ...]:
         """Check the values of a request. Return the explorer, the seed and numbers."""
         if model not in explorers:
-            raise gr.Error("There is no such model.")
+            raise gr.Error("Unknown model. Choose one from the list.")
         if not (_is_whole(seed) and 0 <= seed <= MAX_SEED):
             raise gr.Error(f"The seed must be a whole number from 0 to {MAX_SEED}.")
         if not all(_is_whole(n) and 1 <= n <= MAX_IMAGES for n in numbers):

@@ -98,7 +98,10 @@ def export_generator(
             raise ExportFailed(f"format={format}: {first_line(error)}") from error
         _check_accuracy(comparison, format, precision)
         if card:
-            fidelity = f"Stored as {precision}. On 64 latents: {comparison}."
+            fidelity = (
+                f"The weights are {precision}. Compared with Keras on 64 latents: "
+                f"{comparison}."
+            )
             name = output.name if card_path else form.file
             _write_card(directory, card, format, fidelity, generator, file=name)
     return comparison
@@ -146,7 +149,8 @@ def export_for_hub(
         tolerance = TOLERANCES[dtype] if dtype != "float32" else 0
         if not errors.mean() <= tolerance:  # also if it is NaN
             raise ExportFailed(
-                f"directory={directory}: the exported generator returns other images"
+                f"directory={directory}: the exported generator returns different "
+                "images. Report this bug"
             )
 
 
@@ -202,9 +206,12 @@ def _check_accuracy(comparison: Comparison, format: str, precision: str) -> None
     statistic = "max" if precision == "float32" else "mean"
     error = getattr(comparison, f"{statistic}_error")
     if not error <= TOLERANCES[precision]:  # also if it is NaN
+        advice = "Choose a precision with more bits"
+        if precision == "float32":
+            advice = "Choose another format, and report this bug"
         raise ExportFailed(
             f"format={format}, precision={precision}: the {statistic} pixel error is "
-            f"{error:.2g}, above {TOLERANCES[precision]}"
+            f"{error:.2g}, above {TOLERANCES[precision]}. {advice}"
         )
 
 
@@ -230,6 +237,13 @@ def check_export(
             the model card would replace another file.
     """
     output = user_path(output)
+    for name, other in FORMATS.items():
+        is_other = other.suffix and Path(output).suffix.lower() == other.suffix
+        if form and is_other and other is not form and not Path(output).is_dir():
+            raise UserError(
+                f"{argument}={output}: expected another ending for this format. For "
+                f"{other.suffix} set format={name}"
+            )
     endings = (form.suffix, "") if form and form.suffix else ("",)
     ending = check_output(argument, output, endings, overwrite)
     card = Path(f"{output}.md") if ending else Path(output, CARD_FILE)

@@ -180,7 +180,7 @@ async def _checked_body(receive: Callable) -> Callable:
     try:
         messages = [{"type": "http.request", "body": _checked_call(body)}]
     except Exception as error:  # other JSON fails in many ways
-        raise _RefusedError(400, "The request is not one of this page") from error
+        raise _RefusedError(400, "The request is not valid for this page") from error
 
     async def receive_again() -> dict:
         return messages.pop() if messages else await receive()

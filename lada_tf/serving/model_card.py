@@ -62,7 +62,7 @@ session = onnxruntime.InferenceSession("$file")
 (images,) = session.run(["images"], {{"latents": latents}})  # in about [-1, 1]
 ```""",
     "web": """```sh
-python -m http.server  # or any other web host
+python -m http.server  # then open http://localhost:8000
 ```""",
     "litert": f"""```python
 import numpy as np
@@ -87,7 +87,8 @@ Keras on TensorFlow, JAX or PyTorch loads the generator alone:
 # Metrics, how they were computed, and the text on memorization.
 NOT_EVALUATED: tuple[dict[str, str], str, str] = (
     {},
-    "Run `lada_tf.evaluate`, and export again with its output.",
+    "To add metrics, write the JSON line of `lada-tf evaluate` to a file and export "
+    "again with `--evaluation=FILE`.",
     "",
 )
 
@@ -212,7 +213,7 @@ def _card(
         or "None measured.",
         metrics_source=metrics_source,
         memorization=memorization
-        or "Not tested: run `lada_tf.evaluate --memorization`.",
+        or "Not tested. To test, run `lada-tf evaluate --memorization`.",
         settings="\n".join(f"| {k} | {json.dumps(v)} |" for k, v in settings.items()),
     )
 
@@ -289,9 +290,9 @@ def _read_evaluation(path: str | os.PathLike) -> tuple[dict, str, str]:
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
             f"evaluation={path}: cannot be read ({error}). Expected the JSON line of "
-            "lada_tf.evaluate"
+            "`lada-tf evaluate`"
         ) from error
-    return metrics, f"Computed by `lada_tf.evaluate`: `{json.dumps(record)}`", text
+    return metrics, f"Computed by `lada-tf evaluate`: `{json.dumps(record)}`", text
 
 
 def _read_log(run: RunDirectory, gan: LadaGAN) -> tuple[dict, str, str]:

@@ -117,7 +117,7 @@ class RestService:
 
         def work(predictor: Predictor, body: bytes) -> bytes:
             if self.unread_bytes() > MAX_UNREAD_BYTES:
-                raise BadRequest("too many answers are unread. Try again later", 503)
+                raise BadRequest("too many responses are unread. Try again later", 503)
             try:
                 request = orjson.loads(body)
                 if not isinstance(request, dict):
@@ -238,7 +238,7 @@ def _columns(rows):
     if not rows or not all(isinstance(row, dict) for row in rows):
         return rows
     if len({frozenset(row) for row in rows}) > 1:
-        raise BadRequest('"instances" have different names')
+        raise BadRequest('"instances" have different input names')
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 

@@ -91,7 +91,9 @@ class ServedModel:
             try:
                 self.current.try_default()
             except Exception as error:  # TensorFlow raises exceptions of many types
-                logging.warning("the model still fails: %s", first_line(error))
+                logging.warning(
+                    "the model still fails on a test input: %s", first_line(error)
+                )
 
     def find(self, version: int | str | None = None) -> Predictor:
         """Return the current version.

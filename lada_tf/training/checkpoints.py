@@ -160,7 +160,10 @@ class Checkpoints:
         """
         done, whole = self.rollbacks, list(whole_checkpoints(self.path))
         if not whole:
-            raise UserError(f"{self.path}: cannot roll back without a whole checkpoint")
+            raise UserError(
+                f"{self.path}: cannot roll back, because there is no undamaged "
+                "checkpoint. Start a new run"
+            )
         since = done - read_manifest(whole[0])["rollbacks"]
         for path in whole[min(since, len(whole) - 1) :]:
             try:
@@ -273,7 +276,10 @@ def find_checkpoint(path: Path, best: bool = False) -> Path | None:
     kind = "best" if best else "images"
     found = next(whole_checkpoints(path, kind), None)
     if found is None and checkpoint_paths(path, kind):
-        raise UserError(f"{path}: all checkpoints are damaged")
+        raise UserError(
+            f"{path}: all checkpoints are damaged. Restore them from a copy, or train "
+            "in a new directory"
+        )
     return found
 
 
@@ -335,5 +341,6 @@ def _reporting_misfits(checkpoint: Path) -> Iterator[None]:
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"{checkpoint}: cannot be used ({reason}). Move it away to use an older one"
+            f"{checkpoint}: cannot be loaded ({reason}). To use an older checkpoint, "
+            "move this one to another directory"
         ) from error

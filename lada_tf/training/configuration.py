@@ -185,8 +185,8 @@ def preset_from_flags(
     missing = [name for name in REQUIRED if name not in given]
     if missing:
         raise UserError(
-            f"preset=NAME is required: one of {', '.join(PRESETS)}. Without a preset, "
-            f"set {', '.join(missing)}"
+            f"preset=NAME is required in a new run: one of {', '.join(PRESETS)}. Or "
+            f"set init_from=MODEL, or all of {', '.join(missing)}"
         )
     return Preset(**given)
 

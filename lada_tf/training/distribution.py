@@ -73,7 +73,9 @@ def make_strategy(
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise UserError(f"strategy=tpu: no TPU found ({error})") from error
+        raise UserError(
+            f"strategy=tpu: no TPU found ({error}). Choose another strategy"
+        ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 
@@ -149,8 +151,10 @@ def check_batch_size(
     """Raise a UserError unless the batch splits evenly."""
     if batch_size % (gradient_accumulation_steps * replicas):
         raise UserError(
-            f"batch_size={batch_size} is not a multiple of {replicas} replica(s) times "
-            f"gradient_accumulation_steps={gradient_accumulation_steps}"
+            f"batch_size={batch_size} is not a multiple of "
+            f"{replicas * gradient_accumulation_steps}: {replicas} replica(s) times "
+            f"gradient_accumulation_steps={gradient_accumulation_steps}. Choose a "
+            "multiple"
         )
 
 
@@ -158,7 +162,9 @@ def check_jit_compile(jit_compile: bool, strategy: tf.distribute.Strategy) -> No
     """Raise a UserError if XLA cannot compile the step on these devices."""
     on_cpu = not tf.config.list_physical_devices("GPU")
     if jit_compile and on_cpu and strategy.num_replicas_in_sync > 1:
-        raise UserError("jit_compile=True: XLA does not support several CPU replicas")
+        raise UserError(
+            "jit_compile=True: XLA does not support several CPU replicas. Leave it out"
+        )
 
 
 def describe_devices(strategy: tf.distribute.Strategy) -> str:

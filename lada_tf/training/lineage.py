@@ -53,7 +53,10 @@ def read_origin(run: RunDirectory) -> Origin | None:
             changed,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{run.flags_file}: the parent is damaged ({error})") from error
+        raise UserError(
+            f"{run.flags_file}: the parent is damaged ({error}). Restore the file from "
+            "a copy"
+        ) from error
 
 
 def describe_lineage(run_dir: str | os.PathLike) -> str:

@@ -146,6 +146,11 @@ def _find(directory: RunDirectory, best: bool) -> Path:
     directory.settings()  # raises if there is no run
     checkpoint = find_checkpoint(directory.checkpoints, best)
     if checkpoint is None:
-        kind = "best checkpoint" if best else "checkpoint"
-        raise UserError(f"run_dir={directory.path}: no {kind} yet")
+        reason = (
+            "no best checkpoint yet. Only training with eval_images=N saves one. Use "
+            "the newest checkpoint"
+            if best
+            else "no checkpoint yet. Training saves one every 10 minutes, and on Ctrl-C"
+        )
+        raise UserError(f"run_dir={directory.path}: {reason}")
     return checkpoint

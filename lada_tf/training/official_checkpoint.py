@@ -113,6 +113,11 @@ def _find(
         path = Path(checkpoint)
         directory = path if path.is_dir() else path.parent
         config = directory.absolute().parent / "config.json"
+        if not config.exists():
+            raise UserError(
+                f"{config}: cannot be read: no such file. Set config to the "
+                "config.json of the run"
+            )
     return checkpoint, config
 
 
@@ -188,8 +193,8 @@ class _Tensors:
             self._reader = tf.train.load_checkpoint(self._prefix)
         except (TypeError, ValueError, tf.errors.OpError) as error:
             raise UserError(
-                f"{checkpoint}: no checkpoint that can be read. Expected a directory, "
-                "or the path of a checkpoint without .index"
+                f"checkpoint={checkpoint}: no checkpoint found. Expected a directory "
+                "of checkpoints, or the path of one without .index"
             ) from error
         self._shapes = self._reader.get_variable_to_shape_map()
 

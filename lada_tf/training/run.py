@@ -105,7 +105,10 @@ class TrainingRun:
         """
         total = self.preset.total_images
         if not self._is_unfinished():
-            print(f"already trained. To continue, increase total_images={total}")
+            print(
+                f"already trained on total_images={total}. To continue, set a larger "
+                "total_images"
+            )
             return
         devices = distribution.describe_devices(self.strategy)
         compiler = " with XLA" if self.options.jit_compile else ""

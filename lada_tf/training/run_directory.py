@@ -30,7 +30,7 @@ from lada_tf.training import configuration
 
 LOCK = "lock"
 PARTIAL = ".*.partial"  # temporary files of `lada_tf.io.replacing`
-HEADER = "# python -m lada_tf.train --flagfile=flags.cfg --run_dir=...\n"
+HEADER = "# lada-tf train --flagfile=flags.cfg --run_dir=...\n"
 FINGERPRINT = "data fingerprint"  # name of the last fact in flags.cfg
 NEW_RUN = "Restore it from a copy, or choose a new directory"
 # Settings that may change when a run resumes.
@@ -149,7 +149,9 @@ class RunDirectory:
             UserError: if the directory holds no run.
         """
         if not self.flags_file.exists():
-            raise UserError(f"run_dir={self.path}: no run there (no flags.cfg)")
+            raise UserError(
+                f"run_dir={self.path}: no run there (no flags.cfg). Check the path"
+            )
         try:
             if not self.flags_file.is_file():  # reading a pipe would wait
                 raise OSError("it is not a file")

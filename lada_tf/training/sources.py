@@ -89,7 +89,7 @@ def find_pretrained(source: str | os.PathLike, token: str | None = None) -> Path
     if not text.startswith(hub.HUB_PREFIX):
         names = ", ".join(
             (
-                "RUN",
+                "a run directory RUN",
                 "RUN:best",
                 "hf://USER/REPO",
                 f"{OFFICIAL_PREFIX}NAME",
@@ -104,5 +104,8 @@ def find_pretrained(source: str | os.PathLike, token: str | None = None) -> Path
         )
     path = hub.download(text, FILES, token)
     if not (path / CONFIG).exists():
-        raise UserError(f"{source}: has no {CONFIG}, so it is not a pretrained LadaGAN")
+        raise UserError(
+            f"{source}: has no {CONFIG}, so it is not a pretrained LadaGAN. Check the "
+            "name"
+        )
     return path

@@ -80,7 +80,7 @@ def check_loggers(names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in LOGGERS:
-            raise UserError(f"logger={name}: expected some of {','.join(LOGGERS)}")
+            raise UserError(f"logger={name}: expected one of {', '.join(LOGGERS)}")
         try:
             importlib.import_module(name)
         except ImportError as error:
@@ -108,7 +108,7 @@ def make_callback(name: str) -> keras.callbacks.Callback:
         ) from error
     callback = make() if callable(make) else None
     if not isinstance(callback, keras.callbacks.Callback):
-        raise UserError(f"callback={name}: is not a Keras callback")
+        raise UserError(f"callback={name}: is not a keras.callbacks.Callback")
     return callback
 
 

@@ -110,10 +110,10 @@ def test_the_record_is_json_and_complete(image_set, protocol, tmp_path):
     [
         ({"num_generated": 3}, "num_generated=3"),
         ({"num_real": 5}, "5 images"),
-        ({"num_generated": 61}, "61 generated images .* only 60"),
+        ({"num_generated": 61}, "num_generated=61: .* only 60"),
         ({"image_size": 64}, "8x8, .* 64x64"),
         ({"source_images": 50, "name": "x"}, "60 images; protocol=x requires 50"),
-        ({"num_real": 61}, "needs 61 images"),
+        ({"num_real": 61}, "num_real=61: .* only 60"),
     ],
 )
 def test_bad_sizes_and_numbers(image_set, protocol, tmp_path, changes, message):
@@ -145,7 +145,7 @@ def test_the_spread_is_that_over_seeds(protocol, tmp_path):
 
 
 def test_stored_images_have_no_seeds(image_set, protocol):
-    with pytest.raises(UserError, match="repeats=2: stored images"):
+    with pytest.raises(UserError, match="repeats=2: only a model"):
         evaluate(image_set, protocol, FakeExtractor(), repeats=2)
 
 

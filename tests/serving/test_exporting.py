@@ -63,7 +63,7 @@ def test_a_file_and_its_card(generator, tmp_path):
     }
     card = Path(f"{output}.md").read_text("utf-8")
     assert 'load_model("generator.keras")' in card
-    assert "Stored as float32" in card
+    assert "The weights are float32" in card
     assert card.endswith("$1")
 
 

@@ -348,10 +348,10 @@ def test_weights_that_are_not_finite_are_refused(value, save, small, tmp_path):
 def test_checkpoints_of_other_networks_are_one_line(save, small, tmp_path):
     save(4)
     other = FakeGan(size=4)
-    with pytest.raises(UserError, match=r"images-0000000004: cannot be used"):
+    with pytest.raises(UserError, match=r"images-0000000004: cannot be loaded"):
         Checkpoints(tmp_path, other).restore()
     variables = other.ema_generator.weights
-    with pytest.raises(UserError, match=r"images-0000000004: cannot be used"):
+    with pytest.raises(UserError, match=r"images-0000000004: cannot be loaded"):
         read_variables(tmp_path / "images-0000000004", "ema_generator", variables)
 
 
