@@ -62,6 +62,8 @@ interpreter.get_signature_runner()(latents=numpy.zeros((1, dim), "float32"))
 
 
 def main() -> None:
+    import tensorflow_serving.apis  # noqa: F401, if missing, fail before measuring
+
     from lada_tf.models.networks import make_networks
     from lada_tf.models.presets import get_preset
 
