@@ -231,7 +231,9 @@ def find_memorization(
         images: the generated images.
         num_generated: number of images to compare.
         extractor: the feature extractor.
-        training, held_out, batch_size: see `MemorizationTest`.
+        training: see `MemorizationTest`.
+        held_out: see `MemorizationTest`.
+        batch_size: see `MemorizationTest`.
 
     Raises:
         UserError: the sets have different sizes, or too few images.

@@ -9,10 +9,9 @@ from lada_tf import kernels
 class BatchNormLeakyReLU(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, then LeakyReLU(0.2).
 
-    Args:
-        **kwargs: arguments of `keras.layers.BatchNormalization`. For example, with
-            `synchronized=True` the replicas of a `tf.distribute` strategy share their
-            statistics.
+    The arguments are those of `keras.layers.BatchNormalization`. For example, with
+    `synchronized=True` the replicas of a `tf.distribute` strategy share their
+    statistics.
 
     Call arguments:
         inputs: float tensor (..., C).

@@ -39,7 +39,10 @@ class Discriminator(keras.Model):
         num_heads: int, heads of the attention.
         mlp_dim: int, hidden width of the Ladaformer's MLP.
         batch_norm: bool. If True, the down blocks use batch normalization.
-        score, initializer, sync_batch_norm, dtype: see `Generator`.
+        score: see `Generator`.
+        initializer: see `Generator`.
+        sync_batch_norm: see `Generator`.
+        dtype: see `Generator`.
 
     Call arguments:
         images: float tensor (B, image_size, image_size, 3) in [-1, 1].
