@@ -67,7 +67,7 @@ def picture_demo(page, output: Path) -> None:
             "document.querySelectorAll('.grid-wrap img').length == 24"
         )
         _shoot(page, output / "demo_gallery.png")
-        page.get_by_role("tab", name="Between two").click()
+        page.get_by_role("tab", name="Interpolate").click()
         _shoot(page, output / "demo_between.png")
         page.get_by_role("tab", name="Directions").click()
         page.get_by_label("number input for Direction 1").fill("3")

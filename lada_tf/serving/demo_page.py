@@ -149,18 +149,18 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
             seed = gr.Number(
                 0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, scale=2
             )
-            dice = gr.Button("Another seed", variant="primary", scale=1)
+            dice = gr.Button("Random seed", variant="primary", scale=1)
         with gr.Tab("Gallery"):
             count = gr.Slider(1, MAX_IMAGES, 24, step=1, label="Images")
             gallery = _gallery(columns=8)
             gr.Markdown("Click two images, then open the next tab to interpolate.")
             save = gr.Button("Prepare files: a PNG and the seed")
             downloads = gr.Files(show_label=False, interactive=False, visible=False)
-        with gr.Tab("Between two"):
+        with gr.Tab("Interpolate"):
             with gr.Row():
                 first = _number_slider("From image", 1)
                 second = _number_slider("To image", 2)
-                spherical = gr.Checkbox(True, label="Along an arc")
+                spherical = gr.Checkbox(True, label="Spherical interpolation")
             position = gr.Slider(0, 1, 0.5, step=1 / (STRIP - 1), label="Position")
             middle = gr.Image(interactive=False, height=SIDE, **PICTURE)
             strip = gr.Image(interactive=False, **PICTURE)
@@ -173,7 +173,7 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
                         for i in range(NUM_DIRECTIONS)
                     ]
                 moved = gr.Image(interactive=False, height=SIDE * 3 // 2, **PICTURE)
-            reset = gr.Button("Back to the image")
+            reset = gr.Button("Reset")
         with gr.Tab("Attention"):
             attended = _number_slider("Image", 1)
             maps = _gallery(columns=5)

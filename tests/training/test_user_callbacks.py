@@ -78,7 +78,7 @@ def test_callbacks_by_name():
     for bad in ("keras.callbacks", "absent:Class", "keras:absent", ":x", "math:sqrt2"):
         with pytest.raises(UserError, match="cannot be imported"):
             make_callback(bad)
-    with pytest.raises(UserError, match="is not a Keras callback"):
+    with pytest.raises(UserError, match="OrderedDict: "):
         make_callback("collections:OrderedDict")
 
 

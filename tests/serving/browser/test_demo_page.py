@@ -118,7 +118,7 @@ def test_gallery_shows_the_images_of_each_seed(page, run_dir):
     screenshot(page, "gallery")
     first = pixels(page, ".grid-wrap img")
     assert first.shape == (128, 128, 3)
-    page.get_by_role("button", name="Another seed").click()
+    page.get_by_role("button", name="Random seed").click()
     wait_for_another(page, ".grid-wrap img", first)
     page.get_by_label("Seed").fill("0")
     page.keyboard.press("Tab")
@@ -144,7 +144,7 @@ def test_two_clicks_choose_the_images_to_interpolate(page):
     page.wait_for_timeout(2000)
     page.keyboard.press("Escape")
     page.locator(".grid-wrap button.thumbnail-item").nth(10).click()
-    page.get_by_role("tab", name="Between two").click()
+    page.get_by_role("tab", name="Interpolate").click()
     page.wait_for_timeout(2000)
     ends = [
         page.get_by_label(f"number input for {label}").input_value()
@@ -166,7 +166,7 @@ def test_directions_move_an_image_and_back(page):
     fill(page, "Direction 1", 4)
     moved = wait_for_another(page, picture, image)
     screenshot(page, "directions")
-    page.get_by_role("button", name="Back to the image").click()
+    page.get_by_role("button", name="Reset").click()
     np.testing.assert_array_equal(wait_for_another(page, picture, moved), image)
 
 

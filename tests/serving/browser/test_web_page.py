@@ -96,7 +96,7 @@ def test_other_seeds_are_refused(page):
 def test_two_clicks_choose_the_images_to_interpolate(page, generator, arc):
     page.locator("#gallery canvas").nth(3).click()
     page.locator("#gallery canvas").nth(9).click()
-    page.get_by_label("along an arc").set_checked(arc)
+    page.get_by_label("Spherical interpolation").set_checked(arc)
     a, b = latents(page, 0, 10)[[3, 9]]
     middle = (a + b) / 2
     if arc:  # the sine rule at equal weights
