@@ -173,7 +173,7 @@ def build_page(explorers: dict[str, Explorer], files: str) -> gr.Blocks:
                         for i in range(NUM_DIRECTIONS)
                     ]
                 moved = gr.Image(interactive=False, height=SIDE * 3 // 2, **PICTURE)
-            reset = gr.Button("Reset")
+            reset = gr.Button("Reset directions")
         with gr.Tab("Attention"):
             attended = _number_slider("Image", 1)
             maps = _gallery(columns=5)

@@ -84,7 +84,7 @@ BAD_V1 = {
     "beyond the limit": ({"instances": [[0] * 6] * 9}, "from 1 to 8, not 9"),
     "not a list": ({"instances": 3}, '"instances" must be a list'),
     "neither": ({}, '"instances" (rows) or "inputs"'),
-    "mixed rows": ({"instances": [{"a": 1}, {"b": 1}]}, "different names"),
+    "mixed rows": ({"instances": [{"a": 1}, {"b": 1}]}, "different input names"),
     "unknown input": ({"inputs": {"z": [[0] * 6]}}, "takes latents"),
     "unknown signature": (
         {"signature_name": "x", "instances": [[0] * 6]},
