@@ -288,7 +288,7 @@ def test_launches_in_performance():
     before, now = measured("launches_before"), measured("launches")
     ratios = [now[name]["graph_ops"] / before[name]["graph_ops"] for name in now]
     text = " ".join(PERFORMANCE.read_text().split())
-    assert f"{min(ratios):.2f} to {max(ratios):.2f} of their number" in text
+    assert f"between {min(ratios):.2f} and {max(ratios):.2f} of the earlier" in text
 
 
 def test_the_small_classifier_in_the_evaluation_page():
