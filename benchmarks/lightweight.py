@@ -1,4 +1,4 @@
-"""lightweight-gan as a benchmark's worker, in an environment of its own.
+"""lightweight-gan as a benchmark's worker, in a separate environment.
 
     pip install torch==2.13.0 torchvision==0.28.0 lightweight-gan==1.2.1
 

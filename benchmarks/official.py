@@ -1,4 +1,4 @@
-"""The authors' code as a benchmark's worker, in an environment of its own.
+"""The authors' code as a benchmark's worker, in a separate environment.
 
 Settings:
     task: `train` or `sample`.

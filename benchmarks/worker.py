@@ -1,4 +1,4 @@
-"""Run code in processes of its own, and measure its time and memory.
+"""Run code in separate processes, and measure its time and memory.
 
 A worker is a process that keeps its model and waits while other workers are measured.
 It reads commands and writes answers, one JSON line each. This module needs only the

@@ -96,7 +96,7 @@ class OnnxFeatures(Extractor):
             )
         self._output = self._choose_output(values.get("output"))
         self.label = Path(path).stem
-        # Large weights are in files of their own, next to the model.
+        # Large weights are in separate files, next to the model.
         name, siblings = Path(path).name, sorted(Path(path).parent.iterdir())
         files = [f for f in siblings if f.name.startswith(name) and f.is_file()]
         digest = "+".join(sha256(file)[:12] for file in files)
